@@ -1,0 +1,1 @@
+"""Simulated engines, the model server and the load generator."""

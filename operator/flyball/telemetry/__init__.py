@@ -1,0 +1,1 @@
+"""PromQL, metric profiles and batching: Prometheus answers in, core signals out."""
