@@ -1,0 +1,127 @@
+"""The words of the domain: keys, modes, conditions and Event reasons. They are the API's words too."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class WorkloadKey:
+    """A WorkloadSLO's namespace and name."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Mode(StrEnum):
+    """What Flyball may do with a workload: act, only show, or nothing at all."""
+
+    AUTO = "Auto"
+    RECOMMEND = "Recommend"
+    PAUSED = "Paused"
+
+
+class Precedence(StrEnum):
+    """Which of the two yields when an objective and a cost ceiling collide."""
+
+    SLO = "SLO"
+    COST = "Cost"
+
+
+class Indicator(StrEnum):
+    """What an objective measures."""
+
+    TIME_TO_FIRST_TOKEN = "TimeToFirstToken"  # noqa: S105 - a latency, not a secret
+    INTER_TOKEN_LATENCY = "InterTokenLatency"
+    END_TO_END = "EndToEnd"
+    QUEUE_TIME = "QueueTime"
+    STAGE = "Stage"
+    AVAILABILITY = "Availability"
+    TRUNCATION = "Truncation"
+    RETRIEVAL = "Retrieval"
+
+
+class Period(StrEnum):
+    """What a ceiling is counted over."""
+
+    HOUR = "Hour"
+    DAY = "Day"
+    MONTH = "Month"
+    REQUEST = "Request"
+    MILLION_TOKENS = "MillionTokens"
+
+
+class Enforcement(StrEnum):
+    """What a reached ceiling does."""
+
+    ALERT = "Alert"
+    CLAMP = "Clamp"
+    FALLBACK = "Fallback"
+
+
+class RoiMetric(StrEnum):
+    """What an ROI target is set on. A ratio is to be reached, a cost not to be exceeded."""
+
+    VALUE_COST_RATIO = "ValueCostRatio"
+    COST_PER_REQUEST = "CostPerRequest"
+    COST_TO_SERVE = "CostToServe"
+    KPI = "KPI"
+
+
+class GpuVerdict(StrEnum):
+    """GPU utilization read with its queue."""
+
+    SATURATED = "Saturated"
+    EFFICIENT = "Efficient"
+    HEADROOM = "Headroom"
+    IDLE = "Idle"
+    STARVED = "Starved"
+    UNKNOWN = "Unknown"
+
+
+class ConditionType(StrEnum):
+    """The conditions of a WorkloadSLO. The last five exist only while they hold."""
+
+    READY = "Ready"
+    SLO_MET = "SLOMet"
+    WITHIN_BUDGET = "WithinBudget"
+    ROI_MET = "ROIMet"
+    TELEMETRY_HEALTHY = "TelemetryHealthy"
+    PRICE_TRUSTED = "PriceTrusted"
+    CAPACITY_AVAILABLE = "CapacityAvailable"
+    SCALING_ACTIVE = "ScalingActive"
+    FALLBACK_ACTIVE = "FallbackActive"
+    CONTENDED = "Contended"
+    ROUTE_CONFLICT = "RouteConflict"
+    DECLARED_NOT_ACTED_ON = "DeclaredNotActedOn"
+    THRESHOLD_BETWEEN_EDGES = "ThresholdBetweenEdges"
+
+
+class EventReason(StrEnum):
+    """The reasons of the Events that Flyball writes."""
+
+    SCALED_UP = "ScaledUp"
+    SCALED_DOWN = "ScaledDown"
+    SCALE_BLOCKED = "ScaleBlocked"
+    SLO_BREACHED = "SLOBreached"
+    SLO_RECOVERED = "SLORecovered"
+    ERROR_BUDGET_LOW = "ErrorBudgetLow"
+    ERROR_BUDGET_EXHAUSTED = "ErrorBudgetExhausted"
+    BUDGET_CEILING_APPROACHING = "BudgetCeilingApproaching"
+    BUDGET_CEILING_REACHED = "BudgetCeilingReached"
+    BUDGET_RECOVERED = "BudgetRecovered"
+    FALLBACK_ACTIVATED = "FallbackActivated"
+    FALLBACK_CLEARED = "FallbackCleared"
+    FALLBACK_BLOCKED = "FallbackBlocked"
+    ROUTE_CONFLICT = "RouteConflict"
+    ROI_TARGET_AT_RISK = "ROITargetAtRisk"
+    ROI_TARGET_BREACHED = "ROITargetBreached"
+    ROI_TARGET_MET = "ROITargetMet"
+    TELEMETRY_STALE = "TelemetryStale"
+    TELEMETRY_RECOVERED = "TelemetryRecovered"
+    PRICE_MISSING = "PriceMissing"
+    TARGET_MISSING = "TargetMissing"
+    CONTENDED = "Contended"
+    INVALID_SPEC = "InvalidSpec"

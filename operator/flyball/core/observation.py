@@ -1,0 +1,211 @@
+"""What one tick may know about one workload: readings with their state and age, and the cluster's state.
+
+`flyball.telemetry` and `flyball.cluster` (or the lab) fill these values; `core.decide` reads nothing else. A value
+that is not known is a state, never a zero.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flyball.core.names import WorkloadKey
+
+
+class SignalState(StrEnum):
+    """Whether a reading may be believed."""
+
+    OK = "Ok"
+    STALE = "Stale"
+    ABSENT = "Absent"
+    INSUFFICIENT = "Insufficient"
+    INVALID = "Invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One number with its state, and its age in seconds at the time of the observation."""
+
+    value: float
+    state: SignalState
+    age_seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the number may be used."""
+        return self.state is SignalState.OK and math.isfinite(self.value)
+
+    def otherwise(self, value: float) -> float:
+        """The number if it may be used, else `value`."""
+        return self.value if self.ok else value
+
+
+ABSENT = Reading(math.nan, SignalState.ABSENT)
+
+
+def ok(value: float, age_seconds: float = 0.0) -> Reading:
+    """A reading to believe, or an Invalid one where the number is NaN, infinite or negative."""
+    state = SignalState.OK if math.isfinite(value) and value >= 0 else SignalState.INVALID
+    return Reading(value, state, age_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShare:
+    """How many events of a trailing window were good, of how many in all."""
+
+    window_seconds: float
+    good: float
+    total: float
+
+    @property
+    def bad_share(self) -> float:
+        """The share of bad events; 0 for a window without events."""
+        return min(1.0, max(0.0, 1.0 - self.good / self.total)) if self.total > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BucketEdges:
+    """Where a threshold lies among its histogram's bucket edges (seconds). `exact` when it is an edge.
+
+    `lower` is 0 below the first edge; `upper` is infinite above the last: then the threshold cannot be measured.
+    """
+
+    exact: bool
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Latency percentiles in seconds over the short window; for display, never for decisions."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveReading:
+    """One objective's events over several trailing windows, shortest first, the objective's own window last.
+
+    A window that the history does not cover yet is left out. `state` speaks for the shortest window.
+    """
+
+    name: str
+    state: SignalState
+    shares: tuple[WindowShare, ...] = ()
+    percentiles: Percentiles | None = None
+    edges: BucketEdges | None = None
+    estimated: bool = False
+    age_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class VariantSignals:
+    """What one variant's replicas report, summed over them (gauges: KV cache and GPU utilization are means, 0 to 1).
+
+    Rates are per second over the telemetry window. `seconds_per_output_token` is the mean over requests finished in
+    that window, and the two `_per_request` are mean token counts.
+    """
+
+    name: str
+    running: Reading = ABSENT
+    waiting: Reading = ABSENT
+    completions_per_second: Reading = ABSENT
+    prompt_tokens_per_second: Reading = ABSENT
+    output_tokens_per_second: Reading = ABSENT
+    prompt_tokens_per_request: Reading = ABSENT
+    output_tokens_per_request: Reading = ABSENT
+    seconds_per_output_token: Reading = ABSENT
+    kv_cache_usage: Reading = ABSENT
+    gpu_utilization: Reading = ABSENT
+    cached_prompt_share: Reading = ABSENT
+    reporting_replicas: Reading = ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSignals:
+    """Everything that telemetry tells about one workload.
+
+    `completions` counts finished requests by trailing window in seconds (for ROI and unit costs). `problem` is a
+    sentence where the source itself failed (down, slow, unauthorized), and then everything else is Absent.
+    """
+
+    objectives: tuple[ObjectiveReading, ...] = ()
+    variants: tuple[VariantSignals, ...] = ()
+    completions: tuple[tuple[float, float], ...] = ()
+    tokens: tuple[tuple[float, float], ...] = ()
+    window_seconds: float = 60.0
+    problem: str = ""
+
+    def objective(self, name: str) -> ObjectiveReading:
+        """The reading of that objective, Absent where there is none."""
+        return next((r for r in self.objectives if r.name == name), ObjectiveReading(name, SignalState.ABSENT))
+
+    def variant(self, name: str) -> VariantSignals:
+        """The signals of that variant, all Absent where there are none."""
+        return next((v for v in self.variants if v.name == name), VariantSignals(name))
+
+
+@dataclass(frozen=True, slots=True)
+class VariantState:
+    """What the cluster says of one variant's target.
+
+    `exists` and `scalable` (has a scale subresource) decide whether it can be acted on. `replicas` is the spec's count,
+    `ready` the ready pods; `starting` are pods scheduled but not ready, `unschedulable` pods that found no node.
+    `contender` names another autoscaler or person that owns the replica count. `startup_seconds` are the times from
+    creation to ready of the target's recent pods.
+    """
+
+    name: str
+    exists: bool = True
+    scalable: bool = True
+    replicas: int = 0
+    ready: int = 0
+    starting: int = 0
+    unschedulable: int = 0
+    accelerator: str | None = None
+    gpus_per_replica: int | None = None
+    contender: str | None = None
+    startup_seconds: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteState:
+    """What the cluster says of one fallback route's rule: the two weights, and who else writes them.
+
+    `problem` is a sentence when the route, rule or a backend cannot be found unambiguously. `original_weights` are the
+    user's own (primary, fallback), remembered before the first write. `applied_weights` are the last that Flyball
+    wrote. Ready endpoints are counted for both backends.
+    """
+
+    route: str
+    primary_weight: int = 1
+    fallback_weight: int = 0
+    original_weights: tuple[int, int] | None = None
+    applied_weights: tuple[int, int] | None = None
+    primary_ready_endpoints: int = 0
+    fallback_ready_endpoints: int = 0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadState:
+    """What the cluster says of one workload. `problem` is a sentence where the API server could not be asked."""
+
+    variants: tuple[VariantState, ...] = ()
+    routes: tuple[RouteState, ...] = ()
+    problem: str = ""
+
+    def variant(self, name: str) -> VariantState:
+        """The state of that variant, missing where there is none."""
+        return next((v for v in self.variants if v.name == name), VariantState(name, exists=False, scalable=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One workload at one instant. `at` is seconds since the epoch, UTC."""
+
+    key: WorkloadKey
+    at: float
+    signals: WorkloadSignals
+    state: WorkloadState

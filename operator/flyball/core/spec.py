@@ -1,0 +1,210 @@
+"""What a user declared for one workload, with every default and price resolved: the core's view of a WorkloadSLO.
+
+`flyball.api.convert` makes these values; nothing in here knows the wire format. Durations are seconds, shares are
+ratios between 0 and 1, money is Decimal dollars.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
+
+
+@dataclass(frozen=True, slots=True)
+class EnginePrior:
+    """A published or declared guess at one replica's iteration time, from which online fitting starts.
+
+    Seconds per iteration = base + per_sequence × sequences + per_context_token × context tokens held
+    + per_prefill_token × prefill tokens in it.
+    """
+
+    base_seconds: float
+    per_sequence_seconds: float
+    per_context_token_seconds: float
+    per_prefill_token_seconds: float
+    kv_cache_tokens: float
+    max_sequences: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRef:
+    """An object of the workload's namespace that has a `scale` subresource."""
+
+    api_version: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to serve the workload's traffic, scaled as one object.
+
+    `price_per_gpu_hour` is None where no price is known: never zero. `gpus_per_replica` and `accelerator` are None
+    where the pod template must tell. `startup_seconds` is None where it must be measured.
+    """
+
+    name: str
+    target: TargetRef
+    min_replicas: int
+    max_replicas: int
+    accelerator: str | None = None
+    gpus_per_replica: int | None = None
+    price_per_gpu_hour: Decimal | None = None
+    price_source: str = ""
+    startup_seconds: float | None = None
+    engine: EnginePrior | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """At least `target` of the requests of a window are within `threshold_seconds`.
+
+    `threshold_seconds` is None for indicators that count events (Availability, Truncation).
+    """
+
+    name: str
+    indicator: Indicator
+    threshold_seconds: float | None
+    target: float
+    window_seconds: float
+    stage: str | None = None
+
+    @property
+    def budget(self) -> float:
+        """The share of requests that may miss the threshold."""
+        return 1.0 - self.target
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """At most `amount` dollars per period, request or million tokens."""
+
+    period: Period
+    amount: Decimal
+    enforcement: Enforcement
+
+
+@dataclass(frozen=True, slots=True)
+class RoiTarget:
+    """A ratio to reach or a cost not to exceed, over a window."""
+
+    name: str
+    metric: RoiMetric
+    amount: Decimal
+    window_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackRoute:
+    """One rule of an HTTPRoute and the two backends between which its weights may move.
+
+    `rule_name` is None when the route has a single rule that holds both backends.
+    """
+
+    route: str
+    primary: str
+    fallback: str
+    rule_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """When traffic may move to the fallback backends, how much of it, and for how long at least.
+
+    `max_overflow` is the largest share that may leave the primary. `on_objectives`, `on_capacity` and `on_ceiling` are
+    the triggers.
+    """
+
+    routes: tuple[FallbackRoute, ...]
+    on_objectives: bool = True
+    on_capacity: bool = True
+    on_ceiling: bool = True
+    max_overflow: float = 0.5
+    trigger_for_seconds: float = 30.0
+    min_hold_seconds: float = 120.0
+    return_hold_seconds: float = 60.0
+    price_per_request: Decimal | None = None
+    labor_cost_per_request: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """Limits on how replica counts move.
+
+    `down_stabilization_seconds` is None where economics decide (the time a replica takes to come back).
+    `headroom` is the share of capacity kept free on top of what the model asks for.
+    """
+
+    up_stabilization_seconds: float = 0.0
+    up_max_step: int | None = None
+    down_stabilization_seconds: float | None = None
+    down_max_step: int | None = None
+    headroom: float = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySource:
+    """Where a workload's signals come from.
+
+    `selector` are label equalities that its series carry beside namespace and target. `overrides` maps a signal's name
+    to the user's own PromQL. `stale_after_seconds` is the age past which a sample teaches nothing.
+    """
+
+    engine: str = "VLLM"
+    selector: tuple[tuple[str, str], ...] = ()
+    overrides: tuple[tuple[str, str], ...] = ()
+    stale_after_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSpec:
+    """Everything declared for one workload."""
+
+    key: WorkloadKey
+    uid: str
+    generation: int
+    workload_type: str
+    mode: Mode
+    precedence: Precedence
+    priority: int
+    variants: tuple[Variant, ...]
+    objectives: tuple[Objective, ...]
+    telemetry: TelemetrySource = TelemetrySource()
+    ceilings: tuple[Ceiling, ...] = ()
+    value_per_request: Decimal | None = None
+    roi_targets: tuple[RoiTarget, ...] = ()
+    fallback: Fallback | None = None
+    scaling: Scaling = Scaling()
+    not_acted_on: tuple[str, ...] = ()
+
+    def ceiling(self, period: Period) -> Ceiling | None:
+        """The ceiling of that period, of which there is at most one."""
+        return next((ceiling for ceiling in self.ceilings if ceiling.period is period), None)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with a spec: the field's path, what is wrong, and what to write instead."""
+
+    path: str
+    problem: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}; {self.fix}"
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A WorkloadSLO that cannot be acted on: data, so that one bad object never stops the loop."""
+
+    key: WorkloadKey
+    uid: str
+    generation: int
+    errors: tuple[FieldError, ...]
+
+    def __str__(self) -> str:
+        return "; ".join(str(error) for error in self.errors)
