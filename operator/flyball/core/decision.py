@@ -1,0 +1,144 @@
+"""What a tick decided for one workload, with its reasons as data: the same values become status, Events, logs and text."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from flyball.core.names import ConditionType, EventReason, GpuVerdict, Mode, WorkloadKey
+
+NO_CHANGE = "NoChange"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason for a decision: a CamelCase code, a sentence for people, and the numbers that the sentence speaks of."""
+
+    code: str
+    text: str
+    numbers: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition before it is merged with its history; `status` is True, False or None for Unknown."""
+
+    type: ConditionType
+    status: bool | None
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing worth telling the owner. `warning` decides the Event's type."""
+
+    reason: EventReason
+    message: str
+    action: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VariantDecision:
+    """How many replicas one variant should have, and why. `limited_by` names the bound that held it, if one did."""
+
+    name: str
+    current: int
+    desired: int
+    ready: int
+    causes: tuple[Cause, ...]
+    limited_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """The weights that one fallback route should have; None to give the user's own back."""
+
+    route: str
+    weights: tuple[int, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveReport:
+    """One objective as measured now: shares as ratios, latencies in seconds, burn as multiples of the allowed rate.
+
+    `state` is Met, Burning, Breached, Insufficient, Absent, Stale or Unmeasurable.
+    """
+
+    name: str
+    state: str
+    attained: float | None
+    burn_short: float | None
+    burn_long: float | None
+    budget_left: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReport:
+    """The GPU verdict and the numbers it came from; utilization and KV cache usage as ratios, None where unknown."""
+
+    verdict: GpuVerdict
+    utilization: float | None
+    kv_cache_usage: float | None
+    waiting: float | None
+    running: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CostReport:
+    """Dollars. None where a price is missing or where there were no requests to divide by.
+
+    `month_to_date` is exact as of the observation's time and grows by `per_hour`.
+    """
+
+    per_hour: Decimal | None
+    month_to_date: Decimal
+    month_forecast: Decimal | None
+    per_request: Decimal | None
+    per_million_tokens: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class RoiReport:
+    """One ROI target: the value now with its 95% interval, and Met, AtRisk, Breached, Insufficient or PriceMissing."""
+
+    name: str
+    state: str
+    value: float | None
+    low: float | None
+    high: float | None
+    target: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackReport:
+    """The fallback's state: Primary or Fallback, the share that overflows, and why."""
+
+    state: str
+    share: float
+    since: float
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Everything decided for one workload in one tick. `at` is seconds since the epoch."""
+
+    id: str
+    key: WorkloadKey
+    at: float
+    mode: Mode
+    variants: tuple[VariantDecision, ...]
+    routes: tuple[RouteDecision, ...]
+    conditions: tuple[Condition, ...]
+    events: tuple[Event, ...]
+    objectives: tuple[ObjectiveReport, ...]
+    gpu: GpuReport
+    cost: CostReport
+    roi: tuple[RoiReport, ...]
+    fallback: FallbackReport | None
+    summary: str
+    arrivals_per_second: float | None = None
+    capacity_per_replica: float | None = None

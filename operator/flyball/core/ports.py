@@ -1,0 +1,91 @@
+"""What a tick needs of the outside: the ports, and the only errors that may come through them.
+
+    PortError
+    ├── Unavailable   down, slow, throttled or refusing credentials; the next tick tries again
+    ├── Conflict      somebody wrote first; look again before writing
+    ├── Missing       the object is gone
+    └── Rejected      the request can never succeed as it is (forbidden, invalid); its text says what to change
+
+The tick is driven over these by the operator, by the lab and by tests; it knows no client library.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from flyball.core.decision import Event
+from flyball.core.names import WorkloadKey
+from flyball.core.observation import RouteState, WorkloadSignals, WorkloadState
+from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
+
+
+class PortError(Exception):
+    """Something outside did not do what was asked."""
+
+
+class Unavailable(PortError):
+    """Down, slow, throttled or refusing credentials."""
+
+
+class Conflict(PortError):
+    """The object changed since it was observed."""
+
+
+class Missing(PortError):
+    """The object is gone."""
+
+
+class Rejected(PortError):
+    """The request can never succeed as it is."""
+
+
+class Metrics(Protocol):
+    """A source of telemetry."""
+
+    async def read(self, workloads: Sequence[WorkloadSpec], at: float) -> Mapping[WorkloadKey, WorkloadSignals]:
+        """Signals of all workloads at that time (seconds since the epoch), in a number of queries independent of theirs.
+
+        Never raises: a source that fails gives signals whose `problem` says so.
+        """
+        ...
+
+
+class Cluster(Protocol):
+    """The objects that workloads consist of."""
+
+    async def observe(self, workloads: Sequence[WorkloadSpec]) -> Mapping[WorkloadKey, WorkloadState]:
+        """The state of all workloads. Never raises: what cannot be read has a `problem`."""
+        ...
+
+    async def scale(self, namespace: str, target: TargetRef, expected: int, replicas: int) -> None:
+        """Set a target's replicas through its scale subresource, if they still are `expected`; else Conflict."""
+        ...
+
+    async def annotate(self, namespace: str, target: TargetRef, annotations: Mapping[str, str | None]) -> None:
+        """Set (or with None remove) annotations on a target itself, never on its pod template."""
+        ...
+
+    async def set_weights(
+        self, key: WorkloadKey, route: FallbackRoute, observed: RouteState, primary: int, fallback: int
+    ) -> None:
+        """Set the two backends' weights, remembering the user's own before the first write; Conflict if they moved."""
+        ...
+
+    async def restore_weights(self, key: WorkloadKey, route: FallbackRoute) -> None:
+        """Give a route the weights back that its user had, and forget them. Does nothing where nothing was changed."""
+        ...
+
+    async def hold_finalizer(self, key: WorkloadKey, hold: bool) -> None:
+        """Add or remove Flyball's finalizer, which exists only while a route must be restored."""
+        ...
+
+    async def write_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        """Server-side apply the whole status."""
+        ...
+
+
+class Events(Protocol):
+    """A recorder of Kubernetes Events."""
+
+    async def publish(self, key: WorkloadKey, uid: str, event: Event, at: float) -> None:
+        """Write one Event about a WorkloadSLO; repeats of the same reason become a series, and floods are dropped."""
+        ...
