@@ -1,4 +1,4 @@
-"""What a tick decided for one workload, with its reasons as data: the same values become status, Events, logs and text."""
+"""What a tick decided for one workload, with its reasons as data: status, Events, logs and text are made of it."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,7 +10,7 @@ NO_CHANGE = "NoChange"
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One reason for a decision: a CamelCase code, a sentence for people, and the numbers that the sentence speaks of."""
+    """One reason for a decision: a CamelCase code, a sentence for people, and the numbers that it speaks of."""
 
     code: str
     text: str

@@ -42,7 +42,7 @@ class Metrics(Protocol):
     """A source of telemetry."""
 
     async def read(self, workloads: Sequence[WorkloadSpec], at: float) -> Mapping[WorkloadKey, WorkloadSignals]:
-        """Signals of all workloads at that time (seconds since the epoch), in a number of queries independent of theirs.
+        """Signals of all workloads at that time (epoch seconds), in a number of queries independent of theirs.
 
         Never raises: a source that fails gives signals whose `problem` says so.
         """
