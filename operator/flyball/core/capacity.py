@@ -1,0 +1,210 @@
+"""What one replica can carry: iteration time linear in batch, context and prefill, fitted online from a prior.
+
+    seconds per iteration = base + B × (per_sequence + per_context_token × c + per_prefill_token × i/o)
+
+for B sequences that hold c = i + o/2 context tokens on average and bring one prompt of i uncached tokens every o
+iterations (the four-term form that fits 40 of 45 measured engines within 4.3%; a two-term form errs 16%). One replica
+then finishes B / (o × seconds) requests per second.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from flyball.core.spec import EnginePrior
+
+# A prior is believed to within this relative standard deviation per term: published rows for the same model and GPU
+# differ by about a factor of two between engines and versions.
+PRIOR_RELATIVE_SPREAD = 0.6
+# Relative noise of one window's mean iteration time, seen when comparing such means with the fitted forms (1 to 6%).
+SAMPLE_NOISE = 0.08
+# Old samples fade with a half-life of some 140 of them (half an hour of 15 s ticks): engines are restarted and retuned.
+FORGETTING = 0.995
+# Fitted terms stay within this factor of the prior: what is farther off is a broken exporter, not an engine.
+TRUST_FACTOR = 4.0
+# The fit is not trusted for batches beyond this multiple of the largest one seen, once anything was seen at all.
+BATCH_TRUST = 2.0
+SMALLEST_TRUSTED_BATCH = 16.0
+# The share of the KV cache that running sequences may be planned to fill: above it engines begin to preempt.
+KV_CACHE_SHARE = 0.9
+# Pooling: n replicas carry n × (1 − k / n^0.75) of what n infinitely pooled ones do. Measured on conversation traffic
+# with least-outstanding routing at 1 to 32 replicas (2.95 to 5.26 requests/s per replica).
+POOLING_LOSS = 0.44
+POOLING_EXPONENT = 0.75
+
+# Where neither the manifest nor a preset names the engine: an 8B model on a mid-size GPU, to be corrected by the fit.
+GENERIC_PRIOR = EnginePrior(0.012, 5e-5, 1.14e-7, 1.03e-4, 200_000, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestShape:
+    """Mean tokens per request: uncached prompt tokens (prefilled), all prompt tokens (held), and output tokens."""
+
+    prefill_tokens: float
+    prompt_tokens: float
+    output_tokens: float
+
+    @property
+    def context_tokens(self) -> float:
+        """Tokens that one running sequence holds on average."""
+        return self.prompt_tokens + self.output_tokens / 2
+
+    def regressors(self, batch: float) -> np.ndarray:
+        """The four multipliers of base, per-sequence, per-context-token and per-prefill-token time at that batch."""
+        prefill_share = self.prefill_tokens / max(1.0, self.output_tokens)
+        return np.array([1.0, batch, batch * self.context_tokens, batch * prefill_share])
+
+
+@dataclass(frozen=True, slots=True)
+class CapacityFit:
+    """A replica's fitted iteration-time terms (seconds), their covariance (row-major), and what taught them.
+
+    `samples` counts the windows learned from and `largest_batch` the largest mean batch among them.
+    """
+
+    prior: EnginePrior
+    terms: tuple[float, float, float, float]
+    covariance: tuple[float, ...]
+    samples: int = 0
+    largest_batch: float = 0.0
+    mean_error: float = 0.0
+
+    @property
+    def confident(self) -> bool:
+        """Whether the fit has been checked against this workload: five windows, and within 25% on average."""
+        return self.samples >= 5 and self.mean_error < 0.25
+
+
+def start_fit(prior: EnginePrior | None) -> CapacityFit:
+    """A fit that knows only its prior."""
+    known = prior or GENERIC_PRIOR
+    terms = _prior_terms(known)
+    floor = np.array([1e-4, 1e-6, 1e-9, 1e-6])  # a term published as 0 may still turn out positive
+    spread = PRIOR_RELATIVE_SPREAD * np.maximum(np.array(terms), floor)
+    return CapacityFit(known, terms, tuple(np.diag(spread**2).ravel()))
+
+
+def learn(fit: CapacityFit, shape: RequestShape, batch: float, seconds_per_token: float) -> CapacityFit:
+    """The fit after one window with that mean batch per replica and mean time per output token (seconds).
+
+    Recursive least squares with forgetting, on relative errors and with a bounded influence: an outlier teaches at
+    most as much as a sample two standard deviations off.
+    """
+    if batch <= 0 or not math.isfinite(seconds_per_token) or seconds_per_token <= 0:
+        return fit
+    terms, covariance = np.array(fit.terms), np.array(fit.covariance).reshape(4, 4)
+    predicted = float(shape.regressors(batch) @ terms)
+    x = shape.regressors(batch) / predicted
+    error = seconds_per_token / predicted - 1.0
+    spread = math.sqrt(float(x @ covariance @ x) + SAMPLE_NOISE**2)
+    bounded = max(-2 * spread, min(2 * spread, error))
+    gain = covariance @ x / spread**2
+    low, high = _term_bounds(fit.prior)
+    updated = np.clip(terms + gain * bounded, low, high)
+    shrunk = (covariance - np.outer(gain, x) @ covariance) / FORGETTING
+    ceiling = np.diag(np.array(start_fit(fit.prior).covariance).reshape(4, 4))
+    excess = float(np.max(np.diag(shrunk) / ceiling))
+    shrunk = shrunk / max(1.0, excess)  # without excitation forgetting must not wind the covariance up
+    return CapacityFit(
+        prior=fit.prior,
+        terms=(float(updated[0]), float(updated[1]), float(updated[2]), float(updated[3])),
+        covariance=tuple(((shrunk + shrunk.T) / 2).ravel()),
+        samples=fit.samples + 1,
+        largest_batch=max(fit.largest_batch, batch),
+        mean_error=abs(error) if fit.samples == 0 else 0.8 * fit.mean_error + 0.2 * abs(error),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLimits:
+    """The latencies (seconds) that a replica's batch must respect; None where nothing is asked.
+
+    `first_token` bounds what a lone request's prefill takes, `per_token` an iteration, `end_to_end` the whole request.
+    """
+
+    first_token: float | None = None
+    per_token: float | None = None
+    end_to_end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaCapacity:
+    """What one replica carries within its limits: batch and requests per second; and what bound the batch.
+
+    `infeasible` says in words which objective a lone request already breaks; then the limit is left out.
+    """
+
+    batch: float
+    requests_per_second: float
+    bound: str
+    infeasible: str = ""
+
+
+def replica_capacity(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimits) -> ReplicaCapacity:
+    """The largest batch within limits, KV cache and trust, and the rate of requests it finishes."""
+    terms = np.array(fit.terms)
+    lone = float(shape.regressors(1.0) @ terms)
+    slope = float(shape.regressors(1.0)[1:] @ terms[1:])
+    prefill = float(terms[0] + terms[3] * shape.prefill_tokens)
+    output = max(1.0, shape.output_tokens)
+    candidates = {
+        "engine's batch limit": float(fit.prior.max_sequences),
+        "KV cache": KV_CACHE_SHARE * fit.prior.kv_cache_tokens / max(1.0, shape.prompt_tokens + shape.output_tokens),
+    }
+    if fit.samples:
+        candidates["batches seen so far"] = max(SMALLEST_TRUSTED_BATCH, BATCH_TRUST * fit.largest_batch)
+    broken = []
+    budgets = {"InterTokenLatency": limits.per_token}
+    if limits.end_to_end is not None:
+        budgets["EndToEnd"] = (limits.end_to_end - prefill) / output
+    for name, budget in budgets.items():
+        if budget is None:
+            continue
+        if budget < lone:
+            broken.append(f"{name} (a lone request takes {lone * 1000:.0f} ms per token)")
+        elif slope > 0:
+            candidates[name] = 1.0 + (budget - lone) / slope
+    if limits.first_token is not None and prefill > limits.first_token:
+        broken.append(f"TimeToFirstToken (a lone prompt takes {prefill:.2f} s)")
+    bound = min(candidates, key=lambda name: candidates[name])
+    batch = max(1.0, candidates[bound])
+    seconds = float(shape.regressors(batch) @ terms)
+    return ReplicaCapacity(batch, batch / (output * seconds), bound, "; ".join(broken))
+
+
+def fleet_capacity(replicas: int, requests_per_second: float) -> float:
+    """What n replicas carry together (requests/s): less than n times one, since load is not spread perfectly."""
+    if replicas <= 0:
+        return 0.0
+    return replicas * requests_per_second * (1.0 - POOLING_LOSS / math.pow(replicas, POOLING_EXPONENT))
+
+
+def replicas_for(demand: float, requests_per_second: float, most: int) -> int:
+    """The fewest replicas whose fleet capacity reaches the demand (requests/s); `most` + 1 where none up to it does."""
+    if demand <= 0:
+        return 0
+    low, high = 1, most + 1
+    while low < high:
+        middle = (low + high) // 2
+        if fleet_capacity(middle, requests_per_second) >= demand:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _prior_terms(prior: EnginePrior) -> tuple[float, float, float, float]:
+    return (
+        prior.base_seconds,
+        prior.per_sequence_seconds,
+        prior.per_context_token_seconds,
+        prior.per_prefill_token_seconds,
+    )
+
+
+def _term_bounds(prior: EnginePrior) -> tuple[np.ndarray, np.ndarray]:
+    terms = np.array(_prior_terms(prior))
+    low = terms / TRUST_FACTOR
+    high = np.maximum(terms * TRUST_FACTOR, np.array([1e-3, 1e-4, 1e-6, 1e-4]))
+    return low, high

@@ -1,0 +1,103 @@
+"""What a workload costs: dollars per hour now, month to date, per request; exact in Decimal.
+
+A replica is paid for from the moment it holds its GPUs until it is gone: loading, idle or serving alike.
+"""
+
+import calendar
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from flyball.core.memory import SpendMemory
+from flyball.core.observation import VariantState
+from flyball.core.spec import Variant
+
+SECONDS_PER_HOUR = Decimal(3600)
+
+
+def gpus_of(variant: Variant, state: VariantState) -> int | None:
+    """GPUs per replica: what the manifest says, else what the pod template asks for, else unknown."""
+    return variant.gpus_per_replica or state.gpus_per_replica
+
+
+def replica_price(variant: Variant, state: VariantState) -> Decimal | None:
+    """Dollars per hour of one replica; None where the price or the number of GPUs is unknown."""
+    gpus = gpus_of(variant, state)
+    if variant.price_per_gpu_hour is None or gpus is None:
+        return None
+    return variant.price_per_gpu_hour * gpus
+
+
+def hourly(variants: Sequence[Variant], states: Sequence[VariantState]) -> Decimal | None:
+    """Dollars per hour of all replicas that hold GPUs; None where any of them has no price."""
+    total = Decimal(0)
+    for variant, state in zip(variants, states, strict=True):
+        paid = state.ready + state.starting
+        price = replica_price(variant, state)
+        if paid and price is None:
+            return None
+        total += paid * (price or Decimal(0))
+    return total
+
+
+def unpriced(variants: Sequence[Variant], states: Sequence[VariantState]) -> tuple[str, ...]:
+    """For each variant without a usable price, a sentence that says what is missing and where to write it."""
+    sentences = []
+    for variant, state in zip(variants, states, strict=True):
+        if variant.price_per_gpu_hour is None:
+            sentences.append(
+                f"target {variant.name} has no price: set pricePerGpuHour, or list its accelerator "
+                f"{variant.accelerator or state.accelerator or '(unknown)'} in the PriceBook"
+            )
+        elif gpus_of(variant, state) is None:
+            sentences.append(f"target {variant.name} asks for no GPUs in its pod template: set gpusPerReplica")
+    return tuple(sentences)
+
+
+def spend(memory: SpendMemory, at: float, per_hour: Decimal | None, keep_seconds: float) -> SpendMemory:
+    """The account at time `at`: what was paid since the last entry at its rate, and the rate from now on.
+
+    A new month (UTC) starts at zero, with the share of the interval that fell into it. An unknown rate counts nothing,
+    and the PriceTrusted condition says so. Rates older than `keep_seconds` are dropped, but for the last before them.
+    """
+    rate = per_hour or Decimal(0)
+    month = _month(at)
+    to_date = memory.month_to_date if memory.month == month else Decimal(0)
+    if memory.as_of is not None and memory.rates and at > memory.as_of:
+        start = memory.as_of if memory.month == month else max(memory.as_of, _month_start(at))
+        to_date += memory.rates[-1][1] * Decimal(str(at - start)) / SECONDS_PER_HOUR
+    rates = memory.rates
+    if not rates or rates[-1][1] != rate:
+        rates = (*rates, (at, rate))
+    older = [r for r in rates if r[0] <= at - keep_seconds]
+    rates = (*older[-1:], *(r for r in rates if r[0] > at - keep_seconds))
+    return replace(memory, as_of=at, month=month, month_to_date=to_date, rates=rates)
+
+
+def spent_in(memory: SpendMemory, at: float, window_seconds: float) -> Decimal:
+    """Dollars spent in the trailing window; before the first known rate that rate is assumed."""
+    start, total = at - window_seconds, Decimal(0)
+    for index, (since, rate) in enumerate(memory.rates):
+        begin = start if index == 0 else max(start, since)
+        end = memory.rates[index + 1][0] if index + 1 < len(memory.rates) else at
+        if end > begin:
+            total += rate * Decimal(str(end - begin)) / SECONDS_PER_HOUR
+    return total
+
+
+def month_forecast(memory: SpendMemory, at: float) -> Decimal:
+    """Dollars at the end of the month (UTC) if the present rate holds."""
+    moment = datetime.fromtimestamp(at, UTC)
+    days = calendar.monthrange(moment.year, moment.month)[1]
+    left = _month_start(at) + days * 86400 - at
+    rate = memory.rates[-1][1] if memory.rates else Decimal(0)
+    return memory.month_to_date + rate * Decimal(str(left)) / SECONDS_PER_HOUR
+
+
+def _month(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m")
+
+
+def _month_start(at: float) -> float:
+    return datetime.fromtimestamp(at, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()

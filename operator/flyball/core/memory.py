@@ -1,0 +1,79 @@
+"""What a workload's next decision must know of the last ones: frozen, small, rebuilt from status after a restart."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from flyball.core.capacity import CapacityFit, RequestShape
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogSample:
+    """Requests running or waiting in all replicas at one time (seconds since the epoch)."""
+
+    at: float
+    requests: float
+
+
+@dataclass(frozen=True, slots=True)
+class VariantMemory:
+    """One variant's fitted capacity, its recent needs (time, replicas) and when its ready count last moved."""
+
+    name: str
+    fit: CapacityFit | None = None
+    needs: tuple[tuple[float, int], ...] = ()
+    ready: int = -1
+    ready_changed_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackMemory:
+    """Where the fallback stands: since when, and since when a trigger or relief is seen without a break."""
+
+    active: bool = False
+    share: float = 0.0
+    since: float = 0.0
+    triggered_since: float | None = None
+    relieved_since: float | None = None
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpendMemory:
+    """Money spent, exact while the hourly rate is constant between samples.
+
+    `month` is `YYYY-MM` (UTC); `rates` are (time, dollars per hour) changes, oldest first, covering the longest window.
+    """
+
+    as_of: float | None = None
+    month: str = ""
+    month_to_date: Decimal = Decimal(0)
+    rates: tuple[tuple[float, Decimal], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Everything remembered of one workload.
+
+    `trim` multiplies the demand that is staffed for; feedback from burn rates moves it. `states` are the last announced
+    state of each subject (an objective, a ceiling, an ROI target, telemetry …): Events are written when one changes.
+    `shape` are the last trusted mean tokens per request.
+    """
+
+    generation: int = 0
+    started_at: float | None = None
+    backlog: tuple[BacklogSample, ...] = ()
+    variants: tuple[VariantMemory, ...] = ()
+    shape: RequestShape | None = None
+    trim: float = 1.0
+    trimmed_at: float = 0.0
+    fallback: FallbackMemory = FallbackMemory()
+    spend: SpendMemory = SpendMemory()
+    states: tuple[tuple[str, str], ...] = ()
+
+    def variant(self, name: str) -> VariantMemory:
+        """What is remembered of that variant; a blank where there is nothing."""
+        return next((v for v in self.variants if v.name == name), VariantMemory(name))
+
+    def state(self, subject: str) -> str | None:
+        """The last announced state of a subject."""
+        return next((state for name, state in self.states if name == subject), None)

@@ -1,0 +1,83 @@
+"""Objectives: shares of good requests against their budget, over several windows, with few events taken as few.
+
+A burn rate is the bad share divided by the allowed one: at 1 the budget lasts exactly its window. An objective is
+Breached when the short and the next longer window both burn beyond doubt, and Met again when the short window is within
+its budget: what users feel now, not what the month's average forgives.
+"""
+
+import math
+
+from flyball.core.confidence import share_bounds
+from flyball.core.decision import ObjectiveReport
+from flyball.core.observation import ObjectiveReading, SignalState, WindowShare
+from flyball.core.spec import Objective
+
+MET, BURNING, BREACHED = "Met", "Burning", "Breached"
+INSUFFICIENT, UNMEASURABLE = "Insufficient", "Unmeasurable"
+
+# Fewer events than this in the short window say nothing: one slow request among four is no trend.
+FEWEST_EVENTS = 5.0
+# The share of an error budget below which owners are told that it runs low.
+BUDGET_LOW = 0.25
+
+
+def unmeasurable(reading: ObjectiveReading) -> bool:
+    """Whether the threshold lies outside the histogram's edges, where interpolation has nothing to stand on."""
+    edges = reading.edges
+    return edges is not None and not edges.exact and (edges.lower <= 0 or math.isinf(edges.upper))
+
+
+def judge(objective: Objective, reading: ObjectiveReading, before: str | None) -> str:
+    """The objective's state, given the one announced before."""
+    if unmeasurable(reading):
+        return UNMEASURABLE
+    if reading.state is not SignalState.OK:
+        return str(reading.state)
+    if not reading.shares or reading.shares[0].total < FEWEST_EVENTS:
+        return INSUFFICIENT
+    short = reading.shares[0]
+    if not _surely_burning(objective, short):
+        return before if before in (BREACHED, BURNING) and short.bad_share > objective.budget else MET
+    longer = reading.shares[1] if len(reading.shares) > 1 else short
+    return BREACHED if before == BREACHED or _surely_burning(objective, longer) else BURNING
+
+
+def report(objective: Objective, reading: ObjectiveReading, before: str | None) -> ObjectiveReport:
+    """The objective as measured now; numbers are None where nothing is known."""
+    shares, percentiles = reading.shares, reading.percentiles
+    own = shares[-1] if shares and shares[-1].total > 0 else None
+    return ObjectiveReport(
+        name=objective.name,
+        state=judge(objective, reading, before),
+        attained=1.0 - own.bad_share if own else None,
+        burn_short=_burn(objective, shares[0]) if shares else None,
+        burn_long=_burn(objective, shares[1]) if len(shares) > 1 else None,
+        budget_left=_budget_left(objective, own) if own else None,
+        p50=percentiles.p50 if percentiles else None,
+        p95=percentiles.p95 if percentiles else None,
+        p99=percentiles.p99 if percentiles else None,
+    )
+
+
+def budget_state(report_: ObjectiveReport) -> str | None:
+    """Plenty, Low or Exhausted for the error budget of the objective's own window; None where it is unknown."""
+    if report_.budget_left is None:
+        return None
+    if report_.budget_left <= 0:
+        return "Exhausted"
+    return "Low" if report_.budget_left < BUDGET_LOW else "Plenty"
+
+
+def _surely_burning(objective: Objective, share: WindowShare) -> bool:
+    return share_bounds(share.total - share.good, share.total)[0] > objective.budget
+
+
+def _burn(objective: Objective, share: WindowShare) -> float | None:
+    if share.total <= 0:
+        return None
+    return share.bad_share / objective.budget if objective.budget > 0 else (math.inf if share.bad_share else 0.0)
+
+
+def _budget_left(objective: Objective, share: WindowShare) -> float:
+    burned = _burn(objective, share)
+    return 1.0 - burned if burned is not None and math.isfinite(burned) else 0.0
