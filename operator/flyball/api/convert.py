@@ -1,0 +1,272 @@
+"""From the models that users write to the core's view of them: defaults, units and prices resolved.
+
+Total: a bad object becomes `Invalid`, with a path, a problem and a fix for each error; nothing raises.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from flyball.api.declared import (
+    not_yet_acted_on,
+    objective_acted_on,
+    price_book_not_yet_acted_on,
+    roi_target_acted_on,
+)
+from flyball.api.defaults import DEFAULT_ROI_WINDOW, DEFAULT_TARGET, DEFAULT_WINDOW, default_objectives
+from flyball.api.parse import parse_resource
+from flyball.api.presets import ENGINE_PRIORS
+from flyball.api.v1alpha1 import PriceBook, WorkloadSLO, WorkloadSLOSpec
+from flyball.api.v1alpha1.fallback import FallbackSpec
+from flyball.api.v1alpha1.objectives import ObjectiveSpec
+from flyball.api.v1alpha1.scaling import ScalingSpec
+from flyball.api.v1alpha1.targets import Target
+from flyball.api.v1alpha1.telemetry import Telemetry
+from flyball.api.v1alpha1.words import CapacityType, FallbackTrigger
+from flyball.core.names import WorkloadKey
+from flyball.core.spec import (
+    Ceiling,
+    EnginePrior,
+    Fallback,
+    FallbackRoute,
+    Invalid,
+    Objective,
+    RoiTarget,
+    Scaling,
+    TargetRef,
+    TelemetrySource,
+    Variant,
+    WorkloadSpec,
+)
+from flyball.core.units import parse_duration_seconds, parse_money, parse_ratio
+
+PriceBooks = Mapping[str, PriceBook]
+"""PriceBooks by name."""
+
+_INLINE_SOURCE = "pricePerGpuHour"
+
+
+def read_workload(
+    raw: Mapping[str, Any], price_books: PriceBooks, accelerators: Mapping[str, str] | None = None
+) -> WorkloadSpec | Invalid:
+    """A WorkloadSLO as it comes from the API server, as the core sees it. `accelerators` as in `to_workload`."""
+    metadata = raw.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    namespace, name, uid = (str(metadata.get(field, "")) for field in ("namespace", "name", "uid"))
+    generation = metadata.get("generation")
+    generation = generation if isinstance(generation, int) else 0
+    parsed = parse_resource(WorkloadSLO, raw)
+    if not isinstance(parsed, WorkloadSLO):
+        return Invalid(WorkloadKey(namespace, name), uid, generation, parsed)
+    return to_workload(namespace, name, uid, generation, parsed.spec, price_books, accelerators)
+
+
+def to_workload(
+    namespace: str,
+    name: str,
+    uid: str,
+    generation: int,
+    spec: WorkloadSLOSpec,
+    price_books: PriceBooks,
+    accelerators: Mapping[str, str] | None = None,
+) -> WorkloadSpec:
+    """The core's view of a valid spec.
+
+    `accelerators` are those that the cluster was seen to give each variant, by the variant's name: they find the
+    price where the spec does not name the accelerator.
+    """
+    book_name = spec.cost.price_book_ref.name if spec.cost and spec.cost.price_book_ref else None
+    observed = accelerators or {}
+    return WorkloadSpec(
+        key=WorkloadKey(namespace, name),
+        uid=uid,
+        generation=generation,
+        workload_type=spec.workload_type.value,
+        mode=spec.mode,
+        precedence=spec.precedence,
+        priority=spec.priority or 0,
+        variants=tuple(
+            _variant(target, book_name, price_books, observed.get(target.effective_name)) for target in spec.targets
+        ),
+        objectives=_objectives(spec),
+        telemetry=_telemetry(spec.telemetry),
+        ceilings=tuple(
+            Ceiling(ceiling.period, parse_money(ceiling.amount), ceiling.enforcement)
+            for ceiling in (spec.cost.ceilings if spec.cost else ())
+        ),
+        value_per_request=_money(spec.value.per_request) if spec.value else None,
+        roi_targets=tuple(
+            RoiTarget(
+                target.name,
+                target.metric,
+                Decimal(target.amount),
+                parse_duration_seconds(target.window or DEFAULT_ROI_WINDOW),
+            )
+            for target in spec.roi_targets
+            if roi_target_acted_on(target)
+        ),
+        fallback=_fallback(spec.fallback),
+        scaling=_scaling(spec.scaling),
+        not_acted_on=_not_acted_on(spec, book_name, price_books),
+    )
+
+
+def price_per_gpu_hour(book: PriceBook, accelerator: str, capacity: CapacityType) -> Decimal | None:
+    """Dollars per GPU hour in the book, node overhead included; None where it holds no such price."""
+    entry = next((gpu for gpu in book.spec.gpus if gpu.accelerator == accelerator), None)
+    price = entry.price(capacity) if entry else None
+    if price is None:
+        return None
+    overhead = book.spec.node_overhead
+    factor = 1 + Decimal(overhead[:-1]) / 100 if overhead else Decimal(1)
+    return parse_money(price) * factor
+
+
+def _price(
+    target: Target, book_name: str | None, books: PriceBooks, observed: str | None
+) -> tuple[Decimal | None, str]:
+    """Dollars per GPU hour and where they come from, or None and what is missing."""
+    if target.price_per_gpu_hour is not None:
+        return parse_money(target.price_per_gpu_hour), _INLINE_SOURCE
+    if book_name is None:
+        return None, "neither targets[].pricePerGpuHour nor cost.priceBookRef is set"
+    book = books.get(book_name)
+    if book is None:
+        return None, f"PriceBook {book_name} does not exist or is invalid"
+    accelerator = target.accelerator or observed
+    if accelerator is None:
+        return None, f"the accelerator to look up in PriceBook {book_name} is not known; set targets[].accelerator"
+    capacity = target.capacity_type or CapacityType.ON_DEMAND
+    price = price_per_gpu_hour(book, accelerator, capacity)
+    if price is None:
+        return None, f"PriceBook {book_name} holds no {capacity} price for {accelerator}"
+    return price, f"PriceBook {book_name}: {accelerator}, {capacity}"
+
+
+def _variant(target: Target, book_name: str | None, books: PriceBooks, observed: str | None) -> Variant:
+    price, source = _price(target, book_name, books, observed)
+    reference = target.target_ref
+    return Variant(
+        name=target.effective_name,
+        target=TargetRef(reference.api_version, reference.kind, reference.name),
+        min_replicas=target.min_replicas,
+        max_replicas=target.max_replicas,
+        accelerator=target.accelerator,
+        gpus_per_replica=target.gpus_per_replica,
+        price_per_gpu_hour=price,
+        price_source=source,
+        startup_seconds=_seconds(target.startup_time),
+        engine=_engine(target),
+    )
+
+
+def _engine(target: Target) -> EnginePrior | None:
+    if target.engine_preset is not None:
+        return ENGINE_PRIORS[target.engine_preset]
+    prior = target.engine_prior
+    if prior is None:
+        return None
+    return EnginePrior(
+        base_seconds=float(prior.base_ms) / 1000,
+        per_sequence_seconds=float(prior.per_sequence_ms) / 1000,
+        per_context_token_seconds=float(prior.per_context_token_ms) / 1000,
+        per_prefill_token_seconds=float(prior.per_prefill_token_ms) / 1000,
+        kv_cache_tokens=prior.kv_cache_tokens,
+        max_sequences=prior.max_sequences,
+    )
+
+
+def _objectives(spec: WorkloadSLOSpec) -> tuple[Objective, ...]:
+    """The declared objectives that can be measured, or else the workload type's defaults.
+
+    A workload without any objective would be scaled to its minimum, which nobody asks for.
+    """
+    declared = tuple(_objective(objective) for objective in spec.objectives if objective_acted_on(objective))
+    return declared or default_objectives(spec.workload_type)
+
+
+def _objective(objective: ObjectiveSpec) -> Objective:
+    return Objective(
+        name=objective.name,
+        indicator=objective.indicator,
+        threshold_seconds=_seconds(objective.threshold),
+        target=parse_ratio(objective.target or DEFAULT_TARGET),
+        window_seconds=parse_duration_seconds(objective.window or DEFAULT_WINDOW),
+        stage=objective.stage,
+    )
+
+
+def _telemetry(telemetry: Telemetry | None) -> TelemetrySource:
+    if telemetry is None:
+        return TelemetrySource()
+    labels = telemetry.selector.match_labels if telemetry.selector else {}
+    return TelemetrySource(
+        selector=tuple(sorted(labels.items())),
+        overrides=tuple(sorted(telemetry.overrides.items())),
+        **_given(
+            engine=telemetry.engine.value if telemetry.engine else None,
+            stale_after_seconds=_seconds(telemetry.stale_after),
+        ),
+    )
+
+
+def _fallback(fallback: FallbackSpec | None) -> Fallback | None:
+    if fallback is None:
+        return None
+    triggers = frozenset(FallbackTrigger if fallback.triggers is None else fallback.triggers)
+    return Fallback(
+        routes=tuple(
+            FallbackRoute(route.http_route, route.primary, route.fallback, route.rule_name) for route in fallback.routes
+        ),
+        on_objectives=FallbackTrigger.OBJECTIVES_BURNING in triggers,
+        on_capacity=FallbackTrigger.CAPACITY_SHORT in triggers,
+        on_ceiling=FallbackTrigger.CEILING_REACHED in triggers,
+        price_per_request=_money(fallback.price_per_request),
+        labor_cost_per_request=_money(fallback.labor_cost_per_request),
+        **_given(
+            max_overflow=_ratio(fallback.max_overflow),
+            trigger_for_seconds=_seconds(fallback.trigger_for),
+            min_hold_seconds=_seconds(fallback.min_hold),
+            return_hold_seconds=_seconds(fallback.return_hold),
+        ),
+    )
+
+
+def _scaling(scaling: ScalingSpec | None) -> Scaling:
+    if scaling is None:
+        return Scaling()
+    up, down = scaling.up, scaling.down
+    return Scaling(
+        **_given(
+            up_stabilization_seconds=_seconds(up.stabilization) if up else None,
+            up_max_step=up.max_step if up else None,
+            down_stabilization_seconds=_seconds(down.stabilization) if down else None,
+            down_max_step=down.max_step if down else None,
+            headroom=_ratio(scaling.headroom),
+        )
+    )
+
+
+def _not_acted_on(spec: WorkloadSLOSpec, book_name: str | None, books: PriceBooks) -> tuple[str, ...]:
+    notes = [str(note) for note in not_yet_acted_on(spec)]
+    book = books.get(book_name) if book_name else None
+    if book is not None:
+        notes += [f"PriceBook {book_name} {note}" for note in price_book_not_yet_acted_on(book.spec)]
+    return tuple(notes)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    """Only what is set, so that the core's own defaults stay the one place for the rest."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _seconds(duration: str | None) -> float | None:
+    return None if duration is None else parse_duration_seconds(duration)
+
+
+def _money(amount: str | None) -> Decimal | None:
+    return None if amount is None else parse_money(amount)
+
+
+def _ratio(percent: str | None) -> float | None:
+    return None if percent is None else parse_ratio(percent)

@@ -1,0 +1,145 @@
+"""What a spec declares that this version does not act on yet, said in a condition: nothing is ignored in silence.
+
+Each entry leaves this list with the change that acts on it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flyball.api.v1alpha1 import PriceBookSpec, WorkloadSLOSpec
+from flyball.api.v1alpha1.money import CeilingSpec, CostSpec, RoiTargetSpec, ValueSpec
+from flyball.api.v1alpha1.objectives import ObjectiveSpec
+from flyball.api.v1alpha1.scaling import ScalingSpec
+from flyball.api.v1alpha1.telemetry import Telemetry
+from flyball.api.v1alpha1.words import EngineProfile, RoiBaseline
+from flyball.core.names import Enforcement, Indicator, Period, RoiMetric
+
+ENGINES_ACTED_ON = frozenset({EngineProfile.VLLM})
+INDICATORS_ACTED_ON = frozenset(
+    {Indicator.TIME_TO_FIRST_TOKEN, Indicator.INTER_TOKEN_LATENCY, Indicator.END_TO_END, Indicator.QUEUE_TIME}
+)
+PERIODS_HELD = frozenset({Period.HOUR})
+"""Periods whose ceilings hold replicas back; the others only alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotActedOn:
+    """A field that is declared, and what is done in its place."""
+
+    path: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.sentence}"
+
+
+def not_yet_acted_on(spec: WorkloadSLOSpec) -> tuple[NotActedOn, ...]:
+    """Everything that the spec declares and this version does not act on, in the spec's order."""
+    return tuple(_not_acted_on(spec))
+
+
+def objective_acted_on(objective: ObjectiveSpec) -> bool:
+    """Whether the objective is measured and steered by."""
+    return objective.indicator in INDICATORS_ACTED_ON and not objective.segment
+
+
+def roi_target_acted_on(target: RoiTargetSpec) -> bool:
+    """Whether the ROI target is evaluated."""
+    return target.metric is not RoiMetric.KPI and target.baseline is RoiBaseline.ABSOLUTE
+
+
+def _not_acted_on(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
+    if spec.priority:
+        yield NotActedOn("spec.priority", "no workload yields GPUs to another yet")
+    if spec.shadow:
+        yield NotActedOn("spec.shadow", "no rival policy is run beside this one yet")
+    for index, target in enumerate(spec.targets):
+        if target.spot_risk is not None:
+            yield NotActedOn(f"spec.targets[{index}].spotRisk", "the risk of losing spot capacity is not weighed yet")
+    yield from _of_telemetry(spec.telemetry or Telemetry())
+    yield from _of_objectives(spec)
+    yield from _of_cost(spec.cost or CostSpec())
+    yield from _of_value(spec.value or ValueSpec())
+    yield from _of_roi(spec.roi_targets)
+    if spec.fallback is not None and spec.fallback.steps:
+        yield NotActedOn("spec.fallback.steps", "traffic moves in one step, up to maxOverflow")
+    yield from _of_scaling(spec.scaling or ScalingSpec())
+
+
+def _of_objectives(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
+    for index, objective in enumerate(spec.objectives):
+        if not objective_acted_on(objective):
+            yield NotActedOn(f"spec.objectives[{index}]", _why_not_measured(objective))
+    if spec.objectives and not any(objective_acted_on(objective) for objective in spec.objectives):
+        yield NotActedOn("spec.objectives", f"until then the default objectives of {spec.workload_type} apply")
+
+
+def _of_roi(targets: tuple[RoiTargetSpec, ...]) -> Iterator[NotActedOn]:
+    for index, target in enumerate(targets):
+        if target.metric is RoiMetric.KPI:
+            yield NotActedOn(f"spec.roiTargets[{index}]", "business outcomes are not evaluated yet")
+        elif not roi_target_acted_on(target):
+            yield NotActedOn(f"spec.roiTargets[{index}]", "no baseline is recorded to hold it against yet")
+
+
+def _why_not_measured(objective: ObjectiveSpec) -> str:
+    if objective.segment:
+        return "objectives are not split by segment yet"
+    return f"the indicator {objective.indicator} is not measured yet"
+
+
+def _of_telemetry(telemetry: Telemetry) -> Iterator[NotActedOn]:
+    if telemetry.engine is not None and telemetry.engine not in ENGINES_ACTED_ON:
+        yield NotActedOn(
+            "spec.telemetry.engine", f"the profile {telemetry.engine} is not read yet; set VLLM or wait for it"
+        )
+    if telemetry.gateway is not None:
+        yield NotActedOn("spec.telemetry.gateway", "gateway metrics are not read yet; the engine's are used")
+    if telemetry.stages:
+        yield NotActedOn("spec.telemetry.stages", "stages are not measured yet")
+    if telemetry.segment_by:
+        yield NotActedOn("spec.telemetry.segmentBy", "latency and cost are not split by segment yet")
+
+
+def _of_cost(cost: CostSpec) -> Iterator[NotActedOn]:
+    for index, ceiling in enumerate(cost.ceilings):
+        if not ceiling_held(ceiling):
+            yield NotActedOn(
+                f"spec.cost.ceilings[{index}].enforcement",
+                f"a ceiling per {ceiling.period} does not hold replicas back yet; only one per Hour does",
+            )
+
+
+def ceiling_held(ceiling: CeilingSpec) -> bool:
+    """Whether the ceiling does what its enforcement says."""
+    return ceiling.enforcement is Enforcement.ALERT or ceiling.period in PERIODS_HELD
+
+
+def _of_value(value: ValueSpec) -> Iterator[NotActedOn]:
+    if value.kpis:
+        yield NotActedOn("spec.value.kpis", "business outcomes are not measured yet; value.perRequest is used")
+    if value.guards:
+        yield NotActedOn("spec.value.guards", "quality checks are not evaluated yet")
+
+
+def _of_scaling(scaling: ScalingSpec) -> Iterator[NotActedOn]:
+    if scaling.scale_to_zero is not None:
+        yield NotActedOn("spec.scaling.scaleToZero", "one replica always stays")
+    if scaling.forecast is not None:
+        yield NotActedOn("spec.scaling.forecast", "the present load is planned for, not a forecast")
+    if scaling.max_insurance is not None:
+        yield NotActedOn("spec.scaling.maxInsurance", "no forecast quantile is staffed for yet")
+    if scaling.disruption is not None:
+        yield NotActedOn("spec.scaling.disruption", "removals are limited by scaling.down only")
+
+
+def price_book_not_yet_acted_on(spec: PriceBookSpec) -> tuple[NotActedOn, ...]:
+    """Everything that a PriceBook declares and this version does not reckon with."""
+    declared = (
+        (spec.effective_from, "effectiveFrom", "prices hold from the moment that they are applied"),
+        (spec.stale_after, "staleAfter", "the age of prices is not checked yet"),
+        (spec.components, "components", "costs beside the GPUs are not added yet"),
+        (spec.hosted_models, "hostedModels", "hosted models are priced by fallback.pricePerRequest only"),
+        (spec.labor_rates, "laborRates", "labour is priced by fallback.laborCostPerRequest only"),
+    )
+    return tuple(NotActedOn(f"spec.{name}", sentence) for value, name, sentence in declared if value)

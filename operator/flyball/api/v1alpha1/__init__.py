@@ -1,0 +1,40 @@
+"""The resources of `flyball.dev/v1alpha1`. These models are the one source: CRDs and reference are made from them."""
+
+from flyball.api.v1alpha1.pricebook import PriceBook, PriceBookSpec, PriceBookStatus
+from flyball.api.v1alpha1.status import (
+    CostStatus,
+    FallbackStatus,
+    GpuStatus,
+    LastDecision,
+    ObjectiveStatus,
+    OriginalWeights,
+    RoiStatus,
+    SignalStatus,
+    StatusCondition,
+    StatusSummary,
+    TargetStatus,
+    WorkloadSLOStatus,
+)
+from flyball.api.v1alpha1.words import WorkloadType
+from flyball.api.v1alpha1.workloadslo import WorkloadSLO, WorkloadSLOSpec
+
+__all__ = [
+    "CostStatus",
+    "FallbackStatus",
+    "GpuStatus",
+    "LastDecision",
+    "ObjectiveStatus",
+    "OriginalWeights",
+    "PriceBook",
+    "PriceBookSpec",
+    "PriceBookStatus",
+    "RoiStatus",
+    "SignalStatus",
+    "StatusCondition",
+    "StatusSummary",
+    "TargetStatus",
+    "WorkloadSLO",
+    "WorkloadSLOSpec",
+    "WorkloadSLOStatus",
+    "WorkloadType",
+]

@@ -1,0 +1,173 @@
+"""The PriceBook: dollars per GPU hour, and the rest of a request's cost."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from flyball.api.model import ApiModel, ListMap, rule
+from flyball.api.resource import PrinterColumn, Resource, ResourceNames
+from flyball.api.scalars import (
+    Accelerator,
+    Date,
+    Duration,
+    ItemName,
+    Money,
+    ObjectName,
+    Percent,
+    Prose,
+    RoleName,
+    cel_is_positive,
+    is_positive,
+)
+from flyball.api.v1alpha1.status import StatusCondition
+from flyball.api.v1alpha1.words import CapacityType, ComponentKind
+
+_CAPACITY_FIELDS = ("onDemand", "spot", "reserved")
+_UNIT_FIELDS = ("perRequest", "perMillionTokens", "perHour", "perGibibyte")
+
+
+def _count_of_set(fields: tuple[str, ...]) -> str:
+    """CEL for how many of these fields are set."""
+    return "[" + ", ".join(f"has(self.{field})" for field in fields) + "].filter(x, x).size()"
+
+
+class GpuPrice(ApiModel):
+    """Dollars per GPU and hour of one accelerator."""
+
+    accelerator: Accelerator
+    """The accelerator, as the node label `nvidia.com/gpu.product` or a target's `accelerator` names it."""
+    on_demand: Money | None = None
+    """Dollars per GPU hour on demand."""
+    spot: Money | None = None
+    """Dollars per GPU hour on spot capacity."""
+    reserved: Money | None = None
+    """Dollars per GPU hour on reserved or committed capacity."""
+
+    def price(self, capacity: CapacityType) -> str | None:
+        """The price for that capacity type, as written; None where there is none."""
+        match capacity:
+            case CapacityType.ON_DEMAND:
+                return self.on_demand
+            case CapacityType.SPOT:
+                return self.spot
+            case CapacityType.RESERVED:
+                return self.reserved
+
+    @rule(
+        cel=" || ".join(f"has(self.{field})" for field in _CAPACITY_FIELDS),
+        problem="a GPU entry holds no price",
+        fix="write at least one of onDemand, spot and reserved",
+        reason="FieldValueRequired",
+    )
+    def _some_price(self) -> bool:
+        return any(price is not None for price in (self.on_demand, self.spot, self.reserved))
+
+    @rule(
+        cel=" && ".join(f"(!has(self.{f}) || {cel_is_positive(f'self.{f}')})" for f in _CAPACITY_FIELDS),
+        problem="a GPU hour's price is zero",
+        fix="write what it costs, or leave the price out",
+    )
+    def _prices_are_positive(self) -> bool:
+        return all(is_positive(price) for price in (self.on_demand, self.spot, self.reserved) if price is not None)
+
+
+class CostComponent(ApiModel):
+    """A part of a request's cost beside the GPUs, in exactly one unit."""
+
+    name: ItemName
+    """Name of the component in reports."""
+    kind: ComponentKind
+    """What it pays for."""
+    per_request: Money | None = None
+    """Dollars per request."""
+    per_million_tokens: Money | None = None
+    """Dollars per million tokens, in and out."""
+    per_hour: Money | None = None
+    """Dollars per hour, whatever the traffic."""
+    per_gibibyte: Money | None = None
+    """Dollars per gibibyte moved or stored for a month."""
+
+    @rule(
+        cel=f"{_count_of_set(_UNIT_FIELDS)} == 1",
+        problem="a component needs exactly one price",
+        fix="write one of perRequest, perMillionTokens, perHour and perGibibyte",
+    )
+    def _one_unit(self) -> bool:
+        prices = (self.per_request, self.per_million_tokens, self.per_hour, self.per_gibibyte)
+        return sum(price is not None for price in prices) == 1
+
+
+class HostedModel(ApiModel):
+    """What a hosted model costs, as a path that requests may take."""
+
+    name: ObjectName
+    """Name of the model or path, as the gateway reports it."""
+    per_million_input_tokens: Money
+    """Dollars per million prompt tokens."""
+    per_million_output_tokens: Money
+    """Dollars per million generated tokens."""
+
+
+class LaborRate(ApiModel):
+    """What an hour of someone's work costs."""
+
+    role: RoleName
+    """Whose work, such as SupportAgent."""
+    per_hour: Money
+    """Dollars per hour, all included."""
+
+
+class PriceBookSpec(ApiModel):
+    """Prices in dollars, and where they come from."""
+
+    source: Prose | None = None
+    """Where the prices come from: a contract, a bill, a price list."""
+    effective_from: Date | None = None
+    """First day on which the prices hold (UTC)."""
+    stale_after: Duration | None = None
+    """Time after effectiveFrom past which the prices are no longer trusted."""
+    gpus: Annotated[tuple[GpuPrice, ...], Field(min_length=1, max_length=64), ListMap("accelerator")]
+    """Dollars per GPU hour, by accelerator."""
+    node_overhead: Percent | None = None
+    """What a GPU hour costs beside the GPU (CPU, memory, disk, network of its node), as a share of the GPU's price.
+    Added to the prices of gpus; defaults to 0%."""
+    components: Annotated[tuple[CostComponent, ...], Field(max_length=32), ListMap("name")] = ()
+    """The rest of a request's cost."""
+    hosted_models: Annotated[tuple[HostedModel, ...], Field(max_length=64), ListMap("name")] = ()
+    """What hosted models cost."""
+    labor_rates: Annotated[tuple[LaborRate, ...], Field(max_length=32), ListMap("role")] = ()
+    """What people's work costs."""
+
+
+class PriceBookStatus(ApiModel):
+    """What became of the prices."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+    summary: str | None = None
+    """How many accelerators are priced, and how old the prices are."""
+    conditions: Annotated[tuple[StatusCondition, ...], ListMap("type")] = ()
+    """Ready, and DeclaredNotActedOn while some prices are not used yet."""
+
+
+class PriceBook(Resource):
+    """Dollars per GPU hour by accelerator and capacity type, and the rest of a request's cost."""
+
+    names: ClassVar[ResourceNames] = ResourceNames(
+        kind="PriceBook", plural="pricebooks", singular="pricebook", short_names=("pb",), scope="Cluster"
+    )
+    columns: ClassVar[tuple[PrinterColumn, ...]] = (
+        PrinterColumn("Accelerators", ".spec.gpus[*].accelerator", "Accelerators that are priced"),
+        PrinterColumn("Overhead", ".spec.nodeOverhead", "Share added for the nodes around the GPUs"),
+        PrinterColumn("Effective", ".spec.effectiveFrom", "First day on which the prices hold"),
+        PrinterColumn("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the prices are in use"),
+        PrinterColumn("Age", ".metadata.creationTimestamp", "Time since creation", kind="date"),
+        PrinterColumn("Source", ".spec.source", "Where the prices come from", priority=1),
+    )
+
+    api_version: Literal["flyball.dev/v1alpha1"] = "flyball.dev/v1alpha1"
+    kind: Literal["PriceBook"] = "PriceBook"
+    spec: PriceBookSpec
+    """Prices in dollars, and where they come from."""
+    status: PriceBookStatus | None = None
+    """What became of the prices. Written by Flyball."""

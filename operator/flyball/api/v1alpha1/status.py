@@ -1,0 +1,230 @@
+"""The status of a WorkloadSLO: what is, what was decided, and why. Numbers with a fraction are strings."""
+
+from typing import Annotated, Literal
+
+from flyball.api.model import ApiModel, ListMap
+
+
+class StatusCondition(ApiModel):
+    """One condition, as Kubernetes knows them."""
+
+    type: str
+    """Ready, SLOMet, WithinBudget, ROIMet, TelemetryHealthy, PriceTrusted, CapacityAvailable, ScalingActive; others
+    only while they hold."""
+    status: Literal["True", "False", "Unknown"]
+    """Whether it holds."""
+    reason: str
+    """Why, in one CamelCase word."""
+    message: str
+    """Why, in a sentence."""
+    last_transition_time: str
+    """When the status last changed (RFC 3339, UTC)."""
+    observed_generation: int | None = None
+    """Generation of the spec that the condition speaks of."""
+
+
+class StatusSummary(ApiModel):
+    """The columns of `kubectl get`."""
+
+    slo: str | None = None
+    """How many objectives are met: `2/2 met`."""
+    budget: str | None = None
+    """What is left of the scarcest error budget: `63%`."""
+    cost: str | None = None
+    """Dollars per hour, and the hourly ceiling: `$12.30/h of $20`."""
+    replicas: str | None = None
+    """Current and desired replicas over all targets: `3→5`."""
+    roi: str | None = None
+    """Worth per dollar, or the first ROI target: `3.4x`."""
+    fallback: str | None = None
+    """State of the fallback and the share it takes: `Fallback 30%`."""
+    reason: str | None = None
+    """What the last decision was made of."""
+
+
+class ObjectiveStatus(ApiModel):
+    """One objective as measured."""
+
+    name: str
+    """Name of the objective."""
+    indicator: str
+    """What is measured."""
+    threshold: str | None = None
+    """Latency that a good request does not exceed."""
+    target: str
+    """Share of requests that must be good."""
+    window: str | None = None
+    """Period over which the share is promised."""
+    state: str
+    """Met, Burning, Breached, Insufficient, Absent, Stale or Unmeasurable."""
+    attained: str | None = None
+    """Share of good requests over the window, or as much of it as there is history."""
+    p50: str | None = None
+    """Median over the last minutes. For display: decisions use shares."""
+    p95: str | None = None
+    """95th percentile over the last minutes. For display: decisions use shares."""
+    p99: str | None = None
+    """99th percentile over the last minutes. For display: decisions use shares."""
+    burn_rate_short: str | None = None
+    """How many times faster than allowed the error budget burns over the short window."""
+    burn_rate_long: str | None = None
+    """How many times faster than allowed the error budget burns over the long window."""
+    budget_left: str | None = None
+    """Share of the window's error budget that is left; negative when overdrawn."""
+
+
+class TargetStatus(ApiModel):
+    """One target as it is and as it should be."""
+
+    name: str
+    """Name of the target."""
+    current: int
+    """Replicas that the target object asks for."""
+    desired: int
+    """Replicas that it should ask for."""
+    ready: int | None = None
+    """Replicas that serve."""
+    reason: str | None = None
+    """Why that many."""
+    limited_by: str | None = None
+    """The bound that held the count, if one did."""
+    accelerator: str | None = None
+    """Accelerator of each replica."""
+    price_per_gpu_hour: str | None = None
+    """Dollars per GPU and hour that are reckoned with; absent where no price is known."""
+    price_source: str | None = None
+    """Where the price comes from."""
+    startup_time: str | None = None
+    """Time until a new replica serves, as measured or declared."""
+
+
+class GpuStatus(ApiModel):
+    """GPU utilization read with its queue."""
+
+    verdict: str
+    """Saturated, Efficient, Headroom, Idle, Starved or Unknown."""
+    utilization: str | None = None
+    """Mean utilization of the GPUs."""
+    queue: str | None = None
+    """Requests waiting."""
+    running: str | None = None
+    """Requests being served."""
+    kv_cache_usage: str | None = None
+    """Mean share of the KV cache in use."""
+
+
+class CostStatus(ApiModel):
+    """Dollars."""
+
+    per_hour: str | None = None
+    """Dollars per hour now; absent where a price is missing."""
+    month_to_date: str | None = None
+    """Dollars since the month began (UTC), exact as of `asOf`."""
+    as_of: str | None = None
+    """When monthToDate was exact (RFC 3339, UTC); it grows by perHour."""
+    month_forecast: str | None = None
+    """Dollars expected for the whole month."""
+    per_request: str | None = None
+    """Dollars per served request."""
+    per_million_tokens: str | None = None
+    """Dollars per million tokens, in and out."""
+
+
+class RoiStatus(ApiModel):
+    """One ROI target as measured."""
+
+    name: str
+    """Name of the target."""
+    metric: str | None = None
+    """What the target is set on."""
+    value: str | None = None
+    """The figure over the window."""
+    low: str | None = None
+    """Lower bound of its 95% interval."""
+    high: str | None = None
+    """Upper bound of its 95% interval."""
+    target: str
+    """The amount to reach or not to exceed."""
+    state: str
+    """Met, AtRisk, Breached, Insufficient or PriceMissing."""
+
+
+class OriginalWeights(ApiModel):
+    """The user's own weights of one route, to be restored."""
+
+    http_route: str
+    """Name of the HTTPRoute."""
+    primary: int
+    """Weight of the primary backend."""
+    fallback: int
+    """Weight of the fallback backend."""
+
+
+class FallbackStatus(ApiModel):
+    """State of the fallback."""
+
+    state: str
+    """Primary, Shedding, Fallback, Probing or Returning."""
+    weight: str | None = None
+    """Share of the traffic on the fallback."""
+    since: str | None = None
+    """When the state began (RFC 3339, UTC)."""
+    reason: str | None = None
+    """Why."""
+    original_weights: Annotated[tuple[OriginalWeights, ...], ListMap("httpRoute")] = ()
+    """The user's own weights, while Flyball's differ."""
+
+
+class SignalStatus(ApiModel):
+    """One signal as last read."""
+
+    name: str
+    """Name of the signal; a target's own signals carry its name in front, as in `h100/Waiting`."""
+    state: str
+    """Ok, Stale, Absent, Insufficient or Invalid."""
+    age: str | None = None
+    """Age of the newest sample."""
+    source: str | None = None
+    """The metric or override that it was read from."""
+    quality: str | None = None
+    """Exact or Estimated."""
+
+
+class LastDecision(ApiModel):
+    """The last decision that changed something."""
+
+    id: str
+    """Identifier, as in logs, Events and `flyball replay`."""
+    time: str
+    """When it was made (RFC 3339, UTC)."""
+    summary: str | None = None
+    """What was decided and why."""
+
+
+class WorkloadSLOStatus(ApiModel):
+    """What is, what was decided, and why."""
+
+    observed_generation: int | None = None
+    """Generation of the spec that this status speaks of."""
+    mode: str | None = None
+    """The mode acted on."""
+    summary: StatusSummary | None = None
+    """The columns of `kubectl get`."""
+    conditions: Annotated[tuple[StatusCondition, ...], ListMap("type")] = ()
+    """Conditions; Ready means reconciled, not that objectives are met."""
+    objectives: Annotated[tuple[ObjectiveStatus, ...], ListMap("name")] = ()
+    """Each objective as measured, defaults included."""
+    targets: Annotated[tuple[TargetStatus, ...], ListMap("name")] = ()
+    """Each target as it is and as it should be."""
+    gpu: GpuStatus | None = None
+    """GPU utilization read with its queue."""
+    cost: CostStatus | None = None
+    """Dollars."""
+    roi: Annotated[tuple[RoiStatus, ...], ListMap("name")] = ()
+    """Each ROI target as measured."""
+    fallback: FallbackStatus | None = None
+    """State of the fallback."""
+    signals: Annotated[tuple[SignalStatus, ...], ListMap("name")] = ()
+    """Each signal as last read."""
+    last_decision: LastDecision | None = None
+    """The last decision that changed something."""

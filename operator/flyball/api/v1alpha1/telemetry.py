@@ -1,0 +1,85 @@
+"""Where a workload's signals come from: profiles, selectors, overrides, request stages and segments."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from flyball.api.model import ApiModel, ListMap, ListSet, rule
+from flyball.api.scalars import Duration, LabelName, LabelValue, PromQL, StageName, cel_is_positive, is_positive
+from flyball.api.v1alpha1.words import EngineProfile, GatewayProfile, Signal
+
+_SIGNALS = ", ".join(f"'{signal}'" for signal in Signal)
+
+
+class SeriesSelector(ApiModel):
+    """Which of the engine's or gateway's series belong to this workload."""
+
+    match_labels: Annotated[dict[str, LabelValue], Field(min_length=1, max_length=16)]
+    """Labels that the series carry beside namespace and pod, such as `model_name: llama-3-8b`."""
+
+    @rule(
+        cel="self.matchLabels.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,62}$'))",
+        field=".matchLabels",
+        problem="a key of matchLabels is no Prometheus label name",
+        fix="use letters, digits and underscores, such as model_name",
+    )
+    def _keys_are_label_names(self) -> bool:
+        return all(key.isascii() and key.isidentifier() and len(key) <= 63 for key in self.match_labels)
+
+
+class RequestStage(ApiModel):
+    """One stage of a request's path that is measured on its own."""
+
+    name: StageName
+    """Name of the stage: Authentication, Queue, Retrieval, Rerank, PromptAssembly, Prefill, Decode, PostProcessing,
+    Moderation, Serialization, Logging, Delivery, or one of your own."""
+    query: PromQL
+    """PromQL of the stage's latency histogram (a rate by `le`, in seconds)."""
+
+
+class Telemetry(ApiModel):
+    """Where the workload's signals come from."""
+
+    engine: EngineProfile | None = None
+    """Metric names of the inference engine, for saturation and latency. Defaults to VLLM."""
+    gateway: GatewayProfile | None = None
+    """Metric names of the gateway in front of it, for end-to-end latency, errors and segments."""
+    selector: SeriesSelector | None = None
+    """Narrows the series to this workload where its pods serve more than one."""
+    overrides: Annotated[dict[str, PromQL], Field(max_length=16)] = Field(default_factory=dict)
+    """PromQL in place of the profile's, by signal: Running, Waiting, Completions, PromptTokens, OutputTokens,
+    KVCacheUsage, GPUUtilization, TimeToFirstToken, InterTokenLatency, EndToEnd, QueueTime."""
+    stages: Annotated[tuple[RequestStage, ...], Field(max_length=16), ListMap("name")] = ()
+    """Stages of a request's path that are measured one by one."""
+    segment_by: Annotated[tuple[LabelName, ...], Field(max_length=8), ListSet()] = ()
+    """Labels by which latency and cost are split: model, tenant, promptTemplate, route, tier."""
+    stale_after: Duration | None = None
+    """Age past which a sample is no longer believed. Defaults to 60s."""
+
+    @rule(
+        cel=f"!has(self.overrides) || self.overrides.all(k, k in [{_SIGNALS}])",
+        field=".overrides",
+        problem="overrides names an unknown signal",
+        fix=f"use {', '.join(Signal)}",
+    )
+    def _overrides_name_signals(self) -> bool:
+        return all(name in set(Signal) for name in self.overrides)
+
+    @rule(
+        cel=f"!has(self.staleAfter) || {cel_is_positive('self.staleAfter')}",
+        field=".staleAfter",
+        problem="staleAfter is zero, so that every sample would be stale",
+        fix="write at least two scrape intervals, such as 60s",
+    )
+    def _stale_after_some_time(self) -> bool:
+        return self.stale_after is None or is_positive(self.stale_after)
+
+    @rule(
+        cel="!has(self.engine) || self.engine != 'Custom' || (has(self.overrides) && size(self.overrides) > 0)",
+        field=".overrides",
+        problem="engine is Custom but overrides holds no query",
+        fix="name the PromQL of each signal under overrides, or choose a profile",
+        reason="FieldValueRequired",
+    )
+    def _custom_brings_queries(self) -> bool:
+        return self.engine is not EngineProfile.CUSTOM or bool(self.overrides)

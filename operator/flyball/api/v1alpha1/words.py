@@ -1,0 +1,121 @@
+"""The words that only the API knows; those that decisions are made of live in `flyball.core.names`."""
+
+from enum import StrEnum
+
+
+class WorkloadType(StrEnum):
+    """What a workload is for. It sets the default objectives."""
+
+    SUPPORT_BOT = "SupportBot"
+    ASSISTANT = "Assistant"
+    RESEARCH = "Research"
+    AUTOMATION = "Automation"
+    BATCH = "Batch"
+
+
+class CapacityType(StrEnum):
+    """How the GPUs under a target are paid for."""
+
+    ON_DEMAND = "OnDemand"
+    SPOT = "Spot"
+    RESERVED = "Reserved"
+
+
+class EngineProfile(StrEnum):
+    """Which inference engine's metric names to read for saturation and latency."""
+
+    VLLM = "VLLM"
+    SGLANG = "SGLang"
+    TGI = "TGI"
+    TRITON = "Triton"
+    NIM = "NIM"
+    DYNAMO = "Dynamo"
+    CUSTOM = "Custom"
+
+
+class GatewayProfile(StrEnum):
+    """Which gateway's metric names to read for end-to-end latency, errors and segments."""
+
+    ENDPOINT_PICKER = "EndpointPicker"
+    LITELLM = "LiteLLM"
+    ENVOY_AI_GATEWAY = "EnvoyAIGateway"
+    OPEN_TELEMETRY = "OpenTelemetry"
+    CUSTOM = "Custom"
+
+
+class Signal(StrEnum):
+    """What a workload is watched by, and what a PromQL override may replace."""
+
+    RUNNING = "Running"
+    WAITING = "Waiting"
+    COMPLETIONS = "Completions"
+    PROMPT_TOKENS = "PromptTokens"
+    OUTPUT_TOKENS = "OutputTokens"
+    KV_CACHE_USAGE = "KVCacheUsage"
+    GPU_UTILIZATION = "GPUUtilization"
+    TIME_TO_FIRST_TOKEN = "TimeToFirstToken"  # noqa: S105 - a latency
+    INTER_TOKEN_LATENCY = "InterTokenLatency"  # noqa: S105 - a latency
+    END_TO_END = "EndToEnd"
+    QUEUE_TIME = "QueueTime"
+
+
+class ShadowPolicy(StrEnum):
+    """A rival to run on the live metrics without acting."""
+
+    HPA = "HPA"
+    KEDA = "KEDA"
+    KNATIVE = "Knative"
+    AIBRIX = "AIBrix"
+    LLMD = "LLMD"
+    DYNAMO = "Dynamo"
+    STATIC_PEAK = "StaticPeak"
+
+
+class KpiKind(StrEnum):
+    """A business outcome of answered requests."""
+
+    CONTAINMENT = "Containment"
+    DEFLECTION = "Deflection"
+    ESCALATION = "Escalation"
+    POST_BOT_CONTACT = "PostBotContact"
+    TASK_COMPLETION = "TaskCompletion"
+    TIME_SAVED = "TimeSaved"
+    CONVERSION = "Conversion"
+    CUSTOM = "Custom"
+
+
+class RoiBaseline(StrEnum):
+    """What an ROI target's amount is held against: itself, or a recorded baseline."""
+
+    ABSOLUTE = "Absolute"
+    RECORDED = "Recorded"
+
+
+class FallbackTrigger(StrEnum):
+    """What may move traffic to the fallback."""
+
+    OBJECTIVES_BURNING = "ObjectivesBurning"
+    CAPACITY_SHORT = "CapacityShort"
+    CEILING_REACHED = "CeilingReached"
+
+
+class ForecastMethod(StrEnum):
+    """How future load is predicted."""
+
+    AUTO = "Auto"
+    OFF = "Off"
+    SEASONAL = "Seasonal"
+    PERSISTENCE = "Persistence"
+
+
+class ComponentKind(StrEnum):
+    """A part of a request's cost beside the GPUs."""
+
+    EMBEDDING = "Embedding"
+    RERANK = "Rerank"
+    VECTOR_DATABASE = "VectorDatabase"
+    STORAGE = "Storage"
+    OBSERVABILITY = "Observability"
+    EGRESS = "Egress"
+    GATEWAY = "Gateway"
+    OTHER = "Other"
