@@ -1,0 +1,145 @@
+"""Building the cluster's programs from the Go module proxy, each cached under a hash of everything that shapes it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flyball_cluster.console import TAIL_LINES, run, say
+from flyball_cluster.errors import ClusterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from flyball_cluster.toolchain import Go
+
+MODULES = Path(__file__).parent.parent / "go"
+HEARTBEAT_SECONDS = 15.0
+KUBERNETES_VERSION = "v1.36.3"
+_VERSION_PACKAGE = "k8s.io/component-base/version"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One Go module of ours and the programs that come out of it."""
+
+    name: str
+    packages: tuple[str, ...] = (".",)
+    tags: str = ""
+    link_variables: tuple[str, ...] = ()
+    static: bool = False
+
+    @property
+    def module(self) -> Path:
+        """The folder of the component's go.mod."""
+        return MODULES / self.name
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """File names that the build leaves."""
+        return tuple(self.name if package == "." else package.rsplit("/", 1)[1] for package in self.packages)
+
+
+KUBE = Component(
+    "kube",
+    link_variables=(
+        f"{_VERSION_PACKAGE}.gitVersion={KUBERNETES_VERSION}",
+        f"{_VERSION_PACKAGE}.gitMajor={KUBERNETES_VERSION[1:].split('.')[0]}",
+        f"{_VERSION_PACKAGE}.gitMinor={KUBERNETES_VERSION.split('.')[1]}",
+    ),
+)
+CONTAINERD = Component(
+    "containerd",
+    packages=tuple(
+        f"github.com/containerd/containerd/v2/cmd/{program}" for program in ("containerd", "containerd-shim-runc-v2", "ctr")
+    ),
+    tags="no_btrfs no_devmapper no_zfs",
+)
+TRAEFIK = Component("traefik", packages=("github.com/traefik/traefik/v3/cmd/traefik",))
+HELM = Component("helm", packages=("helm.sh/helm/v3/cmd/helm",))
+COREDNS = Component("coredns")
+PAUSE = Component("pause", static=True)
+COMPONENTS = (PAUSE, KUBE, CONTAINERD, COREDNS, HELM, TRAEFIK)
+
+
+class Builds:
+    """The built programs of a cache folder, built on first use."""
+
+    def __init__(self, cache: Path, go: Go) -> None:
+        self._cache = cache
+        self._go = go
+
+    def folder(self, component: Component) -> Path:
+        """Where a component's programs are, or will be, for its present sources and the present toolchain."""
+        digest = hashlib.sha256(f"{self._go.version}\0{' '.join(self._flags(component))}\0{component.static}".encode())
+        for source in sorted(component.module.iterdir()):
+            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+        return self._cache / "builds" / component.name / digest.hexdigest()[:16]
+
+    def program(self, component: Component, name: str | None = None) -> Path:
+        """Path of a built program."""
+        return self.folder(component) / (name or component.programs[0])
+
+    def ensure(self, components: Iterable[Component] = COMPONENTS) -> None:
+        """Build what is not there yet, one after another, so that an interruption loses one component at most."""
+        missing = [component for component in components if not self.folder(component).is_dir()]
+        for position, component in enumerate(missing, start=1):
+            self._build(component, f"[{position}/{len(missing)}] {component.name}")
+
+    def module_folder(self, component: Component, dependency: str) -> Path:
+        """Unpacked source folder, in Go's own module cache, of a module that a component depends on."""
+        output = run([self._go.program, "-C", component.module, "mod", "download", "-json", dependency], env=self._environment())
+        line = next((line for line in output.splitlines() if '"Dir"' in line), None)
+        if line is None:
+            raise ClusterError(f"go mod download {dependency} named no folder:\n{output}")
+        return Path(line.split('"')[3])
+
+    def _build(self, component: Component, label: str) -> None:
+        target = self.folder(component)
+        partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+        partial.mkdir(parents=True)
+        started = time.monotonic()
+        say(f"{label}: building")
+        try:
+            self._compile(component, partial, label, started)
+            partial.rename(target)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        say(f"{label}: built in {time.monotonic() - started:.0f} s")
+
+    def _compile(self, component: Component, output: Path, label: str, started: float) -> None:
+        argv = ["nice", self._go.program, "build", "-v", *self._flags(component), "-o", f"{output}/", *component.packages]
+        environment = self._environment() | ({"CGO_ENABLED": "0"} if component.static else {})
+        lines: list[str] = []
+        with subprocess.Popen(
+            argv, cwd=component.module, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            stream = process.stderr
+            if stream is None:
+                raise ClusterError("the Go build has no standard error to follow")
+            reader = threading.Thread(target=lambda: lines.extend(line.rstrip() for line in stream), daemon=True)
+            reader.start()
+            while True:
+                try:
+                    code = process.wait(timeout=HEARTBEAT_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    say(f"{label}: {time.monotonic() - started:.0f} s, {len(lines)} packages fetched or compiled")
+            reader.join()
+        if code != 0:
+            tail = "\n".join(lines[-TAIL_LINES:])
+            raise ClusterError(f"building {component.name} failed with exit code {code}:\n{tail}")
+
+    def _flags(self, component: Component) -> list[str]:
+        link = " ".join(["-s", "-w", *(f"-X {variable}" for variable in component.link_variables)])
+        return ["-trimpath", "-buildvcs=false", "-mod=readonly", f"-ldflags={link}", f"-tags={component.tags}"]
+
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off"}

@@ -1,0 +1,3 @@
+module flyball/cluster/pause
+
+go 1.26.0
