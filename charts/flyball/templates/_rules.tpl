@@ -1,0 +1,88 @@
+{{/*
+Flyball's rights, each verb with its reason. docs/security/rbac.md has the same list for readers; a test compares them.
+They become a ClusterRole, or with watchNamespaces a Role in each of these namespaces.
+*/}}
+{{- define "flyball.rules.workloads" -}}
+# The mirror of specs: watch feeds it, list corrects it, get looks once more before a write. patch is for the finalizer alone,
+# which exists only while a route must be restored; Kubernetes has no smaller right for it.
+- apiGroups: [flyball.dev]
+  resources: [workloadslos]
+  verbs: [get, list, watch, patch]
+# The status, by server-side apply.
+- apiGroups: [flyball.dev]
+  resources: [workloadslos/status]
+  verbs: [patch]
+# Targets: their pod template says which accelerator and how many, their selector which pods. patch writes the budget
+# annotations on the object itself, never on the pod template, and never replicas.
+{{- range .Values.rbac.targets }}
+- apiGroups: [{{ .apiGroup | quote }}]
+  resources: [{{ .resource }}]
+  verbs: [get, list, patch]
+# The only way in which replicas are changed.
+- apiGroups: [{{ .apiGroup | quote }}]
+  resources: [{{ .resource }}/scale]
+  verbs: [get, patch]
+{{- end }}
+# Which replicas are ready, loading or pending, and since when.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+# Whether another autoscaler owns a target: then Flyball steps aside.
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
+- apiGroups: [keda.sh]
+  resources: [scaledobjects]
+  verbs: [list]
+{{- if .Values.fallback.enabled }}
+# Fallback: read a route, and patch the two weights it was given. Whether a fallback backend has endpoints that can take
+# traffic at all.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, patch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
+{{- end }}
+# Events; patch counts a repeated one up instead of writing another.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
+
+{{/* What lives outside namespaces: read only. */}}
+{{- define "flyball.rules.cluster" -}}
+# Prices.
+- apiGroups: [flyball.dev]
+  resources: [pricebooks]
+  verbs: [get, list, watch]
+# Which accelerator and capacity type a replica runs on, which decides its price.
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [get, list]
+{{- end }}
+
+{{/* What `flyball restore` needs to leave nothing behind, whether or not fallback is enabled now. */}}
+{{- define "flyball.rules.restore" -}}
+# Find every WorkloadSLO and take the finalizer off.
+- apiGroups: [flyball.dev]
+  resources: [workloadslos]
+  verbs: [get, list, patch]
+# Give the routes their own weights back.
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, patch]
+# Take the budget annotations off the targets.
+{{- range .Values.rbac.targets }}
+- apiGroups: [{{ .apiGroup | quote }}]
+  resources: [{{ .resource }}]
+  verbs: [get, list, patch]
+{{- end }}
+{{- end }}
+
+{{/* A binding's reference and subject, in one line each place. */}}
+{{- define "flyball.subject" -}}
+- kind: ServiceAccount
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+{{- end }}
