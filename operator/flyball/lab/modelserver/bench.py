@@ -1,0 +1,134 @@
+"""`python -m flyball.lab.modelserver.bench`: processor time and memory of a model server under so many concurrent streams.
+
+A server of its own in a subprocess on loopback, and a closed loop of clients that only count bytes, so that both fit on
+two cores. Reads the server's processor time from /proc, hence Linux only.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from aiohttp import ClientSession
+from prometheus_client.parser import text_string_to_metric_families
+from typing_extensions import override
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_READY_ATTEMPTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The server's totals at one moment."""
+
+    at_seconds: float
+    processor_seconds: float
+    tokens: float
+    running: float
+    peak_lag_seconds: float
+
+
+class Client(asyncio.Protocol):
+    """Keeps one stream open: when an answer ends, asks again."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self._transport: asyncio.Transport | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.Transport):
+            self._transport = transport
+            transport.write(self._request)
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        if self._transport is not None and data.endswith(b"0\r\n\r\n"):
+            self._transport.write(self._request)
+
+
+def _request(prompt_tokens: int, output_tokens: int, client: int) -> bytes:
+    prompt = [client] * prompt_tokens
+    body = {"prompt": prompt, "max_tokens": output_tokens, "ignore_eos": True, "stream": True, "cached_tokens": 0}
+    payload = json.dumps(body).encode()
+    return b"POST /v1/completions HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%b" % (len(payload), payload)
+
+
+async def _read(pid: int, session: ClientSession, url: str) -> Reading:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    processor_seconds = (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+    async with session.get(f"{url}/metrics") as response:
+        text = await response.text()
+    samples = {
+        sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples
+    }
+    return Reading(
+        asyncio.get_running_loop().time(),
+        processor_seconds,
+        samples["vllm:generation_tokens_total"],
+        samples["vllm:num_requests_running"],
+        samples["flyball_modelserver_peak_lag_seconds"],
+    )
+
+
+async def _wait_ready(session: ClientSession, url: str) -> None:
+    for _ in range(_READY_ATTEMPTS):
+        try:
+            async with session.get(f"{url}/health") as response:
+                if response.status == 200:
+                    return
+        except OSError:
+            pass
+        await asyncio.sleep(0.1)
+    raise click.ClickException(f"no model server answers at {url}")
+
+
+async def _bench(preset: str, streams: int, port: int, tokens: tuple[int, int], seconds: float) -> None:
+    arguments = ("--preset", preset, "--host", "127.0.0.1", "--port", str(port), "--drain-seconds", "0")
+    server = await asyncio.create_subprocess_exec(sys.executable, "-m", "flyball.lab.modelserver", *arguments)
+    url = f"http://127.0.0.1:{port}"
+    loop = asyncio.get_running_loop()
+    try:
+        async with ClientSession() as session:
+            await _wait_ready(session, url)
+            for client in range(streams):
+                request = _request(*tokens, client)
+                await loop.create_connection(lambda request=request: Client(request), "127.0.0.1", port)
+            await asyncio.sleep(seconds / 4)
+            before = await _read(server.pid, session, url)
+            await asyncio.sleep(seconds)
+            after = await _read(server.pid, session, url)
+        resident_kib = next(
+            int(line.split()[1])
+            for line in Path(f"/proc/{server.pid}/status").read_text(encoding="ascii").splitlines()
+            if line.startswith("VmRSS")
+        )
+    finally:
+        server.terminate()
+        await server.wait()
+    wall = after.at_seconds - before.at_seconds
+    rate = (after.tokens - before.tokens) / wall
+    share = (after.processor_seconds - before.processor_seconds) / wall
+    click.echo(
+        f"{preset}: {streams} streams, {after.running:.0f} in the batch, {rate:.0f} tokens/s, {share:.1%} of a core, "
+        f"{resident_kib / 1024:.0f} MiB resident, peak lag {after.peak_lag_seconds * 1000:.0f} ms"
+    )
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--preset", default="a100_8b", help="Engine preset.")
+@click.option("--streams", default=300, help="Concurrent clients.")
+@click.option("--port", default=8199, help="Loopback port.")
+@click.option("--prompt-tokens", default=1154, help="Of each request.")
+@click.option("--output-tokens", default=211, help="Of each request.")
+@click.option("--seconds", default=20.0, help="Time measured, after a quarter of it to warm up.")
+def bench(preset: str, streams: int, port: int, prompt_tokens: int, output_tokens: int, seconds: float) -> None:
+    """Print what a model server costs."""
+    asyncio.run(_bench(preset, streams, port, (prompt_tokens, output_tokens), seconds))
+
+
+if __name__ == "__main__":
+    bench()
