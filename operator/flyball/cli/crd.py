@@ -1,0 +1,27 @@
+"""`flyball crd`: the CRDs, rendered from the models that the operator itself parses with."""
+
+from pathlib import Path
+
+import click
+
+from flyball.api.crd import render_crds
+
+
+@click.group()
+def crd() -> None:
+    """Work with Flyball's custom resource definitions."""
+
+
+@crd.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the plain CRDs.")
+@click.option("--chart", type=click.Path(path_type=Path, file_okay=False), help="Folder for the chart's copies.")
+@click.option("--check", is_flag=True, help="Write nothing; print what differs and exit 1 if anything does.")
+def render(out: Path | None, chart: Path | None, check: bool) -> None:
+    """Write the CRDs, or check that the written ones are the models' own."""
+    if out is None and chart is None:
+        raise click.UsageError("name a folder: --out crds/, or --chart charts/flyball/templates/crds, or both")
+    differences = render_crds(out, chart, check=check)
+    if differences:
+        click.echo(differences, nl=False)
+    if check and differences:
+        raise click.ClickException("the CRDs are out of date; run `make crds` and commit the result")

@@ -1,0 +1,53 @@
+"""`flyball explain`: why a workload has the replicas it has, from the record that its status carries."""
+
+import asyncio
+import json
+from typing import Any
+
+import click
+
+from flyball.cluster.client import connect
+from flyball.core.ports import PortError
+
+
+@click.command()
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+def explain(name: str, namespace: str, output: str) -> None:
+    """Say why workload NAME has the replicas it has, and which conditions are not as they should be."""
+    try:
+        raw = asyncio.run(_fetch(namespace, name))
+    except PortError as error:
+        raise click.ClickException(str(error)) from error
+    status = raw.get("status") or {}
+    if output == "json":
+        click.echo(json.dumps(status, indent=2))
+        return
+    if not status:
+        raise click.ClickException(f"WorkloadSLO {namespace}/{name} has no status yet; is the operator running?")
+    for line in _lines(status):
+        click.echo(line)
+
+
+async def _fetch(namespace: str, name: str) -> dict[str, Any]:
+    async with connect() as api:
+        found: dict[str, Any] = await api.get(f"/apis/flyball.dev/v1alpha1/namespaces/{namespace}/workloadslos/{name}")
+        return found
+
+
+def _lines(status: dict[str, Any]) -> list[str]:
+    decision = status.get("lastDecision", {})
+    lines = [f"decision {decision.get('id', '-')} at {decision.get('time', '-')}"]
+    for target in status.get("targets", ()):
+        limit = f" (limited by {target['limitedBy']})" if target.get("limitedBy") else ""
+        lines.append(f"{target['name']}: {target['current']} now, {target['desired']} wanted{limit}")
+        lines += [f"  because {part}" for part in target.get("reason", "").split("; ") if part]
+    wrong = [c for c in status.get("conditions", ()) if _wrong(c)]
+    lines += [f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in wrong]
+    return lines
+
+
+def _wrong(condition: dict[str, str]) -> bool:
+    only_while_true = ("FallbackActive", "Contended", "RouteConflict", "DeclaredNotActedOn", "ThresholdBetweenEdges")
+    return condition["status"] != "True" or condition["type"] in only_while_true

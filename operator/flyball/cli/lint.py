@@ -1,0 +1,71 @@
+"""`flyball lint`: everything wrong with manifests before they are applied, with the field and the fix."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from flyball.api.convert import read_workload
+from flyball.api.parse import parse_resource, unknown_fields
+from flyball.api.v1alpha1 import PriceBook, WorkloadSLO
+from flyball.core.spec import WorkloadSpec
+
+Finding = dict[str, str]
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path, dir_okay=False))
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+def lint(files: tuple[Path, ...], output: str) -> None:
+    """Check WorkloadSLO and PriceBook manifests. Exits 1 when an error was found; warnings do not fail."""
+    findings = [finding for path in files for finding in _of_file(path)]
+    if output == "json":
+        click.echo(json.dumps({"findings": findings}, indent=2))
+    else:
+        for finding in findings:
+            click.echo(f"{finding['level']}: {finding['file']}: {finding['object']}: {finding['text']}")
+        click.echo(f"{len(files)} files, {len(findings)} findings")
+    if any(finding["level"] == "error" for finding in findings):
+        raise SystemExit(1)
+
+
+def _of_file(path: Path) -> Iterator[Finding]:
+    try:
+        documents = [d for d in yaml.safe_load_all(path.read_text()) if d is not None]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        yield _finding("error", path, "-", f"not readable as YAML: {error}")
+        return
+    books = {}
+    for document in documents:
+        if isinstance(document, dict) and document.get("kind") == "PriceBook":
+            parsed = parse_resource(PriceBook, document)
+            if isinstance(parsed, PriceBook):
+                books[str(document.get("metadata", {}).get("name"))] = parsed
+    for document in documents:
+        yield from _of_document(path, document, books)
+
+
+def _of_document(path: Path, document: Any, books: dict[str, PriceBook]) -> Iterator[Finding]:
+    kinds = {"WorkloadSLO": WorkloadSLO, "PriceBook": PriceBook}
+    kind = document.get("kind") if isinstance(document, dict) else None
+    if kind not in kinds:
+        yield _finding("warning", path, str(kind), "not a Flyball resource, skipped")
+        return
+    name = f"{kind}/{document.get('metadata', {}).get('name', '?')}"
+    parsed = parse_resource(kinds[kind], document)
+    if isinstance(parsed, tuple):
+        for error in parsed:
+            yield _finding("error", path, name, str(error))
+    for unknown in unknown_fields(kinds[kind], document):
+        yield _finding("error", path, name, str(unknown))
+    if kind == "WorkloadSLO":
+        converted = read_workload(document, books)
+        for sentence in converted.not_acted_on if isinstance(converted, WorkloadSpec) else ():
+            yield _finding("warning", path, name, sentence)
+
+
+def _finding(level: str, path: Path, name: str, text: str) -> Finding:
+    return {"level": level, "file": str(path), "object": name, "text": text}

@@ -1,0 +1,60 @@
+"""The evaluation loop: a tick every period, sooner when something was declared, supervised and never silently dead."""
+
+import asyncio
+import time
+
+import structlog
+
+from flyball.runtime.exporter import Tally
+from flyball.runtime.tick import Ticker
+
+log = structlog.get_logger("flyball.loop")
+
+# After a poke the loop waits this long for more of them: a `kubectl apply` of twenty files is one tick, not twenty.
+POKE_SETTLE_SECONDS = 1.0
+
+
+class Loop:
+    """Runs a ticker until stopped.
+
+    `poke` brings the next tick forward. A tick that raises is a defect: it is counted, logged with its traceback, and
+    the loop goes on; the liveness probe fails when none finishes any more.
+    """
+
+    def __init__(self, ticker: Ticker, tally: Tally, period_seconds: float) -> None:
+        self._ticker = ticker
+        self._tally = tally
+        self._period = period_seconds
+        self._poked = asyncio.Event()
+
+    def poke(self) -> None:
+        """Ask for a tick soon."""
+        self._poked.set()
+
+    async def run(self) -> None:
+        """Tick until cancelled. Periods are kept from start to start; a slow tick delays the next, it never doubles."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            started = clock()
+            await self.tick_once()
+            rest = max(0.0, self._period - (clock() - started))
+            try:
+                async with asyncio.timeout(rest):
+                    await self._poked.wait()
+                    await asyncio.sleep(POKE_SETTLE_SECONDS)
+            except TimeoutError:
+                pass
+            self._poked.clear()
+
+    async def tick_once(self) -> None:
+        """One tick, counted and timed."""
+        began = time.monotonic()
+        try:
+            self._tally.report = await self._ticker.tick(time.time())
+        except Exception:
+            self._tally.failed_ticks += 1
+            log.exception("a tick failed: this is a defect of Flyball, please report it")
+            return
+        self._tally.duration_seconds = time.monotonic() - began
+        self._tally.finished_at = time.time()
+        self._tally.ticks += 1

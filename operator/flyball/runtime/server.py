@@ -1,0 +1,47 @@
+"""The operator's own HTTP endpoints: /metrics, /healthz (alive: a tick finished lately) and /readyz (mirror synced)."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from flyball.runtime.exporter import SnapshotCollector, Tally
+
+
+@asynccontextmanager
+async def serve(
+    address: tuple[str, int], tally: Tally, ready: Callable[[], bool], stalled_after_seconds: float
+) -> AsyncIterator[int]:
+    """Serve while the context lasts; yields the port. Raises OSError when the address cannot be bound."""
+    registry = CollectorRegistry()
+    registry.register(SnapshotCollector(tally))
+    ProcessCollector(registry=registry)
+    started_at = time.time()
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def healthz(_: web.Request) -> web.Response:
+        age = time.time() - (tally.finished_at or started_at)
+        if age > stalled_after_seconds:
+            return web.Response(status=500, text=f"no tick finished for {age:.0f} s\n")
+        return web.Response(text=f"last tick finished {age:.0f} s ago\n" if tally.finished_at else "starting\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        if not ready():
+            return web.Response(status=503, text="WorkloadSLOs have not been listed yet\n")
+        return web.Response(text="ready\n")
+
+    app = web.Application()
+    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, *address)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,358 @@
+"""A decision as the status people read, what of it is worth writing, and the memory that a restart finds in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flyball.api.parse import parse_status
+from flyball.api.v1alpha1 import WorkloadSLOStatus
+from flyball.core.conditions import KnownCondition, merge
+from flyball.core.decision import Condition, CostReport, Decision, ObjectiveReport, RoiReport
+from flyball.core.memory import FallbackMemory, Memory, SpendMemory
+from flyball.core.names import ConditionType, Period
+from flyball.core.observation import Observation
+from flyball.core.spec import Invalid, Objective, WorkloadSpec
+from flyball.core.units import format_duration, format_money, format_ratio
+
+# Figures that only drift are rewritten this seldom (seconds): a steady workload must not write to the API server.
+SOFT_REFRESH_SECONDS = 900.0
+# A figure that moved by this factor either way is worth writing before that, at most once a minute.
+LARGE_MOVE = 2.0
+LARGE_MOVE_SECONDS = 60.0
+# Figures below this are noise, whatever factor they moved by (seconds, dollars, requests alike).
+SMALLEST_FIGURE = 0.05
+
+Status = dict[str, Any]
+
+
+def rfc3339(at: float) -> str:
+    """A time in seconds since the epoch as Kubernetes writes it, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time(text: str | None) -> float | None:
+    """Seconds since the epoch, or None for what is no time."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def render(spec: WorkloadSpec, observation: Observation, decision: Decision, known: Sequence[KnownCondition]) -> Status:
+    """The whole status for server-side apply."""
+    conditions = merge(known, decision.conditions, decision.at, spec.generation)
+    status: Status = {
+        "observedGeneration": spec.generation,
+        "mode": str(spec.mode),
+        "summary": _summary(spec, decision),
+        "conditions": [_condition(condition) for condition in conditions],
+        "objectives": [_objective(o, r) for o, r in zip(spec.objectives, decision.objectives, strict=True)],
+        "targets": _targets(spec, observation, decision),
+        "gpu": _gpu(decision),
+        "cost": _cost(decision),
+        "roi": [_roi(spec, report) for report in decision.roi],
+        "fallback": _fallback(observation, decision),
+        "lastDecision": {"id": decision.id, "time": rfc3339(decision.at), "summary": decision.summary[:1024]},
+    }
+    return {key: value for key, value in status.items() if value not in (None, [], {})}
+
+
+def render_invalid(invalid: Invalid, at: float, known: Sequence[KnownCondition]) -> Status:
+    """The status of a spec that cannot be acted on: what is wrong, and nothing else."""
+    text = str(invalid)[:1024]
+    found = (
+        Condition(ConditionType.READY, False, "InvalidSpec", text),
+        Condition(ConditionType.SCALING_ACTIVE, False, "InvalidSpec", "the spec is invalid: nothing is changed"),
+    )
+    merged = merge(known, found, at, invalid.generation)
+    return {
+        "observedGeneration": invalid.generation,
+        "summary": {"reason": text[:256]},
+        "conditions": [_condition(condition) for condition in merged],
+    }
+
+
+def material(before: Status | None, now: Status, seconds_since: float) -> bool:
+    """Whether a status is worth a write: a state changed, a figure moved far, or figures drifted for long."""
+    if before is None or _hard(before) != _hard(now):
+        return True
+    if seconds_since >= SOFT_REFRESH_SECONDS:
+        return _figures(before) != _figures(now)
+    return seconds_since >= LARGE_MOVE_SECONDS and _moved_far(_figures(before), _figures(now))
+
+
+def known_conditions(status: WorkloadSLOStatus) -> tuple[KnownCondition, ...]:
+    """The conditions of a status that was read back; those of other writers are left out."""
+    types = {str(member) for member in ConditionType}
+    return tuple(
+        KnownCondition(
+            ConditionType(c.type),
+            c.status,
+            c.reason,
+            c.message,
+            parse_time(c.last_transition_time) or 0.0,
+            c.observed_generation or 0,
+        )
+        for c in status.conditions
+        if c.type in types
+    )
+
+
+def conditions_of(written: Status) -> tuple[KnownCondition, ...]:
+    """The conditions of a status as rendered."""
+    return known_conditions(parse_status({"status": written}))
+
+
+def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
+    """What a restarted operator remembers of a workload: money, announced states, fallback and conditions."""
+    status = parse_status(raw)
+    states = [
+        *((f"objective/{o.name}", o.state) for o in status.objectives),
+        *((f"breach/{o.name}", o.state) for o in status.objectives if o.state in ("Breached", "Met")),
+        *((f"roi/{r.name}", r.state) for r in status.roi),
+    ]
+    memory = Memory(states=tuple(states), spend=_recall_spend(status))
+    if status.fallback is not None and status.fallback.state == "Fallback":
+        since = parse_time(status.fallback.since) or 0.0
+        share = _share(status.fallback.weight)
+        cause = status.fallback.reason or ""
+        memory = replace(memory, fallback=FallbackMemory(active=True, share=share, since=since, cause=cause))
+    return memory, known_conditions(status)
+
+
+def _recall_spend(status: WorkloadSLOStatus) -> SpendMemory:
+    cost = status.cost
+    as_of = parse_time(cost.as_of) if cost else None
+    if cost is None or as_of is None:
+        return SpendMemory()
+    try:
+        to_date, rate = Decimal(cost.month_to_date or "0"), Decimal(cost.per_hour or "0")
+    except InvalidOperation:
+        return SpendMemory()
+    month = datetime.fromtimestamp(as_of, UTC).strftime("%Y-%m")
+    return SpendMemory(as_of=as_of, month=month, month_to_date=to_date, rates=((as_of, rate),))
+
+
+def _share(weight: str | None) -> float:
+    try:
+        return float((weight or "0%").rstrip("%")) / 100
+    except ValueError:
+        return 0.0
+
+
+def _condition(condition: KnownCondition) -> Status:
+    return {
+        "type": str(condition.type),
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message[:1024],
+        "lastTransitionTime": rfc3339(condition.since),
+        "observedGeneration": condition.observed_generation,
+    }
+
+
+def _summary(spec: WorkloadSpec, decision: Decision) -> Status:
+    met = sum(report.state in ("Met", "Burning") for report in decision.objectives)
+    judged = [report for report in decision.objectives if report.state in ("Met", "Burning", "Breached")]
+    left = [report.budget_left for report in decision.objectives if report.budget_left is not None]
+    current, desired = (sum(getattr(v, field) for v in decision.variants) for field in ("current", "desired"))
+    summary = {
+        "slo": f"{met}/{len(decision.objectives)} met" if judged else "no data",
+        "budget": format_ratio(min(left), 0) if left else None,
+        "cost": _cost_column(spec, decision.cost),
+        "replicas": f"{current}→{desired}" if current != desired else str(current),
+        "roi": _roi_column(decision.roi),
+        "fallback": _fallback_column(decision),
+        "reason": decision.summary[:256],
+    }
+    return {key: value for key, value in summary.items() if value is not None}
+
+
+def _cost_column(spec: WorkloadSpec, cost: CostReport) -> str:
+    if cost.per_hour is None:
+        return "no price"
+    ceiling = spec.ceiling(Period.HOUR)
+    limit = f" of ${format_money(ceiling.amount)}" if ceiling else ""
+    return f"${format_money(cost.per_hour)}/h{limit}"
+
+
+def _roi_column(reports: Sequence[RoiReport]) -> str | None:
+    if not reports:
+        return None
+    order = ("Breached", "AtRisk", "PriceMissing", "Insufficient", "Met")
+    worst = min(reports, key=lambda report: order.index(report.state))
+    return f"{worst.state} {worst.value:.3g}" if worst.value is not None else worst.state
+
+
+def _fallback_column(decision: Decision) -> str | None:
+    if decision.fallback is None:
+        return None
+    state, share = decision.fallback.state, decision.fallback.share
+    return f"{state} {format_ratio(share, 0)}" if share else state
+
+
+def _objective(objective: Objective, report: ObjectiveReport) -> Status:
+    status = {
+        "name": report.name,
+        "indicator": str(objective.indicator),
+        "threshold": format_duration(objective.threshold_seconds) if objective.threshold_seconds else None,
+        "target": format_ratio(objective.target, 2).replace(".00%", "%"),
+        "window": format_duration(objective.window_seconds),
+        "state": report.state,
+        "attained": None if report.attained is None else format_ratio(report.attained, 2),
+        "p50": _latency(report.p50),
+        "p95": _latency(report.p95),
+        "p99": _latency(report.p99),
+        "burnRateShort": None if report.burn_short is None else f"{report.burn_short:.2f}",
+        "burnRateLong": None if report.burn_long is None else f"{report.burn_long:.2f}",
+        "budgetLeft": None if report.budget_left is None else format_ratio(report.budget_left, 1),
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def _latency(seconds: float | None) -> str | None:
+    if seconds is None or not seconds < float("inf"):
+        return None
+    return format_duration(float(f"{seconds:.3g}"))
+
+
+def _targets(spec: WorkloadSpec, observation: Observation, decision: Decision) -> list[Status]:
+    targets = []
+    for variant, decided in zip(spec.variants, decision.variants, strict=True):
+        state = observation.state.variant(variant.name)
+        price = variant.price_per_gpu_hour
+        status = {
+            "name": variant.name,
+            "current": decided.current,
+            "desired": decided.desired,
+            "ready": decided.ready,
+            "reason": "; ".join(cause.text for cause in decided.causes)[:512] or None,
+            "limitedBy": decided.limited_by or None,
+            "accelerator": variant.accelerator or state.accelerator,
+            "pricePerGpuHour": str(price) if price is not None else None,
+            "priceSource": variant.price_source or None,
+        }
+        targets.append({key: value for key, value in status.items() if value is not None})
+    return targets
+
+
+def _gpu(decision: Decision) -> Status:
+    gpu = decision.gpu
+    status = {
+        "verdict": str(gpu.verdict),
+        "utilization": None if gpu.utilization is None else format_ratio(gpu.utilization, 0),
+        "queue": None if gpu.waiting is None else f"{gpu.waiting:.1f}",
+        "running": None if gpu.running is None else f"{gpu.running:.1f}",
+        "kvCacheUsage": None if gpu.kv_cache_usage is None else format_ratio(gpu.kv_cache_usage, 0),
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def _cost(decision: Decision) -> Status:
+    cost = decision.cost
+    status = {
+        "perHour": None if cost.per_hour is None else format_money(cost.per_hour, 4),
+        "monthToDate": f"{cost.month_to_date:.6f}",
+        "asOf": rfc3339(decision.at),
+        "monthForecast": None if cost.month_forecast is None else format_money(cost.month_forecast, 2),
+        "perRequest": None if cost.per_request is None else f"{cost.per_request:.6f}",
+        "perMillionTokens": None if cost.per_million_tokens is None else f"{cost.per_million_tokens:.4f}",
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def _roi(spec: WorkloadSpec, report: RoiReport) -> Status:
+    target = next(t for t in spec.roi_targets if t.name == report.name)
+    status = {
+        "name": report.name,
+        "metric": str(target.metric),
+        "value": _figure(report.value),
+        "low": _figure(report.low),
+        "high": _figure(report.high),
+        "target": str(report.target),
+        "state": report.state,
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def _figure(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4g}"
+
+
+def _fallback(observation: Observation, decision: Decision) -> Status | None:
+    if decision.fallback is None:
+        return None
+    report = decision.fallback
+    originals = [
+        {"httpRoute": route.route, "primary": route.original_weights[0], "fallback": route.original_weights[1]}
+        for route in observation.state.routes
+        if route.original_weights is not None
+    ]
+    status = {
+        "state": report.state,
+        "weight": format_ratio(report.share, 0),
+        "since": rfc3339(report.since) if report.since else None,
+        "reason": report.cause or None,
+        "originalWeights": originals or None,
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+# Verdicts between which a healthy workload wanders: a change among them is a figure's drift, not a state's change.
+_CALM_VERDICTS = ("Efficient", "Headroom", "Idle")
+
+
+def _hard(status: Status) -> object:
+    """The part of a status whose change is written at once: states, counts and bounds."""
+    gpu = status.get("gpu", {}).get("verdict")
+    fallback = status.get("fallback") or {}
+    return (
+        status.get("observedGeneration"),
+        status.get("mode"),
+        tuple((c["type"], c["status"], c["reason"]) for c in status.get("conditions", ())),
+        tuple((o["name"], o["state"]) for o in status.get("objectives", ())),
+        tuple(
+            (t["name"], t["current"], t["desired"], t.get("ready"), t.get("limitedBy"), t.get("pricePerGpuHour"))
+            for t in status.get("targets", ())
+        ),
+        "Calm" if gpu in _CALM_VERDICTS else gpu,
+        status.get("cost", {}).get("perHour"),
+        tuple((r["name"], r["state"]) for r in status.get("roi", ())),
+        (fallback.get("state"), fallback.get("weight"), str(fallback.get("originalWeights"))),
+    )
+
+
+def _figures(status: Status) -> dict[str, float]:
+    """The figures that only drift, by path."""
+    figures = {}
+    for objective in status.get("objectives", ()):
+        for field in ("p50", "p95", "burnRateShort"):
+            figures[f"{objective['name']}/{field}"] = _number(objective.get(field))
+    cost = status.get("cost", {})
+    figures["cost/perRequest"] = _number(cost.get("perRequest")) * 100
+    for report in status.get("roi", ()):
+        figures[f"roi/{report['name']}"] = _number(report.get("value"))
+    return figures
+
+
+def _number(text: str | None) -> float:
+    if not text:
+        return 0.0
+    factor = 0.001 if text.endswith("ms") else 1.0
+    try:
+        return float(text.rstrip("ms%")) * factor
+    except ValueError:
+        return 0.0
+
+
+def _moved_far(before: Mapping[str, float], now: Mapping[str, float]) -> bool:
+    for path, value in now.items():
+        old = max(SMALLEST_FIGURE, before.get(path, 0.0))
+        new = max(SMALLEST_FIGURE, value)
+        if new / old >= LARGE_MOVE or old / new >= LARGE_MOVE:
+            return True
+    return False
