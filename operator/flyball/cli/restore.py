@@ -1,4 +1,4 @@
-"""`flyball restore`: give every route, finalizer and annotation back; run by the chart before it removes the operator."""
+"""`flyball restore`: give every route, finalizer and annotation back; the chart runs it before the operator goes."""
 
 import asyncio
 

@@ -68,7 +68,9 @@ async def _supervise(settings: Settings, cluster: KubernetesCluster, mirror: Mir
 
 async def _evaluate(cluster: KubernetesCluster, mirror: Mirror, loop: Loop) -> None:
     """Decide nothing before everything declared was listed once: a half-seen fleet makes wrong claims on targets."""
-    while not await _list(cluster, mirror):
+    while True:
+        if await _list(cluster, mirror):
+            break
         await asyncio.sleep(RELIST_RETRY_SECONDS)
     await loop.run()
 
