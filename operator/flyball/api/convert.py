@@ -103,7 +103,7 @@ def to_workload(
                 parse_duration_seconds(target.window or DEFAULT_ROI_WINDOW),
             )
             for target in spec.roi_targets
-            if roi_target_acted_on(target)
+            if roi_target_acted_on(target, spec.value)
         ),
         fallback=_fallback(spec.fallback),
         scaling=_scaling(spec.scaling),

@@ -43,9 +43,9 @@ def objective_acted_on(objective: ObjectiveSpec) -> bool:
     return objective.indicator in INDICATORS_ACTED_ON and not objective.segment
 
 
-def roi_target_acted_on(target: RoiTargetSpec) -> bool:
-    """Whether the ROI target is evaluated."""
-    return target.metric is not RoiMetric.KPI and target.baseline is RoiBaseline.ABSOLUTE
+def roi_target_acted_on(target: RoiTargetSpec, value: ValueSpec | None) -> bool:
+    """Whether the ROI target is evaluated, given what the spec says an answer is worth."""
+    return not _why_not_evaluated(target, value)
 
 
 def _not_acted_on(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
@@ -60,7 +60,7 @@ def _not_acted_on(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
     yield from _of_objectives(spec)
     yield from _of_cost(spec.cost or CostSpec())
     yield from _of_value(spec.value or ValueSpec())
-    yield from _of_roi(spec.roi_targets)
+    yield from _of_roi(spec)
     if spec.fallback is not None and spec.fallback.steps:
         yield NotActedOn("spec.fallback.steps", "traffic moves in one step, up to maxOverflow")
     yield from _of_scaling(spec.scaling or ScalingSpec())
@@ -74,12 +74,21 @@ def _of_objectives(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
         yield NotActedOn("spec.objectives", f"until then the default objectives of {spec.workload_type} apply")
 
 
-def _of_roi(targets: tuple[RoiTargetSpec, ...]) -> Iterator[NotActedOn]:
-    for index, target in enumerate(targets):
-        if target.metric is RoiMetric.KPI:
-            yield NotActedOn(f"spec.roiTargets[{index}]", "business outcomes are not evaluated yet")
-        elif not roi_target_acted_on(target):
-            yield NotActedOn(f"spec.roiTargets[{index}]", "no baseline is recorded to hold it against yet")
+def _of_roi(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
+    for index, target in enumerate(spec.roi_targets):
+        why = _why_not_evaluated(target, spec.value)
+        if why:
+            yield NotActedOn(f"spec.roiTargets[{index}]", why)
+
+
+def _why_not_evaluated(target: RoiTargetSpec, value: ValueSpec | None) -> str:
+    if target.metric in {RoiMetric.KPI, RoiMetric.COST_TO_SERVE}:
+        return f"the metric {target.metric} is not evaluated yet"
+    if target.baseline is RoiBaseline.RECORDED:
+        return "no baseline is recorded to hold it against yet"
+    if target.metric is RoiMetric.VALUE_COST_RATIO and (value is None or value.per_request is None):
+        return "the ratio is evaluated from value.perRequest only, which is not set"
+    return ""
 
 
 def _why_not_measured(objective: ObjectiveSpec) -> str:

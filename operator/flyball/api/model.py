@@ -24,7 +24,8 @@ class Rule:
     """What must hold for an object beyond its fields' types.
 
     `cel` is the expression for the API server, `field` the path of the field to change (`.maxReplicas`), empty for
-    the object itself. `problem` names what is wrong and `fix` what to write instead.
+    the object itself. `problem` names what is wrong and `fix` what to write instead. `reason` is never
+    FieldValueDuplicate: the API server answers that one without the message.
     """
 
     cel: str

@@ -31,7 +31,7 @@ def parse_resource(model: type[ResourceT], raw: Mapping[str, Any]) -> ResourceT 
         return model.model_validate({k: v for k, v in raw.items() if k != "status"}, by_alias=True, by_name=False)
     except ValidationError as error:
         short_name = model.names.short_names[0]
-        return tuple(found for details in error.errors() for found in _field_errors(details, short_name))
+        return tuple(found for details in _told(error) for found in _field_errors(details, short_name))
 
 
 def parse_status(raw: Mapping[str, Any]) -> WorkloadSLOStatus:
@@ -40,6 +40,18 @@ def parse_status(raw: Mapping[str, Any]) -> WorkloadSLOStatus:
         return WorkloadSLOStatus.model_validate(raw.get("status") or {}, by_alias=True, by_name=False)
     except ValidationError:
         return WorkloadSLOStatus()
+
+
+def _told(error: ValidationError) -> list[ErrorDetails]:
+    """pydantic's errors, less those of a list that is too short only because its items were refused."""
+    found = error.errors(include_url=False)
+    refused = [details["loc"] for details in found]
+    return [
+        details
+        for details in found
+        if details["type"] != "too_short"
+        or not any(len(loc) > len(details["loc"]) and loc[: len(details["loc"])] == details["loc"] for loc in refused)
+    ]
 
 
 def _field_errors(details: ErrorDetails, short_name: str) -> Iterator[FieldError]:
@@ -58,7 +70,8 @@ def _field_errors(details: ErrorDetails, short_name: str) -> Iterator[FieldError
     elif kind in {"enum", "literal_error"}:
         yield FieldError(path, f"{given!r:.80} is not known", _choose(str(given), str(context["expected"])))
     else:
-        yield FieldError(path, f"{details['msg']}, not {given!r:.80}", explain)
+        problem = details["msg"].replace("Tuple should", "the list should").replace("Input should", "the value should")
+        yield FieldError(path, f"{problem}, not {given!r:.80}", explain)
 
 
 def _choose(given: str, expected: str) -> str:

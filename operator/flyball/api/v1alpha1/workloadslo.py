@@ -58,7 +58,6 @@ class WorkloadSLOSpec(ApiModel):
         field=".targets",
         problem="two targets refer to the same object",
         fix="keep one of them: an object is scaled once",
-        reason="FieldValueDuplicate",
     )
     def _targets_are_distinct(self) -> bool:
         return _all_different([(target.target_ref.kind, target.target_ref.name) for target in self.targets])
@@ -71,7 +70,6 @@ class WorkloadSLOSpec(ApiModel):
         field=".targets",
         problem="two targets have the same name",
         fix="give each a name of its own",
-        reason="FieldValueDuplicate",
     )
     def _target_names_are_distinct(self) -> bool:
         return _all_different([target.effective_name for target in self.targets])

@@ -1,0 +1,207 @@
+"""A real API server's judgement of the CRDs, and of the manifests that Python judges too (test_manifests.py)."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from flyball.api.v1alpha1 import (
+    CostStatus,
+    FallbackStatus,
+    GpuStatus,
+    LastDecision,
+    ObjectiveStatus,
+    OriginalWeights,
+    RoiStatus,
+    SignalStatus,
+    StatusCondition,
+    StatusSummary,
+    TargetStatus,
+    WorkloadSLOStatus,
+)
+
+if TYPE_CHECKING:
+    from flyball_cluster import ApiServer
+
+pytestmark = [pytest.mark.api_server, pytest.mark.timeout(1800)]  # the first start builds kube-apiserver
+
+DATA = Path(__file__).parent / "data"
+
+
+def kubectl(server: "ApiServer", *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*server.kubectl, *arguments], input=text, text=True, capture_output=True, check=False)
+
+
+def dry_run(server: "ApiServer", text: str) -> subprocess.CompletedProcess[str]:
+    return kubectl(
+        server, "create", "--dry-run=server", "--validate=strict", "--output=json", "--filename=-", text=text
+    )
+
+
+def test_accepts(server: "ApiServer", accepted: Any) -> None:
+    answer = dry_run(server, accepted.text)
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_accepts_the_samples(server: "ApiServer", sample: Path) -> None:
+    answer = dry_run(server, sample.read_text(encoding="utf-8"))
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_rejects_with_the_field_and_the_fix(server: "ApiServer", rejected: Any) -> None:
+    answer = dry_run(server, rejected.text)
+    assert answer.returncode != 0, "it was accepted"
+    for fragment in rejected.server:
+        assert fragment in answer.stderr
+
+
+def test_keeps_every_field_that_is_declared(server: "ApiServer") -> None:
+    text = (DATA / "accept" / "every-field.yaml").read_text(encoding="utf-8")
+    declared = yaml.safe_load(text)["spec"]
+    stored = json.loads(dry_run(server, text).stdout)["spec"]
+    declared["targets"][1]["targetRef"] |= {"apiVersion": "apps/v1", "kind": "Deployment"}
+    for ceiling in declared["cost"]["ceilings"]:
+        ceiling.setdefault("enforcement", "Alert")
+    for target in declared["roiTargets"]:
+        target.setdefault("baseline", "Absolute")
+    assert stored == declared
+
+
+def test_shows_the_defaults_that_a_user_must_see(server: "ApiServer") -> None:
+    text = (DATA / "accept" / "five-lines.yaml").read_text(encoding="utf-8")
+    assert json.loads(dry_run(server, text).stdout)["spec"] == {
+        "workloadType": "SupportBot",
+        "mode": "Recommend",
+        "precedence": "SLO",
+        "targets": [
+            {
+                "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "chat"},
+                "minReplicas": 1,
+                "maxReplicas": 8,
+            }
+        ],
+    }
+
+
+def test_an_unknown_field_is_named_when_validated_strictly(server: "ApiServer") -> None:
+    text = (DATA / "accept" / "five-lines.yaml").read_text(encoding="utf-8") + "  objectivs: []\n"
+    answer = dry_run(server, text)
+    assert answer.returncode != 0
+    assert 'unknown field "spec.objectivs"' in answer.stderr
+
+
+def test_a_spec_of_a_megabyte_is_refused(server: "ApiServer") -> None:
+    manifest = yaml.safe_load((DATA / "accept" / "five-lines.yaml").read_text(encoding="utf-8"))
+    manifest["spec"]["value"] = {"perRequest": "1", "source": "x" * 1_000_000}
+    answer = dry_run(server, yaml.safe_dump(manifest))
+    assert answer.returncode != 0
+    assert "spec.value.source: Too long" in answer.stderr
+
+
+def test_explain_reads_well(server: "ApiServer") -> None:
+    answer = kubectl(server, "explain", "workloadslos.spec.targets.pricePerGpuHour")
+    assert "Dollars per GPU and hour" in answer.stdout
+
+
+FULL_STATUS = WorkloadSLOStatus(
+    observed_generation=1,
+    mode="Recommend",
+    summary=StatusSummary(
+        slo="1/1 met",
+        budget="63%",
+        cost="$12.30/h",
+        replicas="3→5",
+        roi="3.4x",
+        fallback="Primary",
+        reason="queue grows",
+    ),
+    conditions=(
+        StatusCondition(
+            type="Ready",
+            status="True",
+            reason="Reconciled",
+            message="the spec is in force",
+            last_transition_time="2026-11-23T21:00:00Z",
+            observed_generation=1,
+        ),
+    ),
+    objectives=(
+        ObjectiveStatus(
+            name="first-token",
+            indicator="TimeToFirstToken",
+            threshold="500ms",
+            target="95%",
+            window="28d",
+            state="Met",
+            attained="97.2%",
+            p50="120ms",
+            p95="410ms",
+            p99="800ms",
+            burn_rate_short="0.6",
+            burn_rate_long="0.5",
+            budget_left="63%",
+        ),
+    ),
+    targets=(
+        TargetStatus(
+            name="chat",
+            current=3,
+            desired=5,
+            ready=3,
+            reason="QueueGrows",
+            limited_by="maxReplicas",
+            accelerator="NVIDIA-L4",
+            price_per_gpu_hour="0.80",
+            price_source="PriceBook gpu-prices",
+            startup_time="80s",
+        ),
+    ),
+    gpu=GpuStatus(verdict="Saturated", utilization="97%", queue="12", running="64", kv_cache_usage="91%"),
+    cost=CostStatus(
+        per_hour="12.30",
+        month_to_date="1200.50",
+        as_of="2026-11-23T21:00:00Z",
+        month_forecast="2400",
+        per_request="0.004",
+        per_million_tokens="1.2",
+    ),
+    roi=(
+        RoiStatus(name="worth", metric="ValueCostRatio", value="3.4", low="3.1", high="3.7", target="3", state="Met"),
+    ),
+    fallback=FallbackStatus(
+        state="Fallback",
+        weight="30%",
+        since="2026-11-23T21:00:00Z",
+        reason="CapacityShort",
+        original_weights=(OriginalWeights(http_route="chat", primary=1, fallback=0),),
+    ),
+    signals=(SignalStatus(name="chat/Waiting", state="Ok", age="12s", source="vllm", quality="Exact"),),
+    last_decision=LastDecision(id="01J", time="2026-11-23T21:00:00Z", summary="3→5"),
+)
+
+
+def test_every_field_of_the_status_survives_and_fills_the_columns(server: "ApiServer") -> None:
+    text = (DATA / "accept" / "five-lines.yaml").read_text(encoding="utf-8")
+    assert kubectl(server, "create", "--filename=-", text=text).returncode == 0
+    try:
+        manifest = yaml.safe_load(text) | {"status": FULL_STATUS.to_wire()}
+        del manifest["spec"]
+        answer = kubectl(
+            server,
+            *("apply", "--server-side", "--subresource=status", "--validate=strict", "--filename=-"),
+            text=yaml.safe_dump(manifest),
+        )
+        assert answer.returncode == 0, answer.stderr
+        stored = json.loads(kubectl(server, "get", "workloadslo", "chat", "--output=json").stdout)
+        assert stored["status"] == FULL_STATUS.to_wire()
+        assert WorkloadSLOStatus.model_validate(stored["status"]) == FULL_STATUS
+        [header, row] = kubectl(server, "get", "wslo", "chat").stdout.splitlines()
+        assert " ".join(header.split()) == "NAME MODE SLO BUDGET COST REPLICAS ROI FALLBACK READY AGE"
+        for cell in ("Recommend", "1/1 met", "63%", "$12.30/h", "3→5", "3.4x", "Primary", "True"):
+            assert cell in row
+        assert "queue grows" in kubectl(server, "get", "wslo", "chat", "--output=wide").stdout
+    finally:
+        kubectl(server, "delete", "workloadslo", "chat")

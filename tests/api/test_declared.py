@@ -1,0 +1,133 @@
+"""Whatever a spec declares is acted on or named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flyball.api.declared import not_yet_acted_on, price_book_not_yet_acted_on
+from flyball.api.parse import parse_resource
+from flyball.api.v1alpha1 import PriceBook, WorkloadSLO, WorkloadSLOSpec
+
+DATA = Path(__file__).parent / "data" / "accept"
+TARGETS = [{"targetRef": {"name": "chat"}, "maxReplicas": 2}]
+FALLBACK = {"routes": [{"httpRoute": "chat", "primary": "a", "fallback": "b"}]}
+
+
+def spec(**fields: Any) -> WorkloadSLOSpec:
+    return WorkloadSLOSpec.model_validate({"workloadType": "SupportBot", "targets": TARGETS} | fields)
+
+
+def objective(**fields: Any) -> dict[str, Any]:
+    return {"name": "first", "indicator": "TimeToFirstToken", "threshold": "1s"} | fields
+
+
+@pytest.mark.parametrize(
+    ("declared", "paths"),
+    [
+        pytest.param({}, [], id="five lines are acted on entirely"),
+        pytest.param({"priority": 0}, [], id="the default priority asks for nothing"),
+        pytest.param({"priority": 5}, ["spec.priority"], id="priority"),
+        pytest.param({"shadow": ["HPA"]}, ["spec.shadow"], id="shadow policies"),
+        pytest.param(
+            {"targets": [TARGETS[0] | {"capacityType": "Spot", "spotRisk": "20%"}]},
+            ["spec.targets[0].spotRisk"],
+            id="spot risk",
+        ),
+        pytest.param({"telemetry": {"engine": "VLLM"}}, [], id="the vLLM profile"),
+        pytest.param({"telemetry": {"engine": "SGLang"}}, ["spec.telemetry.engine"], id="another engine"),
+        pytest.param({"telemetry": {"gateway": "LiteLLM"}}, ["spec.telemetry.gateway"], id="a gateway"),
+        pytest.param(
+            {
+                "telemetry": {"segmentBy": ["tenant"]},
+                "objectives": [objective(segment={"tenant": "acme"}), objective(name="all")],
+            },
+            ["spec.telemetry.segmentBy", "spec.objectives[0]"],
+            id="segments, with the objective that uses one",
+        ),
+        pytest.param(
+            {
+                "telemetry": {"stages": [{"name": "Rerank", "query": "x"}]},
+                "objectives": [objective(), objective(name="rerank", indicator="Stage", stage="Rerank")],
+            },
+            ["spec.telemetry.stages", "spec.objectives[1]"],
+            id="stages, with the objective on one",
+        ),
+        pytest.param(
+            {"objectives": [{"name": "up", "indicator": "Availability"}]},
+            ["spec.objectives[0]", "spec.objectives"],
+            id="only objectives that are not measured: the defaults that apply are named",
+        ),
+        pytest.param(
+            {"cost": {"ceilings": [{"period": "Hour", "amount": "5", "enforcement": "Clamp"}]}},
+            [],
+            id="an hourly clamp",
+        ),
+        pytest.param({"cost": {"ceilings": [{"period": "Month", "amount": "5"}]}}, [], id="an alert on the month"),
+        pytest.param(
+            {"cost": {"ceilings": [{"period": "Month", "amount": "5", "enforcement": "Clamp"}]}},
+            ["spec.cost.ceilings[0].enforcement"],
+            id="a clamp on the month",
+        ),
+        pytest.param(
+            {
+                "value": {"perRequest": "1"},
+                "roiTargets": [
+                    {"name": "a", "metric": "ValueCostRatio", "amount": "3"},
+                    {"name": "b", "metric": "CostPerRequest", "amount": "3"},
+                ],
+            },
+            [],
+            id="absolute ROI targets",
+        ),
+        pytest.param(
+            {
+                "value": {"kpis": [{"name": "done", "kind": "TaskCompletion", "query": "x", "valuePerOutcome": "1"}]},
+                "roiTargets": [
+                    {"name": "a", "metric": "ValueCostRatio", "amount": "3"},
+                    {"name": "b", "metric": "CostPerRequest", "amount": "3", "baseline": "Recorded"},
+                    {"name": "c", "metric": "KPI", "kpi": "done", "amount": "3"},
+                    {"name": "d", "metric": "CostToServe", "amount": "3"},
+                ],
+            },
+            ["spec.value.kpis", *(f"spec.roiTargets[{index}]" for index in range(4))],
+            id="ROI targets that need a KPI, a baseline or labour costs",
+        ),
+        pytest.param({"fallback": FALLBACK}, [], id="a fallback in one step"),
+        pytest.param({"fallback": FALLBACK | {"steps": ["10%", "50%"]}}, ["spec.fallback.steps"], id="fallback steps"),
+        pytest.param({"scaling": {"up": {"maxStep": 2}, "headroom": "20%"}}, [], id="scaling limits"),
+        pytest.param(
+            {
+                "scaling": {
+                    "scaleToZero": {"idleAfter": "30m"},
+                    "forecast": {},
+                    "maxInsurance": "99%",
+                    "disruption": {"minReady": "80%"},
+                }
+            },
+            [f"spec.scaling.{name}" for name in ("scaleToZero", "forecast", "maxInsurance", "disruption")],
+            id="scaling to zero, forecasts and disruption limits",
+        ),
+    ],
+)
+def test_names_what_is_not_acted_on(declared: dict[str, Any], paths: list[str]) -> None:
+    notes = not_yet_acted_on(spec(**declared))
+    assert [note.path for note in notes] == paths
+    assert all(note.sentence and str(note) == f"{note.path}: {note.sentence}" for note in notes)
+
+
+def test_every_field_declared_at_once_gives_one_note_each() -> None:
+    parsed = parse_resource(WorkloadSLO, yaml.safe_load((DATA / "every-field.yaml").read_text(encoding="utf-8")))
+    assert isinstance(parsed, WorkloadSLO)
+    paths = [note.path for note in not_yet_acted_on(parsed.spec)]
+    assert len(paths) == len(set(paths))
+    assert "spec.telemetry.engine" in paths
+
+
+def test_a_price_book_names_the_prices_that_are_not_used() -> None:
+    raw = yaml.safe_load((DATA / "pricebook-every-field.yaml").read_text(encoding="utf-8"))
+    parsed = parse_resource(PriceBook, raw)
+    assert isinstance(parsed, PriceBook)
+    unused = [note.path for note in price_book_not_yet_acted_on(parsed.spec)]
+    assert unused == [f"spec.{n}" for n in ("effectiveFrom", "staleAfter", "components", "hostedModels", "laborRates")]
