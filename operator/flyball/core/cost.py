@@ -4,14 +4,14 @@ A replica is paid for from the moment it holds its GPUs until it is gone: loadin
 """
 
 import calendar
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from flyball.core.memory import SpendMemory
+from flyball.core.memory import SpendMemory, SpendRate
 from flyball.core.observation import VariantState
-from flyball.core.spec import Variant
+from flyball.core.spec import Fallback, Variant
 
 SECONDS_PER_HOUR = Decimal(3600)
 
@@ -55,35 +55,59 @@ def unpriced(variants: Sequence[Variant], states: Sequence[VariantState]) -> tup
     return tuple(sentences)
 
 
-def spend(memory: SpendMemory, at: float, per_hour: Decimal | None, keep_seconds: float) -> SpendMemory:
-    """The account at time `at`: what was paid since the last entry at its rate, and the rate from now on.
+def overflow_rate(fallback: Fallback | None, since: float, replicas: Decimal, moved_per_second: float) -> SpendRate:
+    """The rate from `since` on, with `moved_per_second` requests/s on the fallback at its price and labour."""
+    if fallback is None or moved_per_second <= 0:
+        return SpendRate(since, replicas)
+    price = (fallback.price_per_request or Decimal(0)) + (fallback.labor_cost_per_request or Decimal(0))
+    overflow = price * Decimal(str(round(moved_per_second, 6))) * SECONDS_PER_HOUR
+    return SpendRate(since, replicas, overflow, moved_per_second)
 
-    A new month (UTC) starts at zero, with the share of the interval that fell into it. An unknown rate counts nothing,
-    and the PriceTrusted condition says so. Rates older than `keep_seconds` are dropped, but for the last before them.
+
+def spend(memory: SpendMemory, rate: SpendRate, keep_seconds: float) -> SpendMemory:
+    """The account at time `rate.since`: what was paid since the last entry at its rate, and the rate from now on.
+
+    A new month (UTC) starts at zero, with the share of the interval that fell into it. Rates older than `keep_seconds`
+    are dropped, but for the last before them.
     """
-    rate = per_hour or Decimal(0)
+    at = rate.since
     month = _month(at)
     to_date = memory.month_to_date if memory.month == month else Decimal(0)
     if memory.as_of is not None and memory.rates and at > memory.as_of:
         start = memory.as_of if memory.month == month else max(memory.as_of, _month_start(at))
-        to_date += memory.rates[-1][1] * Decimal(str(at - start)) / SECONDS_PER_HOUR
+        to_date += memory.rates[-1].total * Decimal(str(at - start)) / SECONDS_PER_HOUR
     rates = memory.rates
-    if not rates or rates[-1][1] != rate:
-        rates = (*rates, (at, rate))
-    older = [r for r in rates if r[0] <= at - keep_seconds]
-    rates = (*older[-1:], *(r for r in rates if r[0] > at - keep_seconds))
+    if not rates or replace(rates[-1], since=at) != rate:
+        rates = (*rates, rate)
+    older = [r for r in rates if r.since <= at - keep_seconds]
+    rates = (*older[-1:], *(r for r in rates if r.since > at - keep_seconds))
     return replace(memory, as_of=at, month=month, month_to_date=to_date, rates=rates)
 
 
 def spent_in(memory: SpendMemory, at: float, window_seconds: float) -> Decimal:
     """Dollars spent in the trailing window; before the first known rate that rate is assumed."""
-    start, total = at - window_seconds, Decimal(0)
-    for index, (since, rate) in enumerate(memory.rates):
-        begin = start if index == 0 else max(start, since)
-        end = memory.rates[index + 1][0] if index + 1 < len(memory.rates) else at
+    return sum(
+        (
+            rate.total * Decimal(str(seconds)) / SECONDS_PER_HOUR
+            for rate, seconds in _pieces(memory, at, window_seconds)
+        ),
+        Decimal(0),
+    )
+
+
+def overflowed_in(memory: SpendMemory, at: float, window_seconds: float) -> float:
+    """Requests that the fallback served in the trailing window."""
+    return sum(rate.overflow_per_second * seconds for rate, seconds in _pieces(memory, at, window_seconds))
+
+
+def _pieces(memory: SpendMemory, at: float, window_seconds: float) -> Iterator[tuple[SpendRate, float]]:
+    """Each rate of the trailing window with the seconds for which it held."""
+    start = at - window_seconds
+    for index, rate in enumerate(memory.rates):
+        begin = start if index == 0 else max(start, rate.since)
+        end = memory.rates[index + 1].since if index + 1 < len(memory.rates) else at
         if end > begin:
-            total += rate * Decimal(str(end - begin)) / SECONDS_PER_HOUR
-    return total
+            yield rate, end - begin
 
 
 def month_forecast(memory: SpendMemory, at: float) -> Decimal:
@@ -91,7 +115,7 @@ def month_forecast(memory: SpendMemory, at: float) -> Decimal:
     moment = datetime.fromtimestamp(at, UTC)
     days = calendar.monthrange(moment.year, moment.month)[1]
     left = _month_start(at) + days * 86400 - at
-    rate = memory.rates[-1][1] if memory.rates else Decimal(0)
+    rate = memory.rates[-1].total if memory.rates else Decimal(0)
     return memory.month_to_date + rate * Decimal(str(left)) / SECONDS_PER_HOUR
 
 

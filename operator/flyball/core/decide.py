@@ -8,6 +8,7 @@ remembered for as long as a replica takes to come back before one goes.
 import hashlib
 import math
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from flyball.core import cost, fallback, roi, slo
 from flyball.core.decision import Cause, Decision, FallbackReport, ObjectiveReport, RoiReport, VariantDecision
@@ -64,7 +65,9 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     memory = _fall_back(spec, observation, situation, objectives, sizing, memory)
     longest = max([t.window_seconds for t in spec.roi_targets], default=0.0)
     per_hour = cost.hourly(spec.variants, states)
-    memory = replace(memory, spend=cost.spend(memory.spend, at, per_hour, max(3600.0, longest)))
+    moved = (situation.demand or 0.0) * memory.fallback.share if memory.fallback.active else 0.0
+    rate = cost.overflow_rate(spec.fallback, at, per_hour or Decimal(0), moved)
+    memory = replace(memory, spend=cost.spend(memory.spend, rate, max(3600.0, longest)))
     findings = Findings(
         spec=spec,
         observation=observation,

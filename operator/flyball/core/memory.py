@@ -38,16 +38,34 @@ class FallbackMemory:
 
 
 @dataclass(frozen=True, slots=True)
-class SpendMemory:
-    """Money spent, exact while the hourly rate is constant between samples.
+class SpendRate:
+    """What is spent from `since` (seconds since the epoch) on: dollars per hour of replicas and of overflow.
 
-    `month` is `YYYY-MM` (UTC); `rates` are (time, dollars per hour) changes, oldest first, covering the longest window.
+    `overflow_per_second` are the requests per second that the fallback serves for that money.
+    """
+
+    since: float
+    replicas: Decimal
+    overflow: Decimal = Decimal(0)
+    overflow_per_second: float = 0.0
+
+    @property
+    def total(self) -> Decimal:
+        """Dollars per hour in all."""
+        return self.replicas + self.overflow
+
+
+@dataclass(frozen=True, slots=True)
+class SpendMemory:
+    """Money spent, exact while the rate is constant between ticks.
+
+    `month` is `YYYY-MM` (UTC); `rates` are the changes of rate, oldest first, covering the longest window.
     """
 
     as_of: float | None = None
     month: str = ""
     month_to_date: Decimal = Decimal(0)
-    rates: tuple[tuple[float, Decimal], ...] = ()
+    rates: tuple[SpendRate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -388,12 +388,13 @@ def _cost_report(findings: Findings, memory: Memory) -> CostReport:
     requests, tokens = dict(signals.completions).get(UNIT_COST_WINDOW), dict(signals.tokens).get(UNIT_COST_WINDOW)
     covered = min(UNIT_COST_WINDOW, at - (memory.started_at or at))
     known = findings.per_hour is not None and covered > 0
+    served = (requests or 0.0) + cost.overflowed_in(memory.spend, at, UNIT_COST_WINDOW)
     spent = cost.spent_in(memory.spend, at, UNIT_COST_WINDOW) if known else Decimal(0)
     return CostReport(
         per_hour=findings.per_hour,
         month_to_date=memory.spend.month_to_date,
         month_forecast=cost.month_forecast(memory.spend, at) if findings.per_hour is not None else None,
-        per_request=spent / Decimal(str(requests)) if known and requests else None,
+        per_request=spent / Decimal(str(served)) if known and served else None,
         per_million_tokens=spent / Decimal(str(tokens)) * MILLION if known and tokens else None,
     )
 

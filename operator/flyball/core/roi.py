@@ -7,7 +7,7 @@ breached target is met again when the value reaches it.
 from decimal import Decimal
 
 from flyball.core.confidence import count_bounds
-from flyball.core.cost import spent_in
+from flyball.core.cost import overflowed_in, spent_in
 from flyball.core.decision import RoiReport
 from flyball.core.memory import SpendMemory
 from flyball.core.names import RoiMetric
@@ -30,17 +30,18 @@ def judge(
 ) -> RoiReport | None:
     """One target's state; None for metrics that need a KPI source.
 
-    `requests` were finished within the target's window (None: unknown), and `covered_seconds` is for how long costs are
+    `requests` the replicas finished within the target's window (None: unknown), the fallback's come on top, and `covered_seconds` is for how long costs are
     on record: a window that they do not cover yet proves nothing.
     """
     worth = value_per_request if target.metric is RoiMetric.VALUE_COST_RATIO else Decimal(1)
     if target.metric not in (RoiMetric.VALUE_COST_RATIO, RoiMetric.COST_PER_REQUEST) or worth is None:
         return None
     cost = spent_in(spend, at, target.window_seconds)
-    if not spend.rates or spend.rates[-1][1] <= 0 or cost <= 0:
+    if not spend.rates or spend.rates[-1].replicas <= 0 or cost <= 0:
         return RoiReport(target.name, PRICE_MISSING, None, None, None, target.amount)
     if requests is None or requests < FEWEST_REQUESTS or covered_seconds < target.window_seconds:
         return RoiReport(target.name, INSUFFICIENT, None, None, None, target.amount)
+    requests += overflowed_in(spend, at, target.window_seconds)
     low_count, high_count = count_bounds(requests)
     dollars, goal = float(cost), float(target.amount)
     if target.metric is RoiMetric.VALUE_COST_RATIO:

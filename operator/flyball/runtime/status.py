@@ -10,7 +10,7 @@ from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core.conditions import KnownCondition, merge
 from flyball.core.decision import Condition, CostReport, Decision, ObjectiveReport, RoiReport
-from flyball.core.memory import FallbackMemory, Memory, SpendMemory
+from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate
 from flyball.core.names import ConditionType, Period
 from flyball.core.observation import Observation
 from flyball.core.spec import Invalid, Objective, WorkloadSpec
@@ -134,7 +134,7 @@ def _recall_spend(status: WorkloadSLOStatus) -> SpendMemory:
     except InvalidOperation:
         return SpendMemory()
     month = datetime.fromtimestamp(as_of, UTC).strftime("%Y-%m")
-    return SpendMemory(as_of=as_of, month=month, month_to_date=to_date, rates=((as_of, rate),))
+    return SpendMemory(as_of=as_of, month=month, month_to_date=to_date, rates=(SpendRate(as_of, rate),))
 
 
 def _share(weight: str | None) -> float:
