@@ -1,0 +1,241 @@
+"""The Cluster port over a real API server: what is observed, and the only five things that are ever written.
+
+Writes are guarded by what they were decided on: a scale by the replicas expected, weights and finalizers by the
+resourceVersion just read. Nothing is written over somebody else's change, and nothing is retried beyond a lost race.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from flyball.cluster.client import ApiServer, PatchType
+from flyball.cluster.discovery import Discovery, Kind
+from flyball.cluster.errors import Unprocessable
+from flyball.cluster.namespaces import NamespacedLists
+from flyball.cluster.observe import Observer
+from flyball.cluster.resources import (
+    FINALIZER,
+    GROUP,
+    HTTP_ROUTES,
+    PRICE_BOOKS,
+    VERSION,
+    WORKLOADS,
+    Object,
+    Resource,
+    dig,
+    pointer,
+)
+from flyball.cluster.routes import Unusable, adoptions, find_rule, rule_key
+from flyball.cluster.targets import Place, Targets
+from flyball.cluster.weights import restore_patch, weights_patch
+from flyball.core.names import WorkloadKey
+from flyball.core.observation import RouteState, WorkloadState
+from flyball.core.ports import Conflict, Missing, Rejected
+from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
+
+_ATTEMPTS = 3
+
+
+class KubernetesCluster:
+    """Workloads' objects in one cluster.
+
+    `namespaces` confines it to those (none: the whole cluster). Without `routes`, HTTPRoutes and EndpointSlices are not
+    read, and every fallback has a problem that says so. `clock` gives seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        api_server: ApiServer,
+        *,
+        namespaces: Iterable[str] = (),
+        routes: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._api_server = api_server
+        self._clock = clock
+        self._namespaces = tuple(sorted(set(namespaces)))
+        discovery = Discovery(api_server, clock)
+        lists = NamespacedLists(api_server, self._namespaces)
+        self._targets = Targets(api_server, discovery, lists)
+        self._wrote_at: dict[Place, float] = {}
+        self._observer = Observer(
+            api_server, self._targets, discovery, lists, routes=routes, clock=clock, wrote_at=self._wrote_at
+        )
+
+    async def list_workloads(self) -> list[Object]:
+        """Every WorkloadSLO, read consistently and page by page; Missing where the CRDs are not installed."""
+        lists = [await self._list_own(WORKLOADS, namespace) for namespace in self._namespaces or ("",)]
+        return [found for part in lists for found in part]
+
+    async def list_price_books(self) -> list[Object]:
+        """Every PriceBook, in the same way."""
+        return await self._list_own(PRICE_BOOKS, "")
+
+    async def observe(self, workloads: Sequence[WorkloadSpec]) -> dict[WorkloadKey, WorkloadState]:
+        """The state of all workloads. Never raises: what cannot be read has a `problem`."""
+        return await self._observer.observe(workloads)
+
+    async def scale(self, namespace: str, target: TargetRef, expected: int, replicas: int) -> None:
+        """Set a target's replicas through its scale subresource, if they still are `expected`; else Conflict."""
+        kind = await self._kind(target)
+        if not kind.scalable:
+            raise Rejected(f"{target} in namespace {namespace} has no scale subresource; name a target that has one")
+        # A Scale leaves out replicas when they are 0, so that a test of the field itself would miss.
+        expectation = {"path": "/spec/replicas", "value": expected} if expected else {"path": "/spec", "value": {}}
+        patch: list[Object] = [
+            {"op": "test", **expectation},
+            {"op": "add", "path": "/spec/replicas", "value": replicas},
+        ]
+        try:
+            await self._api_server.patch(
+                kind.resource, target.name, namespace, patch, PatchType.JSON, subresource="scale"
+            )
+        except Unprocessable:
+            scale = await self._api_server.get(kind.resource, target.name, namespace, "scale")
+            current = dig(scale, "spec", "replicas") or 0
+            if current != expected:
+                raise Conflict(f"{target} in namespace {namespace} has {current} replicas, not {expected}") from None
+            raise
+        self._wrote_at[namespace, target] = self._clock()
+
+    async def annotate(self, namespace: str, target: TargetRef, annotations: Mapping[str, str | None]) -> None:
+        """Set (or with None remove) annotations on a target itself, never on its pod template."""
+        kind = await self._kind(target)
+        body: Object = {"metadata": {"annotations": dict(annotations)}}
+        await self._api_server.patch(kind.resource, target.name, namespace, body, PatchType.MERGE)
+
+    async def set_weights(
+        self, key: WorkloadKey, route: FallbackRoute, observed: RouteState, primary: int, fallback: int
+    ) -> None:
+        """Set the two backends' weights, remembering the user's own before the first write.
+
+        Conflict where the weights are no longer those observed, where they are not those that Flyball wrote last, or
+        where the route changed between reading and writing. Rejected where the route cannot be adopted.
+        """
+        found = await self._api_server.get(HTTP_ROUTES, route.route, key.namespace)
+        try:
+            current = find_rule(found, route).weights
+            adopted = adoptions(found).get(rule_key(route))
+            patch = weights_patch(found, route, key, (primary, fallback))
+        except Unusable as error:
+            raise Rejected(str(error)) from error
+        for what, weights in (
+            ("observed", (observed.primary_weight, observed.fallback_weight)),
+            ("written by Flyball", adopted.applied if adopted else None),
+        ):
+            if weights is not None and current != weights:
+                raise Conflict(
+                    f"HTTPRoute {route.route} in namespace {key.namespace} has weights {current[0]}:{current[1]},"
+                    f" not those {what}, {weights[0]}:{weights[1]}"
+                )
+        await self._patch_route(key.namespace, route.route, patch)
+
+    async def restore_weights(self, key: WorkloadKey, route: FallbackRoute) -> None:
+        """Give a route the weights back that its user had, and forget them. Does nothing where nothing was changed.
+
+        Where somebody else changed the weights meanwhile, theirs stay, what was remembered is forgotten, and Conflict
+        says so, once: the next call finds nothing to restore.
+        """
+        try:
+            found = await self._api_server.get(HTTP_ROUTES, route.route, key.namespace)
+        except Missing:
+            return
+        await self._restore(found, [rule_key(route)], str(key))
+
+    async def restore_all(self, key: WorkloadKey) -> None:
+        """Restore every rule that this workload ever moved, also those that its spec no longer names. As above."""
+        try:
+            listed = await self._api_server.list_all(HTTP_ROUTES, key.namespace)
+        except Missing:
+            return
+        conflicts: list[str] = []
+        for found in listed:
+            try:
+                await self._restore(found, None, str(key))
+            except Conflict as error:
+                conflicts.append(str(error))
+        if conflicts:
+            raise Conflict("; ".join(conflicts))
+
+    async def hold_finalizer(self, key: WorkloadKey, hold: bool) -> None:
+        """Add or remove Flyball's finalizer. Missing where the object is gone and should be held."""
+        for _ in range(_ATTEMPTS):
+            try:
+                found = await self._api_server.get(WORKLOADS, key.name, key.namespace)
+                patch = finalizer_patch(found, hold)
+                if patch:
+                    await self._api_server.patch(WORKLOADS, key.name, key.namespace, patch, PatchType.JSON)
+            except Unprocessable:
+                continue  # somebody wrote in between
+            except Missing:
+                if hold:
+                    raise
+            return
+        raise Conflict(f"WorkloadSLO {key} changes faster than its finalizer can be written; the next tick tries again")
+
+    async def write_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        """Server-side apply the whole status; what an earlier one had and this one has not is removed."""
+        body: Object = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "WorkloadSLO",
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "status": dict(status),
+        }
+        await self._api_server.patch(WORKLOADS, key.name, key.namespace, body, PatchType.APPLY, subresource="status")
+
+    async def _list_own(self, resource: Resource, namespace: str) -> list[Object]:
+        try:
+            return await self._api_server.list_all(resource, namespace)
+        except Missing as error:
+            raise Missing(f"the API server serves no {resource}; install the CRDs: kubectl apply -f crds/") from error
+
+    async def _kind(self, target: TargetRef) -> Kind:
+        kind = await self._targets.kind_of(target)
+        if kind is None:
+            raise Missing(
+                f"the API server serves no {target.kind} in {target.api_version}; correct targetRef.apiVersion"
+            )
+        return kind
+
+    async def _restore(self, found: Object, rules: Sequence[str] | None, owner: str) -> None:
+        """Restore those rules (None: all) of a route that `owner` moved, one patch each."""
+        namespace, name = found["metadata"]["namespace"], found["metadata"]["name"]
+        conflicts: list[str] = []
+        try:
+            owned = [rule for rule, adopted in adoptions(found).items() if adopted.owner == owner]
+            for rule in owned if rules is None else [rule for rule in owned if rule in rules]:
+                patch, conflict = restore_patch(found, rule)
+                found = await self._patch_route(namespace, name, patch)
+                conflicts += [conflict] if conflict else []
+        except Unusable as error:
+            raise Rejected(str(error)) from error
+        if conflicts:
+            raise Conflict("; ".join(conflicts))
+
+    async def _patch_route(self, namespace: str, name: str, patch: Sequence[Object]) -> Object:
+        return await patch_guarded(self._api_server, HTTP_ROUTES, namespace, name, patch)
+
+
+async def patch_guarded(
+    api_server: ApiServer, resource: Resource, namespace: str, name: str, patch: Sequence[Object]
+) -> Object:
+    """Send a JSON patch that tests the resourceVersion first; Conflict where the object changed since."""
+    try:
+        return await api_server.patch(resource, name, namespace, patch, PatchType.JSON)
+    except Unprocessable:
+        found = await api_server.get(resource, name, namespace)
+        if found["metadata"]["resourceVersion"] != patch[0]["value"]:
+            raise Conflict(f"{resource} {name} in namespace {namespace} changed since it was read") from None
+        raise
+
+
+def finalizer_patch(found: Object, hold: bool) -> list[Object]:
+    """The JSON patch that adds or removes Flyball's finalizer, tested against the object as read; empty if it is so."""
+    finalizers: list[str] = dig(found, "metadata", "finalizers") or []
+    if (FINALIZER in finalizers) == hold:
+        return []
+    version = {"op": "test", "path": "/metadata/resourceVersion", "value": found["metadata"]["resourceVersion"]}
+    if not hold:
+        return [version, {"op": "remove", "path": pointer("metadata", "finalizers", finalizers.index(FINALIZER))}]
+    if not finalizers:
+        return [version, {"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}]
+    return [version, {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}]
