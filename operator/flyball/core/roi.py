@@ -30,8 +30,8 @@ def judge(
 ) -> RoiReport | None:
     """One target's state; None for metrics that need a KPI source.
 
-    `requests` the replicas finished within the target's window (None: unknown), the fallback's come on top, and `covered_seconds` is for how long costs are
-    on record: a window that they do not cover yet proves nothing.
+    `requests` the replicas finished within the target's window (None: unknown); those of the fallback come on top.
+    `covered_seconds` is for how long costs are on record: a window that they do not cover yet proves nothing.
     """
     worth = value_per_request if target.metric is RoiMetric.VALUE_COST_RATIO else Decimal(1)
     if target.metric not in (RoiMetric.VALUE_COST_RATIO, RoiMetric.COST_PER_REQUEST) or worth is None:
