@@ -192,11 +192,6 @@ class Engine(Generic[OwnerT]):
         return len(self._running)
 
     @property
-    def waiting(self) -> int:
-        """Sequences that are ready and not scheduled, preempted ones included."""
-        return len(self._waiting)
-
-    @property
     def outstanding(self) -> int:
         """Everything accepted and not finished."""
         return len(self._arriving) + len(self._waiting) + len(self._running)
@@ -214,6 +209,10 @@ class Engine(Generic[OwnerT]):
     def next_ready_at(self) -> float | None:
         """When the next submitted request becomes schedulable; None when there is none."""
         return self._arriving[0].ready_at if self._arriving else None
+
+    def waiting(self, now: float) -> int:
+        """Sequences that are ready at `now` and not scheduled, preempted ones included."""
+        return len(self._waiting) + sum(sequence.ready_at <= now for sequence in self._arriving)
 
     def submit(self, request: Request, now: float, owner: OwnerT) -> Sequence[OwnerT]:
         """Accept a request that arrives at `now`. Raises RequestTooLargeError, and ValueError when out of order."""

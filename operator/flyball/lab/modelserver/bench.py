@@ -1,4 +1,4 @@
-"""`python -m flyball.lab.modelserver.bench`: processor time and memory of a model server under so many concurrent streams.
+"""`python -m flyball.lab.modelserver.bench`: processor time and memory of a model server under concurrent streams.
 
 A server of its own in a subprocess on loopback, and a closed loop of clients that only count bytes, so that both fit on
 two cores. Reads the server's processor time from /proc, hence Linux only.
@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -57,9 +58,19 @@ def _request(prompt_tokens: int, output_tokens: int, client: int) -> bytes:
     return b"POST /v1/completions HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%b" % (len(payload), payload)
 
 
-async def _read(pid: int, session: ClientSession, url: str) -> Reading:
+def _processor_seconds(pid: int) -> float:
+    """User and system time of a process."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    processor_seconds = (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def _resident_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+async def _read(pid: int, session: ClientSession, url: str) -> Reading:
+    processor_seconds = _processor_seconds(pid)
     async with session.get(f"{url}/metrics") as response:
         text = await response.text()
     samples = {
@@ -95,17 +106,12 @@ async def _bench(preset: str, streams: int, port: int, tokens: tuple[int, int], 
         async with ClientSession() as session:
             await _wait_ready(session, url)
             for client in range(streams):
-                request = _request(*tokens, client)
-                await loop.create_connection(lambda request=request: Client(request), "127.0.0.1", port)
+                await loop.create_connection(partial(Client, _request(*tokens, client)), "127.0.0.1", port)
             await asyncio.sleep(seconds / 4)
             before = await _read(server.pid, session, url)
             await asyncio.sleep(seconds)
             after = await _read(server.pid, session, url)
-        resident_kib = next(
-            int(line.split()[1])
-            for line in Path(f"/proc/{server.pid}/status").read_text(encoding="ascii").splitlines()
-            if line.startswith("VmRSS")
-        )
+        resident_mib = _resident_mib(server.pid)
     finally:
         server.terminate()
         await server.wait()
@@ -114,7 +120,7 @@ async def _bench(preset: str, streams: int, port: int, tokens: tuple[int, int], 
     share = (after.processor_seconds - before.processor_seconds) / wall
     click.echo(
         f"{preset}: {streams} streams, {after.running:.0f} in the batch, {rate:.0f} tokens/s, {share:.1%} of a core, "
-        f"{resident_kib / 1024:.0f} MiB resident, peak lag {after.peak_lag_seconds * 1000:.0f} ms"
+        f"{resident_mib:.0f} MiB resident, peak lag {after.peak_lag_seconds * 1000:.0f} ms"
     )
 
 

@@ -177,7 +177,7 @@ class ServerCollector(Collector):
 
     def _engine_gauges(self) -> Iterator[Metric]:
         engine = self._driver.engine
-        waiting = 0 if self._faults().lie_metrics == "zero-queue" else engine.waiting
+        waiting = 0 if self._faults().lie_metrics == "zero-queue" else engine.waiting(self._driver.now)
         yield self._gauge("num_requests_running", "Number of requests in model execution batches.", engine.running)
         yield self._gauge("num_requests_waiting", "Number of requests waiting to be processed.", waiting)
         by_reason = GaugeMetricFamily(
