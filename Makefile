@@ -1,0 +1,73 @@
+# Every target does its own set-up. `make demo` and `make test` are the two that matter.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLUSTER ?= embedded
+export CLUSTER
+
+.PHONY: help venv lock crds check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/.installed: requirements-dev.lock pyproject.toml
+	@echo "setting up $(VENV) from requirements-dev.lock"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 2; }
+	@$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --no-deps -e .
+	@touch $@
+
+venv: $(BIN)/.installed ## Create the virtual environment from the lock
+
+lock: venv ## Resolve the dependencies anew
+	$(BIN)/uv pip compile -q pyproject.toml --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 -o requirements.lock
+	$(BIN)/uv pip compile -q pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 -o requirements-dev.lock
+
+crds: venv ## Render the CRDs from the models
+	$(BIN)/flyball crd render --out crds --chart charts/flyball/templates/crds
+
+check: venv ## Formatting, lint, types, layers, generated files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy --strict --explicit-package-bases e2e/cluster
+	$(BIN)/lint-imports
+	$(BIN)/flyball crd render --check --out crds --chart charts/flyball/templates/crds
+
+unit: venv ## Tests that need no cluster, API-level ones on a real API server among them
+	$(PYTHON) e2e/cluster/cluster.py build
+	$(BIN)/pytest tests
+
+e2e: venv ## The whole path on the real cluster, with Helm, load and kubectl
+	$(BIN)/pytest e2e/tests
+
+test: check unit e2e ## Everything
+
+cluster-build: ## Build the cluster's components (cached)
+	$(PYTHON) e2e/cluster/cluster.py build
+
+cluster-up: ## Start the cluster that CLUSTER names: embedded, kind or current
+	$(PYTHON) e2e/cluster/cluster.py up
+
+cluster-down: ## Stop it, and nothing else
+	$(PYTHON) e2e/cluster/cluster.py down
+
+cluster-status: ## Say what runs
+	$(PYTHON) e2e/cluster/cluster.py status
+
+image: venv ## Build the image and hand it to the cluster
+	$(PYTHON) e2e/cluster/cluster.py build-image --dockerfile operator/Dockerfile --tag flyball:dev --context .
+
+demo: venv ## The main job on a real cluster, in one go
+	$(BIN)/python -m e2e.demo
+
+demo-down: ## Take away what the demo started
+	$(PYTHON) e2e/cluster/cluster.py down
+
+bench: venv ## Measure speed and memory, as ratios against a floor
+	$(BIN)/python -m e2e.bench
+
+clean: ## Remove what was built in this folder (the cache under ~/.cache/flyball stays)
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
