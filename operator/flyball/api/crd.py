@@ -1,13 +1,12 @@
 """CustomResourceDefinitions rendered from the models: the files under `crds/` and the chart's copy of them."""
 
-import difflib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import yaml
 from typing_extensions import override
 
+from flyball.api.generated import sync_files
 from flyball.api.resource import CATEGORY, GROUP, VERSION, Resource
 from flyball.api.schema import structural_schema
 from flyball.api.v1alpha1 import PriceBook, WorkloadSLO
@@ -88,25 +87,8 @@ def render_crds(out: Path | None = None, chart: Path | None = None, *, check: bo
 
     Returns the unified diff between what lies there and what should: empty when nothing is to be done.
     """
-    differences = []
-    for folder, files in ((out, crd_files()), (chart, chart_files())):
-        if folder is None:
-            continue
-        differences += list(_differences(folder, files))
-        if not check:
-            folder.mkdir(parents=True, exist_ok=True)
-            for name, text in files.items():
-                (folder / name).write_text(text, encoding="utf-8")
-    return "".join(differences)
-
-
-def _differences(folder: Path, files: dict[str, str]) -> Iterable[str]:
-    for name, text in files.items():
-        path = folder / name
-        current = path.read_text(encoding="utf-8") if path.exists() else ""
-        yield from difflib.unified_diff(
-            current.splitlines(keepends=True), text.splitlines(keepends=True), str(path), f"{path} (rendered)"
-        )
+    differences = "" if out is None else sync_files(out, crd_files(), check=check)
+    return differences + ("" if chart is None else sync_files(chart, chart_files(), check=check))
 
 
 class _Dumper(yaml.SafeDumper):

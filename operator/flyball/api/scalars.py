@@ -27,7 +27,9 @@ class Text:
         return core_schema.no_info_before_validator_function(self._check, handler(source))
 
     def _check(self, value: object) -> str:
-        if isinstance(value, str) and len(value) <= self.max_length and re.search(self.pattern, value):
+        # Python's $ also matches before a last line break, the API server's does not.
+        pattern = self.pattern.removesuffix("$") + (r"\Z" if self.pattern.endswith("$") else "")
+        if isinstance(value, str) and len(value) <= self.max_length and re.search(pattern, value):
             return value
         shown = repr(value) if isinstance(value, str) else f"{value!r} (not a string)"
         raise PydanticCustomError(
