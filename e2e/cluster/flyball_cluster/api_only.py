@@ -1,6 +1,7 @@
 """A real API server with etcd behind it, alone: for tests of what the API accepts, returns and counts.
 
-It listens on loopback only, needs neither root nor network set-up, and runs beside a full cluster or others of its kind.
+It listens on loopback only, needs neither root nor network set-up, and runs beside a full cluster or others of its
+kind.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ class ApiServer:
 def api_server(*, controllers: bool = False) -> Iterator[ApiServer]:
     """Run etcd and kube-apiserver (with `controllers`, kube-controller-manager too) in a temporary folder.
 
-    Builds the Kubernetes programs first where the cache does not hold them. Everything is stopped and removed at the end.
+    Builds the Kubernetes programs first where the cache does not hold them. Everything is stopped and removed at the
+    end.
     """
     runtime = Path(tempfile.mkdtemp(prefix="flyball-api-"))
     try:
@@ -75,7 +77,9 @@ def start_api_only(runtime: Path, *, controllers: bool = False) -> ApiServer:
     builds.ensure([KUBE])
     kube = builds.program(KUBE)
     processes = Processes(runtime)
-    control_plane = ControlPlane(runtime, kube, processes, Addresses(LOOPBACK, *free_ports(5)))
+    api, etcd, etcd_peer, controller_manager, scheduler = free_ports(5)
+    addresses = Addresses(LOOPBACK, api, etcd, etcd_peer, controller_manager, scheduler)
+    control_plane = ControlPlane(runtime, kube, processes, addresses)
     control_plane.start_api_server()
     control_plane.wait_ready()
     if controllers:

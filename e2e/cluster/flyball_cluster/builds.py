@@ -58,15 +58,22 @@ KUBE = Component(
 CONTAINERD = Component(
     "containerd",
     packages=tuple(
-        f"github.com/containerd/containerd/v2/cmd/{program}" for program in ("containerd", "containerd-shim-runc-v2", "ctr")
+        f"github.com/containerd/containerd/v2/cmd/{program}"
+        for program in ("containerd", "containerd-shim-runc-v2", "ctr")
     ),
     tags="no_btrfs no_devmapper no_zfs",
 )
 TRAEFIK = Component("traefik", packages=("github.com/traefik/traefik/v3/cmd/traefik",))
+PROMETHEUS = Component(
+    "prometheus",
+    packages=("github.com/prometheus/prometheus/cmd/prometheus",),
+    # Debian's own package is built without Kubernetes discovery; the clients of all clouds would double the build.
+    tags="remove_all_sd enable_kubernetes_sd",
+)
 HELM = Component("helm", packages=("helm.sh/helm/v3/cmd/helm",))
 COREDNS = Component("coredns")
 PAUSE = Component("pause", static=True)
-COMPONENTS = (PAUSE, KUBE, CONTAINERD, COREDNS, HELM, TRAEFIK)
+COMPONENTS = (PAUSE, KUBE, CONTAINERD, COREDNS, PROMETHEUS, HELM, TRAEFIK)
 
 
 class Builds:
@@ -95,7 +102,9 @@ class Builds:
 
     def module_folder(self, component: Component, dependency: str) -> Path:
         """Unpacked source folder, in Go's own module cache, of a module that a component depends on."""
-        output = run([self._go.program, "-C", component.module, "mod", "download", "-json", dependency], env=self._environment())
+        output = run(
+            [self._go.program, "-C", component.module, "mod", "download", "-json", dependency], env=self._environment()
+        )
         line = next((line for line in output.splitlines() if '"Dir"' in line), None)
         if line is None:
             raise ClusterError(f"go mod download {dependency} named no folder:\n{output}")
@@ -115,7 +124,16 @@ class Builds:
         say(f"{label}: built in {time.monotonic() - started:.0f} s")
 
     def _compile(self, component: Component, output: Path, label: str, started: float) -> None:
-        argv = ["nice", self._go.program, "build", "-v", *self._flags(component), "-o", f"{output}/", *component.packages]
+        argv = [
+            "nice",
+            self._go.program,
+            "build",
+            "-v",
+            *self._flags(component),
+            "-o",
+            f"{output}/",
+            *component.packages,
+        ]
         environment = self._environment() | ({"CGO_ENABLED": "0"} if component.static else {})
         lines: list[str] = []
         with subprocess.Popen(
@@ -126,16 +144,15 @@ class Builds:
                 raise ClusterError("the Go build has no standard error to follow")
             reader = threading.Thread(target=lambda: lines.extend(line.rstrip() for line in stream), daemon=True)
             reader.start()
-            while True:
+            while process.returncode is None:
                 try:
-                    code = process.wait(timeout=HEARTBEAT_SECONDS)
-                    break
+                    process.wait(timeout=HEARTBEAT_SECONDS)
                 except subprocess.TimeoutExpired:
                     say(f"{label}: {time.monotonic() - started:.0f} s, {len(lines)} packages fetched or compiled")
             reader.join()
-        if code != 0:
+        if process.returncode != 0:
             tail = "\n".join(lines[-TAIL_LINES:])
-            raise ClusterError(f"building {component.name} failed with exit code {code}:\n{tail}")
+            raise ClusterError(f"building {component.name} failed with exit code {process.returncode}:\n{tail}")
 
     def _flags(self, component: Component) -> list[str]:
         link = " ".join(["-s", "-w", *(f"-X {variable}" for variable in component.link_variables)])

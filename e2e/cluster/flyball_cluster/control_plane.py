@@ -70,6 +70,10 @@ class ControlPlane:
         path = self._runtime / "pki" / f"{name}.kubeconfig"
         return self.authority.kubeconfig(path, self.addresses.server, self.authority.issue(name, user, group))
 
+    def command(self, component: str) -> tuple[str, str]:
+        """The words in front of a Kubernetes component's own arguments."""
+        return (str(self._kube), component)
+
     def start_api_server(self) -> None:
         """Start etcd and the API server, and write the administrator's kubeconfig; `wait_ready` waits for them."""
         at = self.addresses
@@ -91,7 +95,7 @@ class ControlPlane:
         )
         admin = self.authority.issue("admin", "flyball-admin", ADMIN)
         self.authority.kubeconfig(self.kubeconfig, at.server, admin)
-        self._processes.start("kube-apiserver", [self._kube, "kube-apiserver", *self._api_server_flags(etcd)])
+        self._processes.start("kube-apiserver", [*self.command("kube-apiserver"), *self._api_server_flags(etcd)])
 
     def wait_ready(self) -> None:
         """Wait until the API server says that it is ready."""
@@ -103,8 +107,7 @@ class ControlPlane:
         self._processes.start(
             "kube-controller-manager",
             [
-                self._kube,
-                "kube-controller-manager",
+                *self.command("kube-controller-manager"),
                 f"--kubeconfig={kubeconfig}",
                 f"--authentication-kubeconfig={kubeconfig}",
                 f"--authorization-kubeconfig={kubeconfig}",
@@ -128,8 +131,7 @@ class ControlPlane:
         self._processes.start(
             "kube-scheduler",
             [
-                self._kube,
-                "kube-scheduler",
+                *self.command("kube-scheduler"),
                 f"--kubeconfig={kubeconfig}",
                 f"--authentication-kubeconfig={kubeconfig}",
                 f"--authorization-kubeconfig={kubeconfig}",
@@ -143,7 +145,9 @@ class ControlPlane:
     def _api_server_flags(self, etcd: str) -> list[str]:
         at, authority = self.addresses, self.authority
         names = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
-        serving = authority.issue("apiserver", "kube-apiserver", hosts=(*names, "localhost", at.host, at.first_service_address))
+        serving = authority.issue(
+            "apiserver", "kube-apiserver", hosts=(*names, "localhost", at.host, at.first_service_address)
+        )
         kubelet_client = authority.issue("apiserver-kubelet-client", "kube-apiserver", ADMIN)
         front_proxy = self._front_proxy.issue("front-proxy-client", "front-proxy-client")
         policy = self._runtime / "audit-policy.json"
@@ -190,7 +194,9 @@ class ControlPlane:
         self._processes.require("etcd")
         self._processes.require("kube-apiserver")
         context = ssl.create_default_context(cafile=str(self.authority.pair.certificate))
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
         try:
             with opener.open(f"{self.addresses.server}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)

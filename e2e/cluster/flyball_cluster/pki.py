@@ -35,7 +35,9 @@ class Authority:
         folder.chmod(0o700)
         self.pair = self._paths(name)
         if not self.pair.certificate.exists():
-            run(["openssl", "req", "-x509", *_NEW_KEY, "-subj", f"/CN=flyball-cluster-{name}", *self._output(self.pair)])
+            run(
+                ["openssl", "req", "-x509", *_NEW_KEY, "-subj", f"/CN=flyball-cluster-{name}", *self._output(self.pair)]
+            )
 
     def issue(self, name: str, common_name: str, organization: str = "", hosts: Sequence[str] = ()) -> KeyPair:
         """Issue a certificate for a client (user and group) and, where hosts are given, a server."""

