@@ -157,12 +157,14 @@ class PriceBook(Resource):
         kind="PriceBook", plural="pricebooks", singular="pricebook", short_names=("pb",), scope="Cluster"
     )
     columns: ClassVar[tuple[PrinterColumn, ...]] = (
-        PrinterColumn("Accelerators", ".spec.gpus[*].accelerator", "Accelerators that are priced"),
+        PrinterColumn("Source", ".spec.source", "Where the prices come from"),
         PrinterColumn("Overhead", ".spec.nodeOverhead", "Share added for the nodes around the GPUs"),
         PrinterColumn("Effective", ".spec.effectiveFrom", "First day on which the prices hold"),
-        PrinterColumn("Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the prices are in use"),
         PrinterColumn("Age", ".metadata.creationTimestamp", "Time since creation", kind="date"),
-        PrinterColumn("Source", ".spec.source", "Where the prices come from", priority=1),
+        PrinterColumn(
+            "Ready", '.status.conditions[?(@.type=="Ready")].status', "Whether the prices are in use", priority=1
+        ),
+        PrinterColumn("Prices", ".status.summary", "How many accelerators are priced", priority=1),
     )
 
     api_version: Literal["flyball.dev/v1alpha1"] = "flyball.dev/v1alpha1"
