@@ -1,0 +1,130 @@
+"""The tools that the demo and the end-to-end tests use as a user would: kubectl, helm, the cluster driver and load."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DRIVER = REPOSITORY / "e2e" / "cluster" / "cluster.py"
+CHART = REPOSITORY / "charts" / "flyball"
+MANIFESTS = Path(__file__).parent / "manifests"
+RECORDED_TRACE = REPOSITORY.parent / "shared" / "traces" / "azure2023_conv.csv.gz"
+GENERATED_TRACE = "generate:conversation?rate=5.5&seed=1"
+
+
+class ToolError(Exception):
+    """A command that a user would have typed failed; the text is what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """A running cluster and the commands to use it."""
+
+    facts: dict[str, Any]
+
+    @property
+    def kubeconfig(self) -> str:
+        """Path of the kubeconfig."""
+        return str(self.facts["kubeconfig"])
+
+    @property
+    def gateway(self) -> str:
+        """The gateway's URL on loopback."""
+        return str(self.facts["gateway"]["url"])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a shell in which KUBECONFIG was exported has."""
+        return {**os.environ, "KUBECONFIG": self.kubeconfig}
+
+    def kubectl(self, *arguments: str, text: str | None = None, check: bool = True) -> str:
+        """Run kubectl and return what it printed; raises ToolError when it fails and `check` is set."""
+        return self._run(["kubectl", *arguments], text, check)
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """`kubectl get … -o json`."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "-o", "json"))
+        return found
+
+    def apply(self, manifest: Path | str) -> None:
+        """`kubectl apply` of a file of the manifests' folder, or of text."""
+        if isinstance(manifest, Path):
+            self.kubectl("apply", "-f", str(manifest))
+        else:
+            self.kubectl("apply", "-f", "-", text=manifest)
+
+    def helm(self, *arguments: str) -> str:
+        """Run helm and return what it printed."""
+        return self._run([str(self.facts["tools"]["helm"]), *arguments], None, True)
+
+    def install(
+        self, *values: str, release: str = "flyball", namespace: str = "flyball-system", tick: str = "5s"
+    ) -> None:
+        """Install or upgrade Flyball with its chart, from the image built here, and wait until it is ready."""
+        defaults = (
+            f"prometheus.url={self.facts['prometheus']['inClusterUrl']}",
+            f"operator.tick={tick}",
+            "operator.rateWindow=20s",
+            "image.repository=flyball",
+            "image.tag=dev",
+            "image.pullPolicy=IfNotPresent",
+        )
+        settings = [part for value in (*defaults, *values) for part in ("--set", value)]
+        self.helm(
+            "upgrade", "--install", release, str(CHART), "-n", namespace, "--create-namespace", "--wait", "--timeout", "3m",
+            *settings,
+        )  # fmt: skip
+
+    def load(self, rate_scale: float, start: str, duration: str, out: Path, log: IO[str]) -> subprocess.Popen[str]:
+        """Start `flyball load` on the story's route; its progress goes to `log`, its results to `out`."""
+        trace = str(RECORDED_TRACE) if RECORDED_TRACE.exists() else GENERATED_TRACE
+        command = [
+            str(Path(sys.executable).parent / "flyball"), "load", trace, "--url", self.gateway,
+            "--host-header", "chat.demo.test", "--model", "chat-8b", "--rate-scale", str(rate_scale),
+            "--start", start, "--duration", duration, "--timeout", "2m", "--out", str(out),
+            "--objective", "TimeToFirstToken<2500ms@90%",
+        ]  # fmt: skip
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True, env=self.environment)
+
+    def _run(self, command: list[str], text: str | None, check: bool) -> str:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, env=self.environment, check=False)
+        if check and done.returncode:
+            raise ToolError(f"{' '.join(command[:4])} … failed:\n{done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+
+def cluster_up() -> Kit:
+    """Start the cluster that CLUSTER names (quick when it runs already), and read its addresses."""
+    subprocess.run([sys.executable, str(DRIVER), "up"], check=True)
+    return running()
+
+
+def running() -> Kit:
+    """The cluster that runs already; raises ToolError when none does."""
+    done = subprocess.run(
+        [sys.executable, str(DRIVER), "status", "-o", "json"], capture_output=True, text=True, check=False
+    )
+    status = json.loads(done.stdout) if done.stdout.strip().startswith("{") else {}
+    if not status.get("running"):
+        raise ToolError("no cluster runs; start one with `make cluster-up`")
+    return Kit(status["cluster"])
+
+
+def cluster_down() -> None:
+    """Take away everything that the cluster consisted of."""
+    subprocess.run([sys.executable, str(DRIVER), "down"], check=True)
+
+
+def build_image() -> None:
+    """Build flyball:dev and hand it to the node; quick when nothing changed."""
+    subprocess.run(
+        [sys.executable, str(DRIVER), "build-image", "--tag", "flyball:dev", "--context", str(REPOSITORY)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )

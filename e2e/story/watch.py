@@ -1,0 +1,69 @@
+"""Watching a workload as a user would, with kubectl: one snapshot a few seconds, Events as they come."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from e2e.story.kit import Kit
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What kubectl showed of the workload, its Deployment and its route at one moment. `at` is seconds since start."""
+
+    at: float
+    replicas: int
+    ready: int
+    status: dict[str, Any]
+    weights: tuple[int, int]
+    annotations: dict[str, str]
+
+    def condition(self, kind: str) -> str | None:
+        """Status of that condition; None where it is absent."""
+        return next((c["status"] for c in self.status.get("conditions", ()) if c["type"] == kind), None)
+
+
+def look(kit: Kit, started: float, namespace: str = "demo", name: str = "chat") -> Snapshot:
+    """Take a snapshot."""
+    found = kit.get("-n", namespace, f"wslo/{name}", f"deploy/{name}", f"httproute/{name}")["items"]
+    workload, deployment, route = found
+    backends = route["spec"]["rules"][0]["backendRefs"]
+    return Snapshot(
+        at=time.monotonic() - started,
+        replicas=deployment["spec"]["replicas"],
+        ready=deployment["status"].get("readyReplicas", 0),
+        status=workload.get("status", {}),
+        weights=(backends[0].get("weight", 1), backends[1].get("weight", 1)),
+        annotations=deployment["metadata"].get("annotations", {}),
+    )
+
+
+def events(kit: Kit, namespace: str = "demo") -> list[dict[str, Any]]:
+    """The WorkloadSLO's Events, oldest first."""
+    found = kit.get("-n", namespace, "events.events.k8s.io")["items"]
+    ours = [event for event in found if event.get("reportingController") == "flyball.dev/flyball"]
+    return sorted(ours, key=lambda event: str(event.get("eventTime") or event["metadata"]["creationTimestamp"]))
+
+
+def wait_for(
+    kit: Kit, what: str, seen: Callable[[Snapshot], bool], seconds: float, namespace: str = "demo"
+) -> Snapshot:
+    """Look every second until `seen`; raises TimeoutError that says what was waited for and what is there instead."""
+    started = time.monotonic()
+    while True:
+        snapshot = look(kit, started, namespace)
+        if seen(snapshot):
+            return snapshot
+        if snapshot.at > seconds:
+            summary = snapshot.status.get("summary", {})
+            conditions = [f"{c['type']}={c['status']} ({c['reason']})" for c in snapshot.status.get("conditions", ())]
+            raise TimeoutError(
+                f"waited {seconds:.0f} s for {what}; replicas {snapshot.replicas}, ready {snapshot.ready}, "
+                f"weights {snapshot.weights}, {summary}, {', '.join(conditions)}"
+            )
+        time.sleep(1)
