@@ -45,7 +45,7 @@ class Kit:
 
     def kubectl(self, *arguments: str, text: str | None = None, check: bool = True) -> str:
         """Run kubectl and return what it printed; raises ToolError when it fails and `check` is set."""
-        return self._run(["kubectl", *arguments], text, check)
+        return self._run([*self.facts["kubectl"], *arguments], text, check)
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """`kubectl get … -o json`."""
@@ -61,7 +61,7 @@ class Kit:
 
     def helm(self, *arguments: str) -> str:
         """Run helm and return what it printed."""
-        return self._run([str(self.facts["tools"]["helm"]), *arguments], None, True)
+        return self._run([*self.facts["helm"], *arguments], None, True)
 
     def install(
         self, *values: str, release: str = "flyball", namespace: str = "flyball-system", tick: str = "5s"
@@ -77,7 +77,7 @@ class Kit:
         )
         settings = [part for value in (*defaults, *values) for part in ("--set", value)]
         self.helm(
-            "upgrade", "--install", release, str(CHART), "-n", namespace, "--create-namespace", "--wait", "--timeout", "3m",
+            "upgrade", "--install", "flyball", str(CHART), "-n", namespace, "--create-namespace", "--wait", "--timeout", "3m",
             *settings,
         )  # fmt: skip
 
