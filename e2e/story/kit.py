@@ -77,8 +77,8 @@ class Kit:
         )
         settings = [part for value in (*defaults, *values) for part in ("--set", value)]
         self.helm(
-            "upgrade", "--install", "flyball", str(CHART), "-n", namespace, "--create-namespace", "--wait", "--timeout", "3m",
-            *settings,
+            "upgrade", "--install", "flyball", str(CHART), "-n", namespace, "--create-namespace",
+            "--wait", "--timeout", "3m", *settings,
         )  # fmt: skip
 
     def load(self, rate_scale: float, start: str, duration: str, out: Path, log: IO[str]) -> subprocess.Popen[str]:

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from flyball.cluster.client import connect
+from flyball.cluster.resources import WORKLOADS
 from flyball.core.ports import PortError
 
 
@@ -32,8 +33,7 @@ def explain(name: str, namespace: str, output: str) -> None:
 
 async def _fetch(namespace: str, name: str) -> dict[str, Any]:
     async with connect() as api:
-        found: dict[str, Any] = await api.get(f"/apis/flyball.dev/v1alpha1/namespaces/{namespace}/workloadslos/{name}")
-        return found
+        return await api.get(WORKLOADS, name, namespace)
 
 
 def _lines(status: dict[str, Any]) -> list[str]:

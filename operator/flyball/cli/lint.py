@@ -10,6 +10,7 @@ import yaml
 
 from flyball.api.convert import read_workload
 from flyball.api.parse import parse_resource, unknown_fields
+from flyball.api.resource import Resource
 from flyball.api.v1alpha1 import PriceBook, WorkloadSLO
 from flyball.core.spec import WorkloadSpec
 
@@ -49,7 +50,7 @@ def _of_file(path: Path) -> Iterator[Finding]:
 
 
 def _of_document(path: Path, document: Any, books: dict[str, PriceBook]) -> Iterator[Finding]:
-    kinds = {"WorkloadSLO": WorkloadSLO, "PriceBook": PriceBook}
+    kinds: dict[str, type[Resource]] = {"WorkloadSLO": WorkloadSLO, "PriceBook": PriceBook}
     kind = document.get("kind") if isinstance(document, dict) else None
     if kind not in kinds:
         yield _finding("warning", path, str(kind), "not a Flyball resource, skipped")

@@ -11,7 +11,7 @@ from flyball.runtime.settings import Settings
 from flyball.telemetry.settings import PrometheusSettings
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """A duration such as 15s or 5m, as float seconds."""
 
     name = "duration"
@@ -26,7 +26,7 @@ class Duration(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Headers(click.ParamType):
+class Headers(click.ParamType[tuple[tuple[str, str], ...]]):
     """HTTP headers as one JSON object of strings."""
 
     name = "json"
@@ -47,7 +47,7 @@ class Headers(click.ParamType):
         return tuple(parsed.items())
 
 
-class Address(click.ParamType):
+class Address(click.ParamType[tuple[str, int]]):
     """host:port."""
 
     name = "host:port"

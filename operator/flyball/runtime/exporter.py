@@ -4,7 +4,7 @@ docs/reference/metrics.md is generated from `FAMILIES`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -63,7 +63,7 @@ class Tally:
     duration_seconds: float = 0.0
     ticks: int = 0
     failed_ticks: int = 0
-    events_dropped: int = 0
+    events_dropped: Callable[[], int] = lambda: 0
     writes: dict[tuple[str, str], int] | None = None
 
     def count_write(self, resource: str, verb: str) -> None:
@@ -97,7 +97,7 @@ class SnapshotCollector(Collector):
         tally = self._tally
         yield "flyball_ticks_total", (), tally.ticks
         yield "flyball_ticks_failed_total", (), tally.failed_ticks
-        yield "flyball_events_dropped_total", (), tally.events_dropped
+        yield "flyball_events_dropped_total", (), tally.events_dropped()
         for (resource, verb), count in (tally.writes or {}).items():
             yield "flyball_api_writes_total", (resource, verb), count
         if tally.report is None:

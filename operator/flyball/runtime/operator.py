@@ -37,6 +37,7 @@ async def run(settings: Settings) -> None:
     async with connect(on_write=tally.count_write) as api:
         cluster = KubernetesCluster(api, namespaces=settings.namespaces, routes=settings.routes)
         events = EventRecorder(api)
+        tally.events_dropped = lambda: events.dropped
         metrics = PrometheusMetrics(settings.prometheus)
         loop = Loop(Ticker(mirror, metrics, cluster, events), tally, settings.tick_seconds)
         async with serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after) as port:
