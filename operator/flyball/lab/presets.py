@@ -112,9 +112,9 @@ PRESETS: Mapping[str, EnginePreset] = types.MappingProxyType(
             _preset("h200_70b_fp8", _H200, 1, "measured", (20.4, 0.061, 7.1e-5, 0.125), (150_000, 256, 8192)),
             # Qwen3-32B, vLLM 0.12, tensor parallel over two: 27 points, 2.6%.
             _preset("h100x2_32b", _H100, 2, "measured", (13.8, 0.048, 6.3e-5, 0.049), (300_000, 256, 8192)),
-            # 8B in BF16: base 9.8 × 1.2; context tokens slower than roofline, as on the H100.
+            # 8B in BF16: base 9.8 × 1.2; context tokens at 1.4 × their roofline.
             _preset("a100_8b", _A100, 1, "derived", (11.8, 0.05, 1.14e-4, 0.103), (451_000, 256, 2048)),
-            # 8B in BF16: base 67 × 1.15; context tokens slower than roofline, as on the H100.
+            # 8B in BF16: base 67 × 1.15; context tokens at 1.17 × their roofline.
             _preset("l4_8b", "NVIDIA-L4", 1, "derived", (77.0, 0.3, 6.4e-4, 0.265), (38_000, 64, 2048)),
             # 8B in BF16, 600 GB/s: base 33.5 × 1.15.
             _preset("a10g_8b", "NVIDIA-A10G", 1, "derived", (38.5, 0.23, 2.73e-4, 0.46), (38_000, 64, 2048)),

@@ -26,6 +26,9 @@ from flyball.lab.modelserver.sinks import Sink
 _MAX_BODY_BYTES = 32 * 1024 * 1024
 """Room for a prompt of a million tokens, as a list of ids."""
 
+_LAST_BYTES_SECONDS = 0.25
+"""Given to answers that are complete and not yet sent when the server closes."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -50,7 +53,7 @@ class ModelServer:
         self._quiet.set()
         self._startup: asyncio.TimerHandle | None = None
         self._runner = web.AppRunner(
-            self._application(), handler_cancellation=True, access_log=None, shutdown_timeout=1.0
+            self._application(), handler_cancellation=True, access_log=None, shutdown_timeout=_LAST_BYTES_SECONDS
         )
 
     @property
