@@ -130,6 +130,7 @@ def test_the_operator_is_told_the_defaults(render):
         "FLYBALL_WATCH_NAMESPACES": "",
         "FLYBALL_TICK": "15s",
         "FLYBALL_RATE_WINDOW": "60s",
+        "FLYBALL_ROUTES": "true",
         "FLYBALL_LISTEN": "0.0.0.0:8080",
         "FLYBALL_LOG_LEVEL": "info",
         "FLYBALL_LOG_FORMAT": "json",
@@ -141,6 +142,7 @@ def test_values_become_environment(render):
         "prometheus": {"url": "https://mimir/prometheus", "timeout": "5s", "headers": {"X-Scope-OrgID": 'ten"ant'}},
         "operator": {"tick": "5s", "rateWindow": "2m", "logLevel": "debug", "logFormat": "text"},
         "watchNamespaces": ["chat", "batch"],
+        "fallback": {"enabled": False},
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
     }
     (container,) = render(values).pod_specs()[DEPLOYMENT]["containers"]
@@ -152,6 +154,7 @@ def test_values_become_environment(render):
         "FLYBALL_WATCH_NAMESPACES": "chat,batch",
         "FLYBALL_TICK": "5s",
         "FLYBALL_RATE_WINDOW": "2m",
+        "FLYBALL_ROUTES": "false",
         "FLYBALL_LISTEN": "0.0.0.0:8080",
         "FLYBALL_LOG_LEVEL": "debug",
         "FLYBALL_LOG_FORMAT": "text",

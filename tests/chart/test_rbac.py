@@ -116,7 +116,7 @@ def test_other_kinds_of_targets_get_the_rights_of_deployments(render):
     group, resource = "leaderworkerset.x-k8s.io", "leaderworkersets"
     rendered = render({"rbac": {"targets": [{"apiGroup": group, "resource": resource}]}})
     grants = _grants(rendered.one("ClusterRole", "flyball-system-flyball")["rules"])
-    assert grants[group, resource] == {"get", "list", "patch"}
+    assert grants[group, resource] == {"list", "patch"}
     assert grants[group, f"{resource}/scale"] == {"get", "patch"}
     assert ("apps", "deployments") not in grants
     assert (group, resource) in _grants(rendered.one("ClusterRole", "flyball-system-flyball-restore")["rules"])

@@ -3,8 +3,8 @@ Flyball's rights, each verb with its reason. docs/security/rbac.md has the same 
 They become a ClusterRole, or with watchNamespaces a Role in each of these namespaces.
 */}}
 {{- define "flyball.rules.workloads" -}}
-# The mirror of specs: watch feeds it, list corrects it, get looks once more before a write. patch is for the finalizer alone,
-# which exists only while a route must be restored; Kubernetes has no smaller right for it.
+# The mirror of specs: watch feeds it, list corrects it. get and patch are for the finalizer alone, which exists only while a
+# route must be restored; Kubernetes has no smaller right for it.
 - apiGroups: [flyball.dev]
   resources: [workloadslos]
   verbs: [get, list, watch, patch]
@@ -17,7 +17,7 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 {{- range .Values.rbac.targets }}
 - apiGroups: [{{ .apiGroup | quote }}]
   resources: [{{ .resource }}]
-  verbs: [get, list, patch]
+  verbs: [list, patch]
 # The only way in which replicas are changed.
 - apiGroups: [{{ .apiGroup | quote }}]
   resources: [{{ .resource }}/scale]
@@ -44,10 +44,10 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
   resources: [endpointslices]
   verbs: [list]
 {{- end }}
-# Events; patch counts a repeated one up instead of writing another.
+# Events. patch counts a repeated one up instead of writing another; get finds its count again after a restart.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create, get, patch]
 {{- end }}
 
 {{/* What lives outside namespaces: read only. */}}
@@ -55,16 +55,16 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 # Prices.
 - apiGroups: [flyball.dev]
   resources: [pricebooks]
-  verbs: [get, list, watch]
-# Which accelerator and capacity type a replica runs on, which decides its price.
+  verbs: [list, watch]
+# Which accelerator a replica runs on, which decides its price: asked only where the pod does not say.
 - apiGroups: [""]
   resources: [nodes]
-  verbs: [get, list]
+  verbs: [get]
 {{- end }}
 
 {{/* What `flyball restore` needs to leave nothing behind, whether or not fallback is enabled now. */}}
 {{- define "flyball.rules.restore" -}}
-# Find every WorkloadSLO and take the finalizer off.
+# Find every WorkloadSLO and take the finalizer off. Here and below, get looks again where somebody wrote in between.
 - apiGroups: [flyball.dev]
   resources: [workloadslos]
   verbs: [get, list, patch]
