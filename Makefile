@@ -26,7 +26,7 @@ lock: venv ## Resolve the dependencies anew
 	$(BIN)/uv pip compile -q pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 -o requirements-dev.lock
 
 crds: venv ## Render the CRDs from the models
-	$(BIN)/flyball crd render --out crds --chart charts/flyball/templates/crds
+	$(BIN)/flyball crd render --out crds --chart charts/flyball/templates/crds --reference docs/reference
 
 check: venv ## Formatting, lint, types, layers, generated files
 	$(BIN)/ruff format --check .
@@ -34,7 +34,7 @@ check: venv ## Formatting, lint, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/mypy --strict --explicit-package-bases e2e/cluster
 	$(BIN)/lint-imports
-	$(BIN)/flyball crd render --check --out crds --chart charts/flyball/templates/crds
+	$(BIN)/flyball crd render --check --out crds --chart charts/flyball/templates/crds --reference docs/reference
 
 unit: venv ## Tests that need no cluster, API-level ones on a real API server among them
 	$(PYTHON) e2e/cluster/cluster.py build

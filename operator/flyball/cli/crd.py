@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from flyball.api.crd import render_crds
+from flyball.api.reference import render_reference
 
 
 @click.group()
@@ -15,12 +16,17 @@ def crd() -> None:
 @crd.command()
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Folder for the plain CRDs.")
 @click.option("--chart", type=click.Path(path_type=Path, file_okay=False), help="Folder for the chart's copies.")
+@click.option("--reference", type=click.Path(path_type=Path, file_okay=False), help="Folder for the field reference.")
 @click.option("--check", is_flag=True, help="Write nothing; print what differs and exit 1 if anything does.")
-def render(out: Path | None, chart: Path | None, check: bool) -> None:
+def render(out: Path | None, chart: Path | None, reference: Path | None, check: bool) -> None:
     """Write the CRDs, or check that the written ones are the models' own."""
-    if out is None and chart is None:
-        raise click.UsageError("name a folder: --out crds/, or --chart charts/flyball/templates/crds, or both")
+    if out is None and chart is None and reference is None:
+        raise click.UsageError(
+            "name a folder: --out crds, --chart charts/flyball/templates/crds, --reference docs/reference"
+        )
     differences = render_crds(out, chart, check=check)
+    if reference is not None:
+        differences += render_reference(reference, check=check)
     if differences:
         click.echo(differences, nl=False)
     if check and differences:
