@@ -48,6 +48,13 @@ def _parse_header(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
+def _parse_limit(text: str) -> float:
+    seconds = parse_duration_seconds(text)
+    if seconds == 0:
+        raise ValueError(f"{text!r} leaves no time; give more than 0")
+    return seconds
+
+
 def _parse_out(text: str) -> Path:
     path = Path(text)
     if not text.endswith(SUFFIXES):
@@ -74,7 +81,13 @@ DURATION = Parsed("duration", parse_duration_seconds)
 @click.option("--duration", type=DURATION, help="How much of the trace to play.  [default: to its end]")
 @click.option("--model", default="default", show_default=True, help="The model's name in requests.")
 @click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
-@click.option("--timeout", type=DURATION, default="5m", show_default=True, help="Limit for one request, start to end.")
+@click.option(
+    "--timeout",
+    type=Parsed("duration", _parse_limit),
+    default="5m",
+    show_default=True,
+    help="Limit for one request, start to end.",
+)
 @click.option(
     "--header",
     "headers",

@@ -72,7 +72,8 @@ def parse_objective(text: str) -> LoadObjective:
     threshold = None if match["threshold"] is None else parse_duration_seconds(match["threshold"])
     if threshold == 0:
         raise ValueError(f"{text!r}: a threshold of 0 cannot be met; give a longer one")
-    return LoadObjective(indicator, threshold, parse_ratio(match["target"]))
+    # Rounded, since 999 good requests of 1000 must meet 99.9%, whose float may lie a hair above.
+    return LoadObjective(indicator, threshold, round(parse_ratio(match["target"]), 12))
 
 
 def attain(objectives: Sequence[LoadObjective], records: Iterable[RequestRecord]) -> list[Attainment]:

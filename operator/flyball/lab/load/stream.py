@@ -63,11 +63,10 @@ class StreamMeter:
         """Decode the end: sets `done` and `error`, and returns the usage object, empty when the server sent none."""
         usage: Mapping[str, object] = {}
         for event in (self._tail + self._rest).split(_END):
-            data = event.rpartition(b"\n")[2].removeprefix(b"data:").strip()
-            if data == b"[DONE]":
+            if event.endswith(_DONE):
                 self.done = True
                 continue
-            body = _decode(data)
+            body = _decode(event)
             if isinstance(sent := body.get("usage"), Mapping):
                 usage = sent
             if "error" in body:
@@ -79,7 +78,7 @@ class StreamMeter:
         for event in chunk.split(_END):
             if self.first_token_at is not None:
                 self.token_events += self._count(event + _END) if event else 0
-            elif _has_output(_decode(event.removeprefix(b"data:"))):
+            elif _has_output(_decode(event)):
                 self.first_token_at = self.last_token_at = now
                 self.token_events = 1
 
@@ -90,9 +89,9 @@ class StreamMeter:
         if _DONE in chunk:
             events -= 1
         if chunk.startswith(b":") or b"\n:" in chunk:
-            events -= sum(event.startswith(b":") for event in chunk.split(_END))
+            events -= sum(b"data:" not in event for event in chunk.split(_END)[:-1])
         if b'"error"' in chunk:
-            events -= sum("error" in _decode(event.removeprefix(b"data:")) for event in chunk.split(_END))
+            events -= sum("error" in _decode(event) for event in chunk.split(_END))
         return events
 
     def _fail(self, error: object) -> None:
@@ -100,9 +99,10 @@ class StreamMeter:
         self.error = str(message)[:200]
 
 
-def _decode(data: bytes) -> Mapping[str, object]:
+def _decode(event: bytes) -> Mapping[str, object]:
+    """The JSON object of an event's data line; empty for anything else."""
     try:
-        body = json.loads(data)
+        body = json.loads(event.rpartition(b"\n")[2].removeprefix(b"data:"))
     except ValueError:
         return {}
     return body if isinstance(body, Mapping) else {}

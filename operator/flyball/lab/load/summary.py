@@ -79,11 +79,11 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     elapsed = format_duration(summary["elapsedSeconds"])
     shown = [name for name in ("completed", "failed", "cancelled", "refused") if summary[name] or name == "completed"]
     counts = ", ".join(f"{summary[name]} {name}" for name in shown)
+    rates = f"{summary['requestsPerSecond']:.2f} requests/s, {summary['outputTokensPerSecond']:.0f} output tokens/s"
     tokens = f"{summary['outputTokensReceived']} of {summary['outputTokensAsked']} tokens asked came"
     lines = [
         f"{head}: {summary['sent']} of {summary['planned']} requests sent in {elapsed}; {counts}",
-        f"rate: {summary['requestsPerSecond']:.2f} requests/s, {summary['outputTokensPerSecond']:.0f} output tokens/s; "
-        f"{tokens}",
+        f"rate: {rates}; {tokens}",
         "",
         f"{'':24}{'p50':>10}{'p95':>10}{'p99':>10}{'max':>10}",
     ]
