@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from flyball.cluster.client import ApiServer, PatchType
+from flyball.cluster.contention import Write
 from flyball.cluster.discovery import Discovery, Kind
 from flyball.cluster.errors import Unprocessable
 from flyball.cluster.namespaces import NamespacedLists
@@ -56,9 +57,9 @@ class KubernetesCluster:
         discovery = Discovery(api_server, clock)
         lists = NamespacedLists(api_server, self._namespaces)
         self._targets = Targets(api_server, discovery, lists)
-        self._wrote_at: dict[Place, float] = {}
+        self._writes: dict[Place, Write] = {}
         self._observer = Observer(
-            api_server, self._targets, discovery, lists, routes=routes, clock=clock, wrote_at=self._wrote_at
+            api_server, self._targets, discovery, lists, routes=routes, clock=clock, writes=self._writes
         )
 
     async def list_workloads(self) -> list[Object]:
@@ -86,7 +87,7 @@ class KubernetesCluster:
             {"op": "add", "path": "/spec/replicas", "value": replicas},
         ]
         try:
-            await self._api_server.patch(
+            scaled = await self._api_server.patch(
                 kind.resource, target.name, namespace, patch, PatchType.JSON, subresource="scale"
             )
         except Unprocessable:
@@ -95,7 +96,7 @@ class KubernetesCluster:
             if current != expected:
                 raise Conflict(f"{target} in namespace {namespace} has {current} replicas, not {expected}") from None
             raise
-        self._wrote_at[namespace, target] = self._clock()
+        self._writes[namespace, target] = Write(self._clock(), replicas, scaled["metadata"]["resourceVersion"])
 
     async def annotate(self, namespace: str, target: TargetRef, annotations: Mapping[str, str | None]) -> None:
         """Set (or with None remove) annotations on a target itself, never on its pod template."""

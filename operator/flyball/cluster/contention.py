@@ -3,19 +3,22 @@
 **An autoscaler** is a HorizontalPodAutoscaler or a KEDA ScaledObject whose scaleTargetRef is the target. KEDA works
 through an HPA of its own, which is reported as the ScaledObject that it belongs to. A paused ScaledObject is none.
 
-**A person** (or a script) is a contender while all of this holds:
+**A person** (or a script) is a contender for `HOLD_SECONDS` (ten minutes) after they took the replica count from this
+process, which had scaled the target before them. Then Flyball takes it back. There are two signs of it:
 
-- `metadata.managedFields` has an entry of another manager, for the subresource `scale`, that owns `spec.replicas`. The
-  API server gives a changed field to its writer alone, so such an entry means that they wrote it last.
-- That entry is younger than `HOLD_SECONDS` (ten minutes). Then Flyball takes the target back.
-- This process scaled the target before them. So `kubectl scale` on a fresh Deployment, or while Flyball only
-  recommends, is no contention. (Their write erases our entry: a process started since cannot know, and takes over.)
+- `metadata.managedFields` has an entry of another manager, for the subresource `scale`, that owns `spec.replicas` and
+  is younger than our last write. The API server gives a changed field to its writer alone, so they wrote it last.
+- The target has no replicas, though our last write, which this reading is not older than, asked for some. (A count of
+  0 leaves no entry in managedFields; the ten minutes run from when it was first seen.)
 
-Replicas that come with the object itself (`kubectl apply`, Helm, Argo CD) are normal: entries without a subresource
-never count, or every roll-out would switch scaling off for ten minutes. Pure: times are seconds since the epoch.
+So `kubectl scale` on a fresh Deployment, or while Flyball only recommends, is no contention. Replicas that come with
+the object itself (`kubectl apply`, Helm, Argo CD) are normal: entries without a subresource never count, or every roll-out
+would switch scaling off for ten minutes. A process started after the other's write cannot know, and takes over. Pure:
+times are seconds since the epoch.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from flyball.cluster.pods import timestamp
 from flyball.cluster.resources import FIELD_MANAGER, Object, dig, group_of
@@ -38,18 +41,39 @@ def autoscaler_of(target: TargetRef, autoscalers: Iterable[Object], scaled_objec
     return None
 
 
-def scaler_by_hand(found: Object, wrote_at: float | None, now: float, hold_seconds: float = HOLD_SECONDS) -> str | None:
-    """Who took the replica count from us lately. `wrote_at` is when this process last scaled the target."""
-    if wrote_at is None:
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Our last write of a target's replicas, and the resourceVersion that it made."""
+
+    at: float
+    replicas: int
+    resource_version: str
+
+
+def scaler_by_hand(found: Object, write: Write | None, now: float, zero_since: float | None = None) -> str | None:
+    """Who took the replica count from us within the last ten minutes.
+
+    `zero_since` is since when `zeroed_by_others` has been true, None while it is not.
+    """
+    if write is None:
         return None
+    if zero_since is not None and now - zero_since < HOLD_SECONDS:
+        return "somebody, who scaled it to zero"
     for entry in dig(found, "metadata", "managedFields") or ():
         at = timestamp(entry.get("time"))
         if at is None or entry.get("manager") == FIELD_MANAGER or not _owns_replicas(entry):
             continue
         # Their time has whole seconds, ours has not: one second of grace, in favour of stepping aside.
-        if now - at < hold_seconds and wrote_at <= at + 1:
+        if now - at < HOLD_SECONDS and write.at <= at + 1:
             return f"{entry.get('manager')}, which scaled it at {entry.get('time')}"
     return None
+
+
+def zeroed_by_others(found: Object, replicas: int, write: Write | None) -> bool:
+    """Whether a target has no replicas although we last asked for some; a reading from before that says nothing."""
+    if write is None or replicas != 0 or write.replicas == 0:
+        return False
+    return int(found["metadata"]["resourceVersion"]) >= int(write.resource_version)
 
 
 def _owns_replicas(entry: Object) -> bool:

@@ -41,9 +41,8 @@ class NamespacedLists:
 
     async def _one(self, resource: Resource, namespace: str, labels: str) -> list[Object] | PortError:
         if self._confined and namespace not in self._confined:
-            return Rejected(
-                f"namespace {namespace} is not among those that the operator watches: {', '.join(sorted(self._confined))}"
-            )
+            watched = ", ".join(sorted(self._confined))
+            return Rejected(f"namespace {namespace} is not among those that the operator watches: {watched}")
         try:
             return await self._api_server.list_all(resource, namespace, labels=labels, cached=True)
         except PortError as error:

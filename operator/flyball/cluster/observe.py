@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flyball.cluster.client import ApiServer
-from flyball.cluster.contention import autoscaler_of, scaler_by_hand
+from flyball.cluster.contention import Write, autoscaler_of, scaler_by_hand, zeroed_by_others
 from flyball.cluster.discovery import Discovery
 from flyball.cluster.namespaces import Found, NamespacedLists
 from flyball.cluster.pods import (
@@ -55,7 +55,7 @@ class _Seen:
 
 
 class Observer:
-    """Reads the state of workloads. `wrote_at` tells when this process last scaled a target (epoch seconds)."""
+    """Reads the state of workloads. `writes` holds how this process last scaled each target."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Observer:
         *,
         routes: bool,
         clock: Callable[[], float],
-        wrote_at: Mapping[Place, float],
+        writes: Mapping[Place, Write],
     ) -> None:
         self._api_server = api_server
         self._targets = targets
@@ -74,7 +74,8 @@ class Observer:
         self._lists = lists
         self._routes = routes
         self._clock = clock
-        self._wrote_at = wrote_at
+        self._writes = writes
+        self._zero_since: dict[Place, float] = {}
         self._startups = StartupTimes()
         self._node_accelerators: dict[str, str | None] = {}
 
@@ -193,9 +194,16 @@ class Observer:
             unschedulable=counts.unschedulable,
             accelerator=accelerator(pod_spec) or self._accelerator_of_nodes(pods),
             gpus_per_replica=gpus_per_replica(pod_spec),
-            contender=contender or scaler_by_hand(target.found, self._wrote_at.get(place), now),
+            contender=contender or self._scaler_by_hand(place, target.found, target.replicas, now),
             startup_seconds=self._startups.of(pods, now),
         )
+
+    def _scaler_by_hand(self, place: Place, found: Object, replicas: int, now: float) -> str | None:
+        write = self._writes.get(place)
+        if not zeroed_by_others(found, replicas, write):
+            self._zero_since.pop(place, None)
+            return scaler_by_hand(found, write, now)
+        return scaler_by_hand(found, write, now, self._zero_since.setdefault(place, now))
 
     def _accelerator_of_nodes(self, pods: Iterable[Object]) -> str | None:
         """The one product that all nodes of these pods have; None where it is not known or not one."""

@@ -1,0 +1,122 @@
+"""Kubernetes objects and declared workloads for tests: what matters as arguments, the rest as small as it may be."""
+
+from typing import Any
+
+from flyball.core.names import Mode, Precedence, WorkloadKey
+from flyball.core.spec import Fallback, FallbackRoute, TargetRef, Variant, WorkloadSpec
+
+Object = dict[str, Any]
+CHAT = TargetRef("apps/v1", "Deployment", "chat")
+ROUTE = FallbackRoute("chat", "chat", "chat-small")
+
+
+def deployment(name: str = "chat", replicas: int = 2, *, gpus: int = 0, **pod_spec: Any) -> Object:
+    """A Deployment whose pods are labelled with its name."""
+    resources = {"limits": {"nvidia.com/gpu": str(gpus)}} if gpus else {}
+    container = {"name": "engine", "image": "engine", "resources": resources}
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container], **pod_spec}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template},
+    }
+
+
+def pod(name: str, *conditions: Object, app: str = "chat", gpus: int = 0, **spec: Any) -> Object:
+    """A pod with these conditions."""
+    resources = {"limits": {"nvidia.com/gpu": str(gpus)}} if gpus else {}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": app}},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "containers": [{"name": "engine", "image": "engine", "resources": resources}],
+            **spec,
+        },
+        "status": {"phase": "Pending", "conditions": list(conditions)},
+    }
+
+
+def condition(kind: str, status: bool, reason: str = "", at: str = "2026-11-23T12:01:00Z") -> Object:
+    """A pod's condition."""
+    return {"type": kind, "status": str(status), "reason": reason, "lastTransitionTime": at}
+
+
+READY = condition("Ready", True)
+SCHEDULED = condition("PodScheduled", True)
+UNSCHEDULABLE = condition("PodScheduled", False, "Unschedulable")
+
+
+def backend(name: str, weight: int | None = None, **more: Any) -> Object:
+    """A backendRef."""
+    return {"name": name, "port": 8000, **({} if weight is None else {"weight": weight}), **more}
+
+
+def rule(*backends: Object, name: str = "") -> Object:
+    """A rule of an HTTPRoute."""
+    return {**({"name": name} if name else {}), "backendRefs": list(backends)}
+
+
+def http_route(*rules: Object, name: str = "chat", **metadata: Any) -> Object:
+    """An HTTPRoute; by default with one rule of two backends, all traffic to the first."""
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name, **metadata},
+        "spec": {"rules": list(rules) or [rule(backend("chat", 1), backend("chat-small", 0))]},
+    }
+
+
+def endpoint_slice(service: str, *addresses: str, ready: bool = True) -> Object:
+    """An EndpointSlice of a Service."""
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{service}-1", "labels": {"kubernetes.io/service-name": service}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": ready}} for address in addresses],
+    }
+
+
+def autoscaler(name: str, target: TargetRef = CHAT, **metadata: Any) -> Object:
+    """A HorizontalPodAutoscaler."""
+    reference = {"apiVersion": target.api_version, "kind": target.kind, "name": target.name}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name, **metadata},
+        "spec": {"scaleTargetRef": reference, "maxReplicas": 3},
+    }
+
+
+def workload_slo(name: str = "chat") -> Object:
+    """A WorkloadSLO as its user writes it."""
+    return {
+        "apiVersion": "flyball.dev/v1alpha1",
+        "kind": "WorkloadSLO",
+        "metadata": {"name": name},
+        "spec": {
+            "workloadType": "Assistant",
+            "targets": [{"name": "gpu", "targetRef": {"name": name}, "maxReplicas": 4}],
+        },
+    }
+
+
+def workload(
+    namespace: str, *targets: TargetRef, name: str = "chat", routes: tuple[FallbackRoute, ...] = ()
+) -> WorkloadSpec:
+    """A workload as the core knows it; its variants are called after their targets."""
+    return WorkloadSpec(
+        key=WorkloadKey(namespace, name),
+        uid="uid",
+        generation=1,
+        workload_type="Assistant",
+        mode=Mode.AUTO,
+        precedence=Precedence.SLO,
+        priority=0,
+        variants=tuple(Variant(target.name, target, 0, 9) for target in targets or (CHAT,)),
+        objectives=(),
+        fallback=Fallback(routes) if routes else None,
+    )
