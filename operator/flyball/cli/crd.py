@@ -27,7 +27,6 @@ def render(out: Path | None, chart: Path | None, reference: Path | None, check: 
     differences = render_crds(out, chart, check=check)
     if reference is not None:
         differences += render_reference(reference, check=check)
-    if differences:
-        click.echo(differences, nl=False)
     if check and differences:
+        click.echo(differences, nl=False)
         raise click.ClickException("the CRDs are out of date; run `make crds` and commit the result")

@@ -82,10 +82,10 @@ class ApiServer:
         except Expired:
             return await self._pages(resource, namespace, query)
 
-    async def create(self, resource: Resource, namespace: str, body: Object) -> Object:
-        """Create an object; Conflict where one of that name exists."""
+    async def create(self, resource: Resource, namespace: str, body: Object, *, dry_run: bool = False) -> Object:
+        """Create an object, or with `dry_run` only have it judged; Conflict where one of that name exists."""
         call = Call("create", resource, namespace)
-        query = {"fieldManager": FIELD_MANAGER}
+        query = {"fieldManager": FIELD_MANAGER} | ({"dryRun": "All", "fieldValidation": "Strict"} if dry_run else {})
         return await self._send(call, "POST", resource.path(namespace), query, body, "application/json")
 
     async def patch(

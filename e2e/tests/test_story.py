@@ -1,0 +1,215 @@
+"""The whole path under real traffic, told once and asserted verb by verb, as a user reads it through kubectl.
+
+Calm load, a surge that more replicas than the ceiling allows would carry, calm load again. Nothing but load causes
+anything in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from e2e.story import kit as tools
+from e2e.story.watch import Snapshot, events, look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from subprocess import Popen
+
+    from e2e.story.kit import Kit
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+TICK_SECONDS = 5.0
+CALM, SURGE = 0.06, 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Everything that was seen: snapshots by phase, the Events, and what clients measured."""
+
+    calm: list[Snapshot]
+    surge: list[Snapshot]
+    after: list[Snapshot]
+    events: list[dict[str, Any]]
+    clients: list[dict[str, str]]
+    surge_began: float
+
+    def reasons(self) -> list[str]:
+        """Reasons of the Events in the order in which they came."""
+        return [str(event["reason"]) for event in self.events]
+
+    def note(self, reason: str) -> str:
+        """The first note with that reason."""
+        return str(next(event["note"] for event in self.events if event["reason"] == reason))
+
+
+@pytest.fixture(scope="module")
+def story(flyball: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Tell the story once."""
+    folder = tmp_path_factory.mktemp("load")
+    for name in ("namespace.yaml", "models.yaml", "workloadslo.yaml"):
+        flyball.apply(tools.MANIFESTS / name)
+    flyball.kubectl("-n", "demo", "rollout", "status", "deploy/chat", "deploy/hosted", "--timeout=120s")
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_load(flyball, folder, "calm", CALM, "5m", "360s"))
+        calm = _watch(flyball, started, 30)
+        surge_began = time.time()
+        stack.enter_context(_load(flyball, folder, "surge", SURGE, "10m", "80s"))
+        surge = _watch(flyball, started, 85)
+        after = _watch(flyball, started, 180, until=_settled)
+    clients = [row for name in ("calm", "surge") for row in _rows(folder / f"{name}.csv")]
+    yield Story(calm, surge, after, events(flyball), clients, surge_began)
+    flyball.kubectl("delete", "namespace", "demo", "--timeout=90s")
+
+
+@contextlib.contextmanager
+def _load(kit: Kit, folder: Path, name: str, scale: float, start: str, duration: str) -> Iterator[Popen[str]]:
+    with (folder / f"{name}.log").open("w") as log:
+        process = kit.load(scale, start, duration, folder / f"{name}.csv", log)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=90)
+
+
+def _watch(kit: Kit, started: float, seconds: float, until: Any = None) -> list[Snapshot]:
+    deadline, seen = time.monotonic() + seconds, []
+    while time.monotonic() < deadline and not (until and seen and until(seen[-1])):
+        seen.append(look(kit, started))
+        time.sleep(2)
+    return seen
+
+
+def _settled(snapshot: Snapshot) -> bool:
+    calm = all(snapshot.condition(kind) == "True" for kind in ("SLOMet", "WithinBudget", "ROIMet"))
+    return calm and snapshot.replicas == snapshot.ready == 1 and snapshot.weights[1] == 0
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_calm_load_leaves_one_replica_and_the_routes_own_weights(story: Story) -> None:
+    last = story.calm[-1]
+    assert last.replicas == 1
+    assert last.weights == (1, 0)
+    assert last.condition("Ready") == "True"
+    assert last.condition("TelemetryHealthy") == "True"
+
+
+def test_the_surge_scales_the_deployment_on_latency_queue_and_gpu_utilization(story: Story) -> None:
+    assert max(s.replicas for s in story.surge) == 4
+    assert max(s.ready for s in story.surge) == 4
+    notes = " ".join(str(e["note"]) for e in story.events if e["reason"] == "ScaledUp")
+    assert "requests/s arrive" in notes
+    spoken = notes + " ".join(str(t.get("reason")) for s in story.surge for t in s.status.get("targets", ()))
+    assert "wait" in spoken
+    assert "busy" in spoken
+
+
+def test_the_first_scale_up_comes_within_two_ticks_of_a_backlog_that_needs_it(flyball: Kit, story: Story) -> None:
+    patches = _audit(flyball, lambda e: e["verb"] == "patch" and e["objectRef"].get("subresource") == "scale")
+    first = min(
+        _time(e["requestReceivedTimestamp"])
+        for e in patches
+        if _time(e["requestReceivedTimestamp"]) > story.surge_began
+    )
+    # A request that has just arrived is seen with the next scrape (5 s), and decided on with the tick after.
+    assert first - story.surge_began < 2 * TICK_SECONDS + 5 + 5
+
+
+def test_traffic_overflows_to_the_fallback_while_the_ceiling_binds_and_comes_back(story: Story) -> None:
+    assert (50, 50) in {s.weights for s in story.surge}
+    assert story.after[-1].weights == (1, 0)
+    reasons = story.reasons()
+    assert reasons.index("FallbackActivated") < reasons.index("FallbackCleared")
+    assert "hourly ceiling" in story.note("FallbackActivated") or "breached" in story.note("FallbackActivated")
+
+
+def test_the_hourly_ceiling_is_never_exceeded_and_announced(story: Story) -> None:
+    assert all(s.replicas * 0.80 <= 3.20 for s in (*story.calm, *story.surge, *story.after))
+    assert "BudgetCeilingReached" in story.reasons()
+    assert "BudgetRecovered" in story.reasons()
+
+
+def test_budgets_stand_on_the_deployment_as_annotations(story: Story) -> None:
+    during = {s.annotations.get("flyball.dev/cost-per-hour") for s in story.surge}
+    assert "3.20" in during
+    last = story.after[-1].annotations
+    assert last["flyball.dev/cost-per-hour"] == "0.80"
+    assert float(last["flyball.dev/month-to-date"]) >= 0
+    assert float(last["flyball.dev/budget-remaining"]) <= 900
+    assert last["flyball.dev/governed-by"] == "WorkloadSLO/chat"
+
+
+def test_the_roi_target_is_breached_by_the_overflow_and_met_again_without_it(story: Story) -> None:
+    reasons = story.reasons()
+    assert "ROITargetBreached" in reasons
+    assert "worth-twice-its-cost" in story.note("ROITargetBreached")
+    assert reasons.index("ROITargetBreached") < len(reasons) - 1 - reasons[::-1].index("ROITargetMet")
+    assert story.after[-1].condition("ROIMet") == "True"
+
+
+def test_without_the_load_everything_it_caused_is_gone(story: Story) -> None:
+    last = story.after[-1]
+    assert _settled(last), last.status
+    assert last.condition("FallbackActive") is None
+
+
+def test_no_client_lost_a_request(story: Story) -> None:
+    kinds = {row["error"] for row in story.clients if row["error"] not in ("", "cancelled")}
+    assert kinds == set()
+    assert sum(row["error"] == "" for row in story.clients) > 100
+
+
+def test_the_table_answers_the_on_calls_first_question(flyball: Kit, story: Story) -> None:
+    header, row = flyball.kubectl("-n", "demo", "get", "wslo").splitlines()[:2]
+    for column in ("NAME", "MODE", "SLO", "COST", "REPLICAS", "ROI", "FALLBACK", "READY", "AGE"):
+        assert column in header
+    assert row.startswith("chat")
+    assert "Auto" in row
+    described = flyball.kubectl("-n", "demo", "describe", "wslo", "chat")
+    assert "Last Decision" in described
+
+
+def test_flyballs_own_metrics_are_scraped(flyball: Kit, story: Story) -> None:
+    raw = flyball.kubectl("-n", "flyball-system", "get", "--raw", _metrics_path(flyball))
+    assert 'flyball_replicas_desired{namespace="demo",target="chat",workload="chat"}' in raw
+    assert "flyball_ticks_failed_total 0.0" in raw
+
+
+def _metrics_path(kit: Kit) -> str:
+    pod = kit.get("-n", "flyball-system", "pods", "-l", "app.kubernetes.io/name=flyball")["items"][0]["metadata"][
+        "name"
+    ]
+    return f"/api/v1/namespaces/flyball-system/pods/{pod}:8080/proxy/metrics"
+
+
+def _audit(kit: Kit, wanted: Any) -> list[dict[str, Any]]:
+    """Completed requests of the operator's ServiceAccount in the audit log."""
+    found = []
+    with open(kit.facts["auditLog"]) as log:
+        for line in log:
+            entry = json.loads(line)
+            ours = entry["user"]["username"].startswith("system:serviceaccount:flyball-system:")
+            if ours and entry["stage"] == "ResponseComplete" and "objectRef" in entry and wanted(entry):
+                found.append(entry)
+    return found
+
+
+def _time(text: str) -> float:
+    from datetime import datetime
+
+    return datetime.fromisoformat(text).timestamp()
