@@ -173,6 +173,7 @@ class ControlPlane:
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             f"--proxy-client-cert-file={front_proxy.certificate}",
             f"--proxy-client-key-file={front_proxy.key}",
+            "--kubelet-preferred-address-types=InternalIP",
             "--enable-aggregator-routing",
             f"--service-account-key-file={self._signing_pair().certificate}",
             f"--service-account-signing-key-file={self._signing_pair().key}",

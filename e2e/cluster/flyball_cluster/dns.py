@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flyball_cluster.files import write_if_changed
 from flyball_cluster.objects import Object, host_service, reading, user_role
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def start(runtime: Path, coredns: Path, processes: Processes, control_plane: Con
     """Start CoreDNS on the node's address."""
     corefile = runtime / "Corefile"
     kubeconfig = control_plane.client(USER, USER)
-    corefile.write_text(_COREFILE.format(port=PORT, address=plan.node_address, kubeconfig=kubeconfig))
+    write_if_changed(corefile, _COREFILE.format(port=PORT, address=plan.node_address, kubeconfig=kubeconfig))
     processes.start("coredns", [coredns, f"-conf={corefile}"])
 
 

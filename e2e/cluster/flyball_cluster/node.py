@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from flyball_cluster import cgroups
 from flyball_cluster.console import run, succeeds, wait_until
+from flyball_cluster.files import write_if_changed
 from flyball_cluster.oci import write_image
 
 if TYPE_CHECKING:
@@ -69,18 +70,17 @@ class Node:
     def start_containerd(self, network: Network, cni_programs: Path) -> None:
         """Start the container runtime; `wait_containerd` waits for it."""
         configuration = self._runtime / "containerd.toml"
-        configuration.write_text(
-            _CONTAINERD.format(
-                root=self._runtime / "containerd",
-                state=self._runtime / "containerd-state",
-                socket=self.socket,
-                shim_sockets=self._runtime / "shims",
-                pause=PAUSE_IMAGE,
-                restrict_oom=str(not _has_capability(CAP_SYS_RESOURCE)).lower(),
-                cni_programs=cni_programs,
-                cni_configuration=network.cni_configuration,
-            )
+        content = _CONTAINERD.format(
+            root=self._runtime / "containerd",
+            state=self._runtime / "containerd-state",
+            socket=self.socket,
+            shim_sockets=self._runtime / "shims",
+            pause=PAUSE_IMAGE,
+            restrict_oom=str(not _has_capability(CAP_SYS_RESOURCE)).lower(),
+            cni_programs=cni_programs,
+            cni_configuration=network.cni_configuration,
         )
+        write_if_changed(configuration, content)
         path = {"PATH": f"{self._programs}:{os.environ.get('PATH', '')}:/usr/sbin:/usr/bin:/sbin:/bin"}
         self._processes.start("containerd", [self._programs / "containerd", f"--config={configuration}"], path)
 
@@ -121,7 +121,7 @@ class Node:
             "anonymous": {"enabled": False},
             "x509": {"clientCAFile": str(control_plane.authority.pair.certificate)},
         }
-        configuration.write_text(json.dumps(content, indent=2))
+        write_if_changed(configuration, json.dumps(content, indent=2))
         labels = {
             "nvidia.com/gpu.present": "true",
             "nvidia.com/gpu.product": self._settings.gpu_product,
@@ -158,7 +158,7 @@ class Node:
             "iptables": {"localhostNodePorts": False, "minSyncPeriod": "100ms"},
             "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         }
-        configuration.write_text(json.dumps(content, indent=2))
+        write_if_changed(configuration, json.dumps(content, indent=2))
         self._processes.start("kube-proxy", [*control_plane.command("kube-proxy"), f"--config={configuration}"])
 
     def wait_ready(self, kubectl: Callable[..., str]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flyball_cluster.console import run
+from flyball_cluster.files import write_if_changed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +66,7 @@ class Authority:
             "users": [{"name": "flyball", "user": credentials}],
             "contexts": [{"name": "flyball", "context": {"cluster": "flyball", "user": "flyball"}}],
         }
-        path.write_text(json.dumps(content, indent=2))
-        path.chmod(0o600)
+        write_if_changed(path, json.dumps(content, indent=2), mode=0o600)
         return path
 
     def _paths(self, name: str) -> KeyPair:

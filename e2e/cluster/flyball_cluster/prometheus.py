@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from flyball_cluster.files import write_if_changed
 from flyball_cluster.objects import Object, host_service, namespace, reading, user_role
 
 if TYPE_CHECKING:
@@ -28,9 +29,8 @@ def start(
 ) -> None:
     """Start Prometheus on the node's address; `traefik_metrics` is the gateway's host:port for metrics."""
     configuration = runtime / "prometheus.yml"
-    configuration.write_text(
-        json.dumps(scrape_configuration(control_plane.client(USER, USER), traefik_metrics), indent=2)
-    )
+    content = json.dumps(scrape_configuration(control_plane.client(USER, USER), traefik_metrics), indent=2)
+    write_if_changed(configuration, content)
     processes.start(
         "prometheus",
         [
