@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-
 from e2e.story import kit as tools
 
 if TYPE_CHECKING:

@@ -12,16 +12,16 @@ import json
 import signal
 import time
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
 from e2e.story import kit as tools
 from e2e.story.watch import Snapshot, events, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from subprocess import Popen
 
     from e2e.story.kit import Kit
@@ -200,7 +200,7 @@ def _metrics_path(kit: Kit) -> str:
 def _audit(kit: Kit, wanted: Any) -> list[dict[str, Any]]:
     """Completed requests of the operator's ServiceAccount in the audit log."""
     found = []
-    with open(kit.facts["auditLog"]) as log:
+    with Path(kit.facts["auditLog"]).open() as log:
         for line in log:
             entry = json.loads(line)
             ours = entry["user"]["username"].startswith("system:serviceaccount:flyball-system:")
@@ -210,6 +210,4 @@ def _audit(kit: Kit, wanted: Any) -> list[dict[str, Any]]:
 
 
 def _time(text: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(text).timestamp()
