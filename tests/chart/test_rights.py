@@ -1,0 +1,115 @@
+"""On a real API server: the operator and the jobs can do all their work with the rights that the chart grants."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from support.api_server import Kubectl
+from support.objects import CHAT, ROUTE, deployment, endpoint_slice, http_route, pod, workload, workload_slo
+
+from flyball.cluster.adapter import KubernetesCluster
+from flyball.cluster.client import connect
+from flyball.cluster.events import EventRecorder
+from flyball.cluster.restore import restore_everything
+from flyball.core.decision import Event
+from flyball.core.names import EventReason, WorkloadKey
+from flyball.core.ports import Rejected
+
+if TYPE_CHECKING:
+    from flyball_cluster import ApiServer as Server
+
+pytestmark = [pytest.mark.api_server, pytest.mark.timeout(1800)]  # the first start may build kube-apiserver
+
+NOW = 1_795_000_000.0
+FALLBACK = EventReason.FALLBACK_ACTIVATED
+MODES = [pytest.param(False, id="cluster-wide"), pytest.param(True, id="in watched namespaces")]
+
+
+@pytest.fixture
+def grant(kubectl: Kubectl, render: Any) -> Any:
+    """Create a release's roles and bindings, with this test's namespace as the release's own and the watched one."""
+    rendered_roles: list[str] = []
+
+    def granted(watched: bool) -> None:
+        values = {"watchNamespaces": [kubectl.namespace] if watched else []}
+        rendered = render(values, namespace=kubectl.namespace)
+        rights = [each for each in rendered.objects if each["kind"].endswith(("Role", "RoleBinding"))]
+        rendered_roles.append(yaml.safe_dump_all(rights))
+        kubectl("apply", "--filename=-", text=rendered_roles[-1])
+
+    yield granted
+    for text in rendered_roles:
+        kubectl("delete", "--ignore-not-found", "--filename=-", text=text)
+
+
+def _account(kubectl: Kubectl, name: str) -> str:
+    return f"system:serviceaccount:{kubectl.namespace}:{name}"
+
+
+@pytest.mark.parametrize("watched", MODES)
+async def test_the_operator_can_do_everything_that_it_does(
+    server: "Server", kubectl: Kubectl, grant: Any, watched: bool
+) -> None:
+    grant(watched)
+    kubectl.create(deployment(gpus=1), http_route(), endpoint_slice("chat-small", "10.0.0.9"), workload_slo())
+    kubectl.create(pod("chat-0", gpus=1, nodeName="gpu-node"))
+    key = WorkloadKey(kubectl.namespace, "chat")
+    spec = workload(kubectl.namespace, CHAT, routes=(ROUTE,))
+    uid = kubectl.get("workloadslo", "chat")["metadata"]["uid"]
+    async with connect(server.kubeconfig, impersonate=_account(kubectl, "flyball")) as api:
+        cluster = KubernetesCluster(api, namespaces=[kubectl.namespace] if watched else [])
+        assert len(await cluster.list_workloads()) >= 1
+        await cluster.list_price_books()
+        state = (await cluster.observe([spec]))[key]
+        assert (state.problem, [route.problem for route in state.routes]) == ("", [""])
+        await cluster.scale(kubectl.namespace, CHAT, 2, 3)
+        await cluster.annotate(kubectl.namespace, CHAT, {"flyball.dev/cost-per-hour": "1.00"})
+        await cluster.hold_finalizer(key, True)
+        await cluster.set_weights(key, ROUTE, state.routes[0], 50, 50)
+        await cluster.restore_all(key)
+        await cluster.hold_finalizer(key, False)
+        await cluster.write_status(key, {"observedGeneration": 1})
+        for recorder in (EventRecorder(api), EventRecorder(api)):  # the second one is the operator after a restart
+            await recorder.publish(key, uid, Event(FALLBACK, "moved", "MoveTraffic"), NOW)
+    for right in (["watch", "workloadslos.flyball.dev"], ["watch", "pricebooks.flyball.dev"], ["get", "nodes"]):
+        assert kubectl("auth", "can-i", *right, f"--as={_account(kubectl, 'flyball')}").strip() == "yes"
+
+
+async def test_an_operator_of_watched_namespaces_sees_no_other(server: "Server", kubectl: Kubectl, grant: Any) -> None:
+    grant(True)
+    async with connect(server.kubeconfig, impersonate=_account(kubectl, "flyball")) as api:
+        with pytest.raises(Rejected, match="grant verb 'list' on 'workloadslos'"):
+            await KubernetesCluster(api).list_workloads()
+        with pytest.raises(Rejected, match="forbidden"):
+            await KubernetesCluster(api).scale("default", CHAT, 1, 2)
+
+
+@pytest.mark.parametrize("watched", MODES)
+async def test_the_uninstall_s_job_can_restore_what_the_operator_changed(
+    server: "Server", kubectl: Kubectl, grant: Any, watched: bool
+) -> None:
+    grant(watched)
+    kubectl.create(deployment(), http_route(), workload_slo())
+    key = WorkloadKey(kubectl.namespace, "chat")
+    spec = workload(kubectl.namespace, CHAT, routes=(ROUTE,))
+    async with connect(server.kubeconfig, impersonate=_account(kubectl, "flyball")) as api:
+        cluster = KubernetesCluster(api, namespaces=[kubectl.namespace])
+        await cluster.hold_finalizer(key, True)
+        state = (await cluster.observe([spec]))[key]
+        await cluster.set_weights(key, ROUTE, state.routes[0], 50, 50)
+        await cluster.annotate(kubectl.namespace, CHAT, {"flyball.dev/cost-per-hour": "1.00"})
+    said: list[str] = []
+    async with connect(server.kubeconfig, impersonate=_account(kubectl, "flyball-restore")) as api:
+        assert await restore_everything(api, said.append, namespaces=[kubectl.namespace]) == 0, said
+    (rule,) = kubectl.get("httproute", "chat")["spec"]["rules"]
+    assert [backend["weight"] for backend in rule["backendRefs"]] == [1, 0]
+    assert "finalizers" not in kubectl.get("workloadslo", "chat")["metadata"]
+    assert "flyball.dev/cost-per-hour" not in kubectl.get("deployment", "chat")["metadata"].get("annotations", {})
+    stop = ["auth", "can-i", "patch", "deployments/flyball", "--subresource=scale"]
+    assert kubectl(*stop, f"--as={_account(kubectl, 'flyball-restore')}").strip() == "yes"
+
+
+async def test_the_helm_test_can_try_a_workloadslo(kubectl: Kubectl, grant: Any) -> None:
+    grant(False)
+    may_create = ["auth", "can-i", "create", "workloadslos.flyball.dev", f"--as={_account(kubectl, 'flyball-test')}"]
+    assert kubectl(*may_create).strip() == "yes"
