@@ -78,7 +78,7 @@ TTFT, ITL, E2E, UP = "TimeToFirstToken<1s@50%", "InterTokenLatency<100ms@50%", "
         pytest.param([UP], [record(99.0), FAILED], [("success", 1, 2)], id="a slow success is available"),
         pytest.param([ITL], [record(), record(itl=0.11)], [("mean", 1, 2)], id="alone, the mean per token is judged"),
         pytest.param([ITL], [record(), record(itl=None, tokens=1)], [("mean", 1, 1)], id="one token has no mean"),
-        # The deadline is 1 s + 10 × 100 ms = 2 s: 0.5 + 1.4 is in time though its mean is too long, and 1.3 + 0.8 is late.
+        # The deadline is 1 s + 10 × 100 ms = 2 s: 0.5 + 1.4 is in time, its mean too long, and 1.3 + 0.8 is late.
         pytest.param(
             [TTFT, ITL],
             [record(0.5, 0.14), record(1.3, 0.08), FAILED],

@@ -57,3 +57,7 @@ def test_the_same_seed_sends_the_same_bytes() -> None:
     made = trace([10, 20])
     assert Bodies(made, "m", "chat", 3).body(1) == Bodies(made, "m", "chat", 3).body(1)
     assert Bodies(made, "m", "chat", 3).body(1) != Bodies(made, "m", "chat", 4).body(1)
+
+
+def test_a_model_that_is_not_given_is_not_named() -> None:
+    assert "model" not in json.loads(Bodies(trace([10]), None, "completions", 1).body(0))

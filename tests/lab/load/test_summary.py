@@ -58,6 +58,7 @@ def test_the_text_names_every_kind_of_failure_and_each_objective() -> None:
     assert "TimeToFirstToken<250ms@50% (latency): 33.33% of 6 MISSED" in text
     assert "error 5xx: 1 × overloaded" in text
     assert "error truncated: 1 × cut" in text
+    assert "error cancelled" not in text
     assert "served by: a 2, b 1" in text
     assert "generator itself" not in text
 

@@ -79,7 +79,7 @@ DURATION = Parsed("duration", parse_duration_seconds)
 )
 @click.option("--start", type=DURATION, default="0s", show_default=True, help="Where in the trace to begin.")
 @click.option("--duration", type=DURATION, help="How much of the trace to play.  [default: to its end]")
-@click.option("--model", default="default", show_default=True, help="The model's name in requests.")
+@click.option("--model", help="The model that requests name.  [default: none, the server takes its own]")
 @click.option("--api", type=click.Choice(["completions", "chat"]), default="completions", show_default=True)
 @click.option(
     "--timeout",
@@ -131,9 +131,10 @@ DURATION = Parsed("duration", parse_duration_seconds)
     help="Send load to addresses outside this machine and private networks. They must be yours.",
 )
 def load(
-    trace: str, url: str, rate_scale: float, start: float, duration: float | None, model: str, api: str, timeout: float,
-    headers: tuple[tuple[str, str], ...], host_header: str | None, backend_header: str | None, seed: int,
-    max_in_flight: int, objectives: tuple[LoadObjective, ...], out: Path | None, output: str, allow_external: bool,
+    trace: str, url: str, rate_scale: float, start: float, duration: float | None, model: str | None, api: str,
+    timeout: float, headers: tuple[tuple[str, str], ...], host_header: str | None, backend_header: str | None,
+    seed: int, max_in_flight: int, objectives: tuple[LoadObjective, ...], out: Path | None, output: str,
+    allow_external: bool,
 ) -> None:  # fmt: skip
     """Play TRACE against a server, open loop, and measure what its clients see.
 

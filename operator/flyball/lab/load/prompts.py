@@ -27,7 +27,7 @@ _STARTS = 4096
 class Bodies:
     """Makes the JSON body of each of a trace's requests."""
 
-    def __init__(self, trace: Trace, model: str, api: str, seed: int) -> None:
+    def __init__(self, trace: Trace, model: str | None, api: str, seed: int) -> None:
         draw = random.Random(seed)  # noqa: S311 - prompts need no secrecy
         longest = int(trace.input_tokens.max()) + _STARTS
         self._trace = trace
@@ -35,9 +35,8 @@ class Bodies:
         pieces = _SYLLABLES if self._chat else [f"{token}," for token in range(_LOWEST_ID, _HIGHEST_ID + 1)]
         self._block = "".join(draw.choices(pieces, k=longest))
         self._starts = [draw.randrange(_STARTS) for _ in range(_STARTS)]
-        self._head = json.dumps(
-            {"model": model, "stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
-        )[:-1]
+        fixed = {"stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
+        self._head = json.dumps(({} if model is None else {"model": model}) | fixed)[:-1]
 
     def body(self, index: int) -> bytes:
         """The body of request `index` of the trace."""

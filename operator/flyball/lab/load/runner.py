@@ -28,11 +28,14 @@ as its failure.
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """What to send where: the trace as it is to be played, scaled and cut already; `api` is "completions" or "chat"."""
+    """What to send where: the trace as it is to be played, scaled and cut already; `api` is "completions" or "chat".
+
+    Without `model`, requests name none: vLLM then takes the one it serves.
+    """
 
     trace: Trace
     url: str
-    model: str = "default"
+    model: str | None = None
     api: str = "completions"
 
 
@@ -214,7 +217,7 @@ class _Run:
 
     def _keep(self, record: RequestRecord) -> None:
         self._records.append(record)
-        self._errors += not record.succeeded
+        self._errors += not record.succeeded and record.error is not ErrorKind.CANCELLED
         if record.ttft_seconds is not None:
             self._recent_ttft.append((self._loop.time(), record.ttft_seconds))
 

@@ -115,6 +115,7 @@ def _detail_lines(summary: dict[str, Any]) -> list[str]:
     lines += [
         f"error {kind}: {count} × {summary['errorExamples'][kind]}".rstrip(" ×")
         for kind, count in summary["errors"].items()
+        if kind != ErrorKind.CANCELLED
     ]
     if summary["backends"]:
         lines.append("served by: " + ", ".join(f"{backend} {count}" for backend, count in summary["backends"].items()))
