@@ -42,7 +42,7 @@ def format_duration(seconds: float) -> str:
 
 def parse_ratio(text: str) -> float:
     """The ratio of a percentage such as `95%` or `99.5%`: 0.95, 0.995. Raises ValueError outside 0% to 100%."""
-    if not _PERCENT.fullmatch(text) or not 0 <= (ratio := float(text[:-1]) / 100) <= 1:
+    if not _PERCENT.fullmatch(text) or not 0 <= (ratio := float(Decimal(text[:-1]) / 100)) <= 1:
         raise ValueError(f"{text!r} is not a percentage between 0% and 100%; write for example 95% or 99.5%")
     return ratio
 
