@@ -1,0 +1,116 @@
+"""Cumulative histograms: shares at a threshold, and percentiles by Prometheus' own algorithm. Pure."""
+
+import math
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+
+from flyball.core.observation import BucketEdges, Percentiles
+
+# How far the count of all events may lie below that of one bucket before the histogram contradicts itself: `increase`
+# extrapolates each bucket for itself, which tears them apart by a fraction of a percent.
+TOLERANCE = 0.01
+
+
+class BadHistogram(ValueError):
+    """Bucket counts that no histogram can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """Upper edges in ascending order, +Inf last, and for each how many events did not exceed it."""
+
+    edges: tuple[float, ...]
+    counts: tuple[float, ...]
+
+    @property
+    def total(self) -> float:
+        """All events."""
+        return self.counts[-1]
+
+    def at(self, edge: float) -> float | None:
+        """Events up to that edge; None where there is no such edge."""
+        index = bisect_left(self.edges, edge)
+        near = [i for i in (index - 1, index) if 0 <= i < len(self.edges) and _same(self.edges[i], edge)]
+        return self.counts[near[0]] if near else None
+
+
+def merge(buckets: Iterable[tuple[float, float]]) -> Buckets | None:
+    """Sum (upper edge, count) pairs of any number of series into one histogram; None without a +Inf bucket.
+
+    Pods of different versions may have different edges; then, as in Prometheus, a count never falls with its edge.
+    Raises BadHistogram for NaN, infinite or negative counts, and where one bucket holds more than all events.
+    """
+    counts: dict[float, float] = {}
+    for edge, count in buckets:
+        if math.isnan(edge) or not math.isfinite(count) or count < 0:
+            raise BadHistogram(f"bucket le={edge} holds {count} events")
+        counts[edge] = counts.get(edge, 0.0) + count
+    if math.inf not in counts:
+        return None
+    edges = tuple(sorted(counts))
+    rising = tuple(accumulate((counts[edge] for edge in edges), max))
+    if rising[-1] > counts[math.inf] * (1 + TOLERANCE) + 1e-9:
+        raise BadHistogram(f"a bucket holds {rising[-1]} events of {counts[math.inf]}")
+    return Buckets(edges, rising)
+
+
+def bracket(edges: Sequence[float], threshold: float) -> BucketEdges:
+    """Where a threshold lies among ascending edges: 0 below the first, infinity above the last finite one."""
+    finite = [edge for edge in edges if math.isfinite(edge)]
+    for edge in finite:
+        if _same(edge, threshold):
+            return BucketEdges(exact=True, lower=edge, upper=edge)
+    index = bisect_left(finite, threshold)
+    lower = finite[index - 1] if index else 0.0
+    return BucketEdges(exact=False, lower=lower, upper=finite[index] if index < len(finite) else math.inf)
+
+
+def measurable(edges: BucketEdges) -> bool:
+    """Whether the threshold is an edge or lies between two."""
+    return edges.exact or (edges.lower > 0 and math.isfinite(edges.upper))
+
+
+def good_events(buckets: Buckets, edges: BucketEdges, threshold: float) -> float | None:
+    """Events within the threshold, interpolated linearly between the neighbouring edges.
+
+    None where an edge is missing or the threshold lies outside of all: there is nothing to interpolate from.
+    """
+    if not measurable(edges):
+        return None
+    lower, upper = buckets.at(edges.lower), buckets.at(edges.upper)
+    if lower is None or upper is None:
+        return None
+    if edges.exact:
+        return lower
+    return lower + (upper - lower) * (threshold - edges.lower) / (edges.upper - edges.lower)
+
+
+def quantile(q: float, buckets: Buckets) -> float:
+    """The q-quantile (0 < q < 1) as PromQL's histogram_quantile gives it for classic histograms; NaN without events.
+
+    Linear within a bucket, from 0 in the first; the last finite edge where the quantile lies above it.
+    (prometheus/promql/quantile.go, bucketQuantile)
+    """
+    edges, counts = buckets.edges, buckets.counts
+    if len(edges) < 2 or buckets.total <= 0:
+        return math.nan
+    rank = q * buckets.total
+    index = bisect_left(counts, rank, hi=len(counts) - 1)
+    if index == len(edges) - 1:
+        return edges[-2]
+    if index == 0 and edges[0] <= 0:
+        return edges[0]
+    start, before = (edges[index - 1], counts[index - 1]) if index else (0.0, 0.0)
+    return start + (edges[index] - start) * (rank - before) / (counts[index] - before)
+
+
+def percentiles(buckets: Buckets) -> Percentiles | None:
+    """p50, p95 and p99; None without events."""
+    values = [quantile(q, buckets) for q in (0.50, 0.95, 0.99)]
+    return Percentiles(*values) if all(map(math.isfinite, values)) else None
+
+
+def _same(edge: float, other: float) -> bool:
+    return edge == other or math.isclose(edge, other, rel_tol=1e-9)

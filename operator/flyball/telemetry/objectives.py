@@ -1,0 +1,179 @@
+"""From answers to latency objectives: good and total events by window, at bucket edges. Pure.
+
+`increase` over a window longer than a series' life counts since its start. That is honest for shares: a new workload's
+budget is judged by the requests it had.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from flyball.core.names import Indicator
+from flyball.core.observation import BucketEdges, ObjectiveReading, SignalState, WindowShare
+from flyball.core.spec import Objective, WorkloadSpec
+from flyball.telemetry import queries, windows
+from flyball.telemetry.answers import Answer, Row, Table
+from flyball.telemetry.freshness import Freshness
+from flyball.telemetry.histograms import (
+    BadHistogram,
+    Buckets,
+    bracket,
+    good_events,
+    measurable,
+    merge,
+    percentiles,
+)
+from flyball.telemetry.profiles import EngineProfile
+from flyball.telemetry.profiles.model import Histogram
+from flyball.telemetry.queries import Plan
+
+FEWEST_EVENTS = 1.0
+"""Fewer events than this in the rate window are none: `increase` extrapolates to fractions."""
+
+_NO_ANSWER = Table(Answer())
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTables:
+    """Answers over the rate window by query name, over further windows by their seconds."""
+
+    first: Mapping[str, Table]
+    further: Mapping[float, Table]
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """The histogram of one indicator that a workload exports, with its buckets over the rate window if it has any."""
+
+    rank: int
+    profile: Histogram
+    buckets: Buckets | None = None
+    texts: frozenset[str] = frozenset()
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The live edges, else those of the profile (seconds)."""
+        return self.buckets.edges if self.buckets else tuple(e * self.profile.scale for e in self.profile.edges)
+
+
+def read_objective(
+    spec: WorkloadSpec,
+    objective: Objective,
+    profile: EngineProfile | None,
+    plan: Plan,
+    tables: WindowTables,
+    fresh: Freshness,
+) -> ObjectiveReading:
+    """One objective over all its windows. Without usable numbers in the rate window its state says why.
+
+    A threshold outside of all edges gives no shares: there is nothing to count at.
+    """
+    try:
+        exported = _exported(spec, objective.indicator, profile, tables.first)
+    except BadHistogram:
+        return ObjectiveReading(objective.name, SignalState.INVALID, age_seconds=fresh.age_seconds)
+    if exported is None or objective.threshold_seconds is None:
+        return ObjectiveReading(objective.name, SignalState.ABSENT)
+    edges = bracket(exported.edges, objective.threshold_seconds)
+    counted = [(plan.rate_window_seconds, exported.buckets)]
+    further = windows.of_objective(plan.windows[objective.window_seconds], plan.rate_window_seconds)[1:]
+    counted += [(window, _over(window, spec, objective, exported, tables)) for window in further]
+    return ObjectiveReading(
+        objective.name,
+        _without_pods(fresh) or _state(exported.buckets),
+        tuple(_shares(counted, edges, objective.threshold_seconds)),
+        percentiles(exported.buckets) if exported.buckets else None,
+        edges,
+        exported.profile.estimated,
+        fresh.age_seconds,
+    )
+
+
+def _shares(
+    counted: Iterable[tuple[float, Buckets | None]], edges: BucketEdges, threshold: float
+) -> Iterator[WindowShare]:
+    for window, buckets in counted:
+        good = good_events(buckets, edges, threshold) if buckets else None
+        if buckets and good is not None:
+            yield WindowShare(window, min(good, buckets.total), buckets.total)
+
+
+def needed_edges(
+    workloads: Sequence[WorkloadSpec], profile: EngineProfile, first: Mapping[str, Table]
+) -> dict[Indicator, frozenset[str]]:
+    """The spellings of `le` that the workloads' thresholds need, by indicator, +Inf included.
+
+    Taken from the live histograms where there are any, else from the profile in both spellings, `1` and `1.0`.
+    """
+    needed: dict[Indicator, frozenset[str]] = {}
+    for spec in workloads:
+        for objective in spec.objectives:
+            texts = _texts(spec, objective, profile, first)
+            needed[objective.indicator] = needed.get(objective.indicator, frozenset()) | texts
+    return {indicator: texts for indicator, texts in needed.items() if texts}
+
+
+def _texts(
+    spec: WorkloadSpec, objective: Objective, profile: EngineProfile, first: Mapping[str, Table]
+) -> frozenset[str]:
+    try:
+        exported = _exported(spec, objective.indicator, profile, first)
+    except BadHistogram:
+        return frozenset()
+    if exported is None or objective.threshold_seconds is None:
+        return frozenset()
+    edges = bracket(exported.edges, objective.threshold_seconds)
+    if not measurable(edges):
+        return frozenset()
+    wanted = {edge / exported.profile.scale for edge in (edges.lower, edges.upper)}
+    live = {t for t in exported.texts if any(math.isclose(float(t), edge, rel_tol=1e-9) for edge in wanted)}
+    return frozenset({"+Inf"} | (live or {text for edge in wanted for text in (f"{edge:g}", repr(float(edge)))}))
+
+
+def _exported(
+    spec: WorkloadSpec, indicator: Indicator, profile: EngineProfile | None, first: Mapping[str, Table]
+) -> _Exported | None:
+    """The first of the indicator's histograms that has live buckets, else the best without them.
+
+    None where the profile cannot measure the indicator. Raises BadHistogram.
+    """
+    histograms = profile.latencies.get(indicator, ()) if profile else ()
+    for rank, histogram in enumerate(histograms):
+        part = queries.buckets(indicator, rank)
+        rows = first.get(part, _NO_ANSWER).of_workload(spec, part)
+        buckets = _merged(rows, histogram.scale)
+        if buckets:
+            return _Exported(rank, histogram, buckets, frozenset(row.labels.get("le", "") for row in rows))
+    return _Exported(0, histograms[0]) if histograms else None
+
+
+def _over(
+    window: float, spec: WorkloadSpec, objective: Objective, exported: _Exported, tables: WindowTables
+) -> Buckets | None:
+    part = queries.buckets(objective.indicator, exported.rank)
+    try:
+        return _merged(tables.further.get(window, _NO_ANSWER).of_workload(spec, part), exported.profile.scale)
+    except BadHistogram:
+        return None
+
+
+def _merged(rows: Iterable[Row], scale: float) -> Buckets | None:
+    pairs = []
+    for row in rows:
+        try:
+            pairs.append((float(row.labels.get("le", "")) * scale, row.value))
+        except ValueError:
+            raise BadHistogram(f"bucket edge {row.labels.get('le', '')!r} is no number") from None
+    return merge(pairs)
+
+
+def _without_pods(fresh: Freshness) -> SignalState | None:
+    if not fresh.ages:
+        return SignalState.ABSENT
+    return None if fresh.pods else SignalState.STALE
+
+
+def _state(buckets: Buckets | None) -> SignalState:
+    if buckets is None:
+        return SignalState.ABSENT
+    return SignalState.OK if buckets.total >= FEWEST_EVENTS else SignalState.INSUFFICIENT

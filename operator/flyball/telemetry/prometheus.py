@@ -1,0 +1,180 @@
+"""The Metrics port over Prometheus: a bounded batch of queries for all workloads, within one deadline."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+
+import structlog
+
+from flyball.core.names import WorkloadKey
+from flyball.core.observation import WorkloadSignals
+from flyball.core.spec import WorkloadSpec
+from flyball.telemetry import overrides, queries
+from flyball.telemetry.answers import Answer, Table
+from flyball.telemetry.objectives import needed_edges
+from flyball.telemetry.profiles import CUSTOM, ENGINES, GPU, EngineProfile
+from flyball.telemetry.promql import usable_label
+from flyball.telemetry.queries import Plan
+from flyball.telemetry.settings import PrometheusSettings
+from flyball.telemetry.signals import Answers, read_workload
+from flyball.telemetry.slow import SlowWindows
+from flyball.telemetry.transport import PrometheusClient
+from flyball.telemetry.windows import FAST_SECONDS
+
+log = structlog.get_logger("flyball.telemetry")
+
+_REQUIRED_QUERIES = (queries.GAUGES, queries.RATES)
+"""Without their answers nothing can be decided; without another's, only its own signals are Absent."""
+
+
+class PrometheusMetrics:
+    """Reads all workloads' signals; implements `flyball.core.ports.Metrics`."""
+
+    def __init__(self, settings: PrometheusSettings) -> None:
+        self._settings = settings
+        self._client = PrometheusClient(settings)
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._slow_slot = asyncio.Semaphore(1)
+        self._slow = SlowWindows(settings.slow_refresh_seconds)
+        self._failures: dict[str, str] = {}
+
+    async def read(self, workloads: Sequence[WorkloadSpec], at: float) -> Mapping[WorkloadKey, WorkloadSignals]:
+        """Signals of all workloads at that time (epoch seconds). Never raises.
+
+        The number of queries depends on the profiles, indicators and windows in use, and on the overrides.
+        """
+        deadline = time.monotonic() + self._settings.timeout_seconds
+        refused = {spec.key: text for spec in workloads if (text := refusal(spec))}
+        signals = {key: self._problem(text) for key, text in refused.items()}
+        by_engine: dict[str, list[WorkloadSpec]] = {}
+        for spec in workloads:
+            if spec.key not in refused:
+                by_engine.setdefault(spec.telemetry.engine, []).append(spec)
+        for found in await asyncio.gather(
+            *(self._engine(name, specs, at, deadline) for name, specs in sorted(by_engine.items()))
+        ):
+            signals.update(found)
+        return signals
+
+    async def aclose(self) -> None:
+        """Stop what runs in the background and close the connections."""
+        await self._slow.aclose()
+        self._client.close()
+
+    async def _engine(
+        self, name: str, specs: Sequence[WorkloadSpec], at: float, deadline: float
+    ) -> dict[WorkloadKey, WorkloadSignals]:
+        profile = ENGINES.get(name)
+        plan = queries.plan(specs, self._settings.rate_window_seconds)
+        own, first = await asyncio.gather(
+            self._overrides(specs, at, deadline),
+            self._batch(queries.first_queries(profile, GPU, plan), at, deadline),
+        )
+        failed = next((first[name].failure for name in _REQUIRED_QUERIES if name in first and first[name].failure), "")
+        if failed:
+            return {spec.key: self._problem(failed) for spec in specs}
+        further = await self._further(profile, plan, specs, first, at, deadline) if profile else {}
+        answers = Answers(at, first, further)
+        return {spec.key: self._workload(spec, profile, plan, answers, own.get(spec.key, {})) for spec in specs}
+
+    def _workload(
+        self,
+        spec: WorkloadSpec,
+        profile: EngineProfile | None,
+        plan: Plan,
+        answers: Answers,
+        own: Mapping[str, Answer],
+    ) -> WorkloadSignals:
+        problem = overrides.problem(spec, own)
+        if problem:
+            return self._problem(problem)
+        return overrides.apply(spec, read_workload(spec, profile, plan, answers), own, plan.rate_window_seconds)
+
+    async def _further(
+        self,
+        profile: EngineProfile,
+        plan: Plan,
+        specs: Sequence[WorkloadSpec],
+        first: Mapping[str, Table],
+        at: float,
+        deadline: float,
+    ) -> dict[float, Table]:
+        """Answers over the windows beside the rate window: the short ones now, the long ones as remembered."""
+        edges = needed_edges(specs, profile, first)
+        texts = {window: queries.window_query(profile, plan, window, edges) for window in plan.further_windows()}
+        asked = {window: text for window, text in texts.items() if text}
+
+        async def ask_slowly(query: str) -> Answer:
+            async with self._slow_slot:
+                return await self._to_thread(query, at, time.monotonic() + self._settings.slow_timeout_seconds)
+
+        fast, slow = await asyncio.gather(
+            self._batch({f"{w:g} s": text for w, text in asked.items() if w <= FAST_SECONDS}, at, deadline),
+            self._slow.read(
+                profile.name,
+                {window: text for window, text in asked.items() if window > FAST_SECONDS},
+                at,
+                ask_slowly,
+                deadline - time.monotonic(),
+            ),
+        )
+        return {window: fast[f"{window:g} s"] for window in asked if window <= FAST_SECONDS} | slow
+
+    async def _overrides(
+        self, specs: Sequence[WorkloadSpec], at: float, deadline: float
+    ) -> dict[WorkloadKey, dict[str, Answer]]:
+        wanted = [(spec.key, name, query) for spec in specs for name, query in spec.telemetry.overrides]
+        limit = self._settings.override_limit
+        answers = await asyncio.gather(*(self._ask(query, at, deadline) for _, _, query in wanted[:limit]))
+        too_many = Answer(failure=f"{len(wanted)} overrides are more than the {limit} that are asked for: use profiles")
+        found: dict[WorkloadKey, dict[str, Answer]] = {}
+        for index, (key, name, _) in enumerate(wanted):
+            answer = answers[index] if index < limit else too_many
+            self._note(f"{key} override {name}", answer.failure)
+            found.setdefault(key, {})[name] = answer
+        return found
+
+    async def _batch(self, texts: Mapping[str, str], at: float, deadline: float) -> dict[str, Table]:
+        answers = await asyncio.gather(*(self._ask(text, at, deadline) for text in texts.values()))
+        for name, answer in zip(texts, answers, strict=True):
+            self._note(name, answer.failure)
+        return {name: Table(answer) for name, answer in zip(texts, answers, strict=True)}
+
+    async def _ask(self, query: str, at: float, deadline: float) -> Answer:
+        """One answer, or a failure at the deadline; the thread that waits then ends by its own timeout."""
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()), self._slots:
+                return await self._to_thread(query, at, deadline)
+        except TimeoutError:
+            return Answer(failure=self._client.late)
+
+    async def _to_thread(self, query: str, at: float, deadline: float) -> Answer:
+        return await asyncio.to_thread(self._client.ask, query, at, max(0.001, deadline - time.monotonic()))
+
+    def _note(self, what: str, failure: str) -> None:
+        """Log a query's failure once when it begins or changes, and its end."""
+        if failure != self._failures.get(what, ""):
+            if failure:
+                log.warning("query failed", query=what, reason=failure)
+                self._failures[what] = failure
+            else:
+                log.info("query works again", query=what)
+                del self._failures[what]
+
+    def _problem(self, text: str) -> WorkloadSignals:
+        return WorkloadSignals(problem=text, window_seconds=self._settings.rate_window_seconds)
+
+
+def refusal(spec: WorkloadSpec) -> str:
+    """Why a workload cannot be asked for, in a sentence; empty where it can."""
+    source = spec.telemetry
+    if source.engine not in ENGINES and source.engine != CUSTOM:
+        known = ", ".join((*ENGINES, CUSTOM))
+        return f"telemetry.engine {source.engine} has no profile; use one of {known} (the last with overrides)"
+    for name, _ in source.selector:
+        if not usable_label(name):
+            return f"telemetry.selector: {name!r} cannot select series; use a label that they carry, such as model_name"
+    for name, _ in source.overrides:
+        if name not in overrides.NAMES:
+            return f"telemetry.overrides: {name!r} is no signal; use one of {', '.join(overrides.NAMES)}"
+    return ""

@@ -1,0 +1,132 @@
+"""From answers to the signals of a workload. Pure."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from flyball.core.observation import ABSENT, Reading, SignalState, VariantSignals, WorkloadSignals
+from flyball.core.spec import Variant, WorkloadSpec
+from flyball.telemetry import queries, windows
+from flyball.telemetry.answers import Answer, Row, Table
+from flyball.telemetry.freshness import Freshness, freshness, mean_share, quotient, total
+from flyball.telemetry.objectives import WindowTables, read_objective
+from flyball.telemetry.profiles import EngineProfile
+from flyball.telemetry.queries import Plan
+
+_NO_ANSWER = Table(Answer())
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All answers of one read: those over the rate window by query name, the others by window (seconds)."""
+
+    at: float
+    first: Mapping[str, Table]
+    further: Mapping[float, Table]
+
+    def table(self, query: str) -> Table:
+        """The answer to that query; empty where it was not asked."""
+        return self.first.get(query, _NO_ANSWER)
+
+
+def read_workload(spec: WorkloadSpec, profile: EngineProfile | None, plan: Plan, answers: Answers) -> WorkloadSignals:
+    """What the answers say of one workload. Without a profile, only its GPUs and its objectives' names are known."""
+    fresh = {variant.name: _freshness(spec, variant, answers) for variant in spec.variants}
+    whole = Freshness(
+        {f"{name}/{pod}": age for name, one in fresh.items() for pod, age in one.ages.items()},
+        spec.telemetry.stale_after_seconds,
+    )
+    tables = WindowTables(answers.first, answers.further)
+    return WorkloadSignals(
+        objectives=tuple(read_objective(spec, o, profile, plan, tables, whole) for o in spec.objectives),
+        variants=tuple(_variant(spec, v, profile, answers, fresh[v.name]) for v in spec.variants),
+        completions=_by_window(spec, plan, answers, (queries.COMPLETIONS,)),
+        tokens=_by_window(spec, plan, answers, (queries.PROMPT_TOKENS, queries.OUTPUT_TOKENS)),
+        window_seconds=plan.rate_window_seconds,
+    )
+
+
+def _freshness(spec: WorkloadSpec, variant: Variant, answers: Answers) -> Freshness:
+    rows = answers.table(queries.GAUGES).of_variant(spec, variant, queries.SAMPLED_AT)
+    return freshness(rows, answers.at, spec.telemetry.stale_after_seconds)
+
+
+def _variant(
+    spec: WorkloadSpec, variant: Variant, profile: EngineProfile | None, answers: Answers, fresh: Freshness
+) -> VariantSignals:
+    gpu = VariantSignals(variant.name, gpu_utilization=_gpu(spec, variant, answers))
+    if profile is None:
+        return gpu
+    gauges = answers.table(queries.GAUGES)
+
+    def values(part: str) -> list[float]:
+        return _of_pods(gauges.of_variant(spec, variant, part), fresh.pods)
+
+    def rate(part: str) -> Reading:
+        return total(row.value for row in answers.table(queries.RATES).of_variant(spec, variant, part))
+
+    judged = fresh.judged
+    return replace(
+        gpu,
+        running=judged(total(values(queries.RUNNING))),
+        waiting=judged(total(values(queries.WAITING))),
+        kv_cache_usage=judged(mean_share(values(queries.KV_CACHE))),
+        completions_per_second=judged(rate(queries.COMPLETIONS)),
+        prompt_tokens_per_second=judged(rate(queries.PROMPT_TOKENS)),
+        output_tokens_per_second=judged(rate(queries.OUTPUT_TOKENS)),
+        prompt_tokens_per_request=judged(_mean(queries.PROMPT_LENGTH, rate)),
+        output_tokens_per_request=judged(_mean(queries.OUTPUT_LENGTH, rate)),
+        seconds_per_output_token=judged(_token_time(profile, rate)),
+        cached_prompt_share=judged(_cached_share(profile, rate)),
+        reporting_replicas=Reading(float(len(fresh.pods)), SignalState.OK) if fresh.ages else ABSENT,
+    )
+
+
+def _of_pods(rows: Sequence[Row], pods: frozenset[str]) -> list[float]:
+    return [row.value for row in rows if row.labels.get("pod", "") in pods]
+
+
+def _mean(part: str, rate: Callable[[str], Reading]) -> Reading:
+    return quotient(rate(f"{part}_sum"), rate(f"{part}_count"))
+
+
+def _token_time(profile: EngineProfile, rate: Callable[[str], Reading]) -> Reading:
+    found = (_mean(queries.token_time(rank), rate) for rank in range(len(profile.seconds_per_output_token)))
+    return next((reading for reading in found if reading.state is not SignalState.ABSENT), ABSENT)
+
+
+def _cached_share(profile: EngineProfile, rate: Callable[[str], Reading]) -> Reading:
+    """The first ratio that is exported; Invalid where more was cached than there was."""
+    for rank in range(len(profile.cached_prompt_share)):
+        part, whole = rate(queries.cached(rank, "part")), rate(queries.cached(rank, "whole"))
+        if part.state is not SignalState.ABSENT and whole.state is not SignalState.ABSENT:
+            share = quotient(part, whole)
+            return mean_share((share.value,)) if share.ok else share
+    return ABSENT
+
+
+def _gpu(spec: WorkloadSpec, variant: Variant, answers: Answers) -> Reading:
+    """Mean over all the target's pods, whatever the selector: a GPU knows no model."""
+    table = answers.table(queries.GPUS)
+    times = table.of_target(spec, variant, queries.SAMPLED_AT)
+    fresh = freshness(times, answers.at, spec.telemetry.stale_after_seconds)
+    used = table.of_target(spec, variant, queries.UTILIZATION)
+    return fresh.judged(mean_share(_of_pods(used, fresh.pods)))
+
+
+def _by_window(
+    spec: WorkloadSpec, plan: Plan, answers: Answers, parts: tuple[str, ...]
+) -> tuple[tuple[float, float], ...]:
+    """Events of all parts by declared window (seconds); a window without an answer or numbers is left out.
+
+    A window that was rounded has its count scaled to the declared length.
+    """
+    wanted = sorted(set(plan.windows) & {windows.LONG_SECONDS, *(t.window_seconds for t in spec.roi_targets)})
+    found = []
+    for declared in wanted:
+        table = answers.further.get(plan.windows[declared], _NO_ANSWER)
+        sums = [total(row.value for row in table.of_workload(spec, part)) for part in parts]
+        if all(reading.ok for reading in sums):
+            count = math.fsum(reading.value for reading in sums) * declared / plan.windows[declared]
+            found.append((declared, count))
+    return tuple(found)

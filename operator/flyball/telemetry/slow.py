@@ -1,0 +1,82 @@
+"""Windows longer than an hour: dear to ask for and slow to change, so refreshed in the background and remembered."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from flyball.telemetry.answers import Answer, Table
+
+KEPT_SECONDS = 3600.0
+"""An answer older than this is dropped: the window is then left out, rather than wrong."""
+
+log = structlog.get_logger("flyball.telemetry")
+
+Ask = Callable[[str], Awaitable[Answer]]
+
+
+@dataclass(slots=True)
+class _Remembered:
+    """What is known of one window: the query last asked and when, and the last good answer and its time."""
+
+    query: str
+    asked_at: float
+    answered_at: float | None = None
+    table: Table | None = None
+
+
+class SlowWindows:
+    """Remembers answers by window, and refreshes those that are due. Times are those of the reads (epoch seconds)."""
+
+    def __init__(self, refresh_seconds: float) -> None:
+        self._refresh_seconds = refresh_seconds
+        self._known: dict[tuple[str, float], _Remembered] = {}
+        self._running: dict[tuple[str, float], asyncio.Task[None]] = {}
+
+    async def read(
+        self, source: str, queries: Mapping[float, str], at: float, ask: Ask, wait_seconds: float
+    ) -> dict[float, Table]:
+        """The newest answers by window. Waits up to `wait_seconds`, and only for windows that were never answered."""
+        missing = []
+        for window, query in queries.items():
+            task = self._refresh((source, window), query, at, ask)
+            if task and self._known[source, window].table is None:
+                missing.append(task)
+        if missing:
+            await asyncio.wait(missing, timeout=max(0.0, wait_seconds))
+        known = ((window, self._known.get((source, window))) for window in queries)
+        return {
+            window: one.table
+            for window, one in known
+            if one and one.table and one.answered_at is not None and at - one.answered_at <= KEPT_SECONDS
+        }
+
+    async def aclose(self) -> None:
+        """Stop refreshing."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _refresh(self, key: tuple[str, float], query: str, at: float, ask: Ask) -> asyncio.Task[None] | None:
+        """The task that refreshes this window, if one runs or is due; a changed query is due at once."""
+        if key in self._running:
+            return self._running[key]
+        known = self._known.get(key)
+        if known and known.query == query and at - known.asked_at < self._refresh_seconds:
+            return None
+        known = self._known.setdefault(key, _Remembered(query, at))
+        known.query, known.asked_at = query, at
+        task = asyncio.create_task(self._ask(known, key[1], query, at, ask), name=f"slow-window-{key[1]:g}")
+        self._running[key] = task
+        task.add_done_callback(lambda _: self._running.pop(key, None))
+        return task
+
+    @staticmethod
+    async def _ask(known: _Remembered, window: float, query: str, at: float, ask: Ask) -> None:
+        answer = await ask(query)
+        if answer.failure:
+            log.warning("window not refreshed", window_seconds=window, reason=answer.failure)
+        else:
+            known.table, known.answered_at = Table(answer), at

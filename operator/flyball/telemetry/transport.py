@@ -1,0 +1,196 @@
+"""One question to Prometheus and its answer; whatever goes wrong becomes a sentence that says what to do.
+
+Over prometheus-api-client, with what it lacks: the query in the body (its POST puts it into the URL, which proxies cut
+off at 8 kB), a deadline for the whole answer rather than for each read from the socket, a limit on the answer's size,
+no retries (the next tick asks again), no redirects, and a token that is read anew for every request.
+"""
+
+import io
+import re
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+from prometheus_api_client import PrometheusApiClientException, PrometheusConnect
+from requests.auth import AuthBase
+from typing_extensions import override
+from urllib3.util.retry import Retry
+
+from flyball.telemetry.answers import Answer, MalformedAnswer, parse_rows
+from flyball.telemetry.settings import PrometheusSettings
+
+_CHUNK_BYTES = 64 * 1024
+_STATUS = re.compile(r"HTTP Status Code (\d{3}) \(b?(.*)\)", re.DOTALL)
+_MOST_OF_A_MESSAGE = 200
+
+_BY_STATUS = {
+    "400": "refused a query as malformed ({message}): correct telemetry.overrides, or the proxy before it",
+    "401": "wants credentials (401): set prometheus.bearerToken, or renew the token",
+    "403": "forbids the query (403): give the token's account the right to query, or set the right tenant header",
+    "404": "has no query API at this address (404): check the path prefix and the tenant in prometheus.url",
+    "413": "found the query too long (413): raise the request size limit of the proxy before it",
+    "422": "could not execute a query ({message}): correct telemetry.overrides, or raise its query limits",
+    "429": "limits the rate of queries (429): raise the limit of this tenant, or operator.tick",
+    "500": "failed inside (500: {message}): look at its log",
+    "502": "is not reached by the proxy before it (502): is it up?",
+    "503": "is overloaded, starting, or timed the query out (503: {message}): look at its load and query limits",
+    "504": "is not reached in time by the proxy before it (504): is it up?",
+}
+
+
+class TooLong(requests.RequestException):
+    """The answer is larger than is taken."""
+
+
+class _TokenFile(AuthBase):
+    """A bearer token from a file, which the kubelet may exchange at any time."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    @override
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._path.read_text(encoding='utf-8').strip()}"
+        return request
+
+
+class _Session(requests.Session):
+    """Sends parameters in the body; reads answers within a size, and within `timeout` as a whole."""
+
+    def __init__(self, settings: PrometheusSettings) -> None:
+        super().__init__()
+        self._most_bytes = settings.max_answer_bytes
+        self.verify = settings.ca_file or settings.verify_tls
+
+    @override
+    def request(self, method: str, url: str, **given: Any) -> requests.Response:  # type: ignore[override]
+        deadline = time.monotonic() + given["timeout"]
+        given.update(data=given.pop("params"), allow_redirects=False, stream=True)
+        with super().request(method, url, **given) as response:
+            body = bytearray()
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                body += chunk
+                if len(body) > self._most_bytes:
+                    raise TooLong(f"more than {self._most_bytes} bytes")
+                if time.monotonic() > deadline:
+                    raise requests.ReadTimeout("the answer came too slowly")
+        whole = requests.Response()
+        whole.status_code, whole.headers, whole.raw = response.status_code, response.headers, io.BytesIO(body)
+        return whole
+
+
+class PrometheusClient:
+    """Asks one Prometheus, synchronously. Safe for use by several threads."""
+
+    def __init__(self, settings: PrometheusSettings) -> None:
+        self._url = settings.url.rstrip("/")
+        self._session = _Session(settings)
+        self._connect = PrometheusConnect(
+            url=self._url,
+            headers=dict(settings.headers),
+            session=self._session,
+            auth=_TokenFile(settings.bearer_token_file) if settings.bearer_token_file else None,
+            retry=Retry(0),
+            method="POST",
+        )
+
+    def ask(self, query: str, at: float, timeout_seconds: float) -> Answer:
+        """The answer of an instant query at that time (epoch seconds); never raises for what Prometheus does."""
+        params: Mapping[str, str] = {
+            "time": f"{at:.3f}",
+            "timeout": f"{max(1, round(timeout_seconds * 1000))}ms",
+            # Thanos and VictoriaMetrics would otherwise leave out stores that do not answer, and say nothing.
+            "partial_response": "false",
+            "deny_partial_response": "1",
+        }
+        try:
+            return Answer(parse_rows(self._connect.custom_query(query, params=params, timeout=timeout_seconds)))
+        except PrometheusApiClientException as error:
+            return self._failed(_refusal(str(error)))
+        except TooLong as error:
+            return self._failed(
+                f"answered with {error}: govern fewer namespaces, or drop labels from telemetry.selector"
+            )
+        except requests.exceptions.SSLError as error:
+            return self._failed(f"has a TLS certificate that is not trusted ({_short(error)}): set prometheus.ca")
+        except requests.ConnectTimeout:
+            return self._failed(f"takes no connection within {timeout_seconds:.3g} s: check its NetworkPolicies")
+        except requests.Timeout:
+            return self._failed(_late(timeout_seconds))
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
+            return self._failed("broke off in the middle of an answer: look at its log and the proxy before it")
+        except requests.ConnectionError as error:
+            if "Read timed out" in str(error):
+                return self._failed(_late(timeout_seconds))
+            return self._failed(
+                f"cannot be reached ({_reason(error)}): check prometheus.url, its Service and NetworkPolicies"
+            )
+        except (
+            requests.exceptions.JSONDecodeError,
+            MalformedAnswer,
+            KeyError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            return self._failed(f"gave an answer that is none of Prometheus' ({_defect(error)}): check prometheus.url")
+        except (requests.RequestException, ValueError) as error:
+            return self._failed(f"could not be asked ({_short(error)}): check prometheus.url")
+        except OSError as error:
+            return self._failed(f"was not asked: a file cannot be read ({_short(error)}); check its token and CA")
+
+    @property
+    def late(self) -> str:
+        """What is said of a query that had no time left."""
+        return f"Prometheus at {self._url} did not answer in time: look at its load, or raise prometheus.timeout"
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._session.close()
+
+    def _failed(self, what: str) -> Answer:
+        return Answer(failure=f"Prometheus at {self._url} {what}")
+
+
+def _late(timeout_seconds: float) -> str:
+    return f"did not answer within {timeout_seconds:.3g} s: look at its load, or raise prometheus.timeout"
+
+
+def _refusal(text: str) -> str:
+    found = _STATUS.match(text)
+    status, body = (found[1], found[2]) if found else ("", text)
+    if status.startswith("3"):
+        return f"redirects elsewhere ({status}): write the final address into prometheus.url"
+    error = re.search(r'"error":\s*"((?:[^"\\]|\\.)*)"', body)
+    message = _printable(error[1] if error else body)
+    return _BY_STATUS.get(status, "answered with status {status} ({message})").format(status=status, message=message)
+
+
+def _reason(error: requests.ConnectionError) -> str:
+    text = str(error)
+    for sign, reason in (
+        ("refused", "connection refused"),
+        ("NameResolutionError", "its name is not resolved"),
+        ("unreachable", "no route"),
+        ("reset", "connection reset"),
+        ("Connection aborted", "connection closed"),
+    ):
+        if sign in text:
+            return reason
+    return _printable(text)
+
+
+def _defect(error: Exception) -> str:
+    if isinstance(error, MalformedAnswer):
+        return str(error)
+    return "no JSON" if isinstance(error, requests.RequestException) else "JSON without data.result"
+
+
+def _short(error: Exception) -> str:
+    return _printable(str(error))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text[:_MOST_OF_A_MESSAGE])
