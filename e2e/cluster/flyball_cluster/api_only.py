@@ -6,11 +6,12 @@ kind.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,9 +78,7 @@ def start_api_only(runtime: Path, *, controllers: bool = False) -> ApiServer:
     builds.ensure([KUBE])
     kube = builds.program(KUBE)
     processes = Processes(runtime)
-    api, etcd, etcd_peer, controller_manager, scheduler = free_ports(5)
-    addresses = Addresses(LOOPBACK, api, etcd, etcd_peer, controller_manager, scheduler)
-    control_plane = ControlPlane(runtime, kube, processes, addresses)
+    control_plane = ControlPlane(runtime, kube, processes, _addresses(runtime))
     control_plane.start_api_server()
     control_plane.wait_ready()
     if controllers:
@@ -92,6 +91,16 @@ def start_api_only(runtime: Path, *, controllers: bool = False) -> ApiServer:
         control_plane=control_plane,
         processes=processes,
     )
+
+
+def _addresses(runtime: Path) -> Addresses:
+    """Free ports, drawn once for a folder's life."""
+    path = runtime / "addresses.json"
+    if not path.exists():
+        api, etcd, etcd_peer, controller_manager, scheduler = free_ports(5)
+        runtime.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(Addresses(LOOPBACK, api, etcd, etcd_peer, controller_manager, scheduler))))
+    return Addresses(**json.loads(path.read_text()))
 
 
 def stop_api_only(runtime: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from flyball_cluster.console import TAIL_LINES, run, say
 from flyball_cluster.errors import ClusterError
+from flyball_cluster.files import exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,7 +99,9 @@ class Builds:
         """Build what is not there yet, one after another, so that an interruption loses one component at most."""
         missing = [component for component in components if not self.folder(component).is_dir()]
         for position, component in enumerate(missing, start=1):
-            self._build(component, f"[{position}/{len(missing)}] {component.name}")
+            with exclusive(self._cache / "builds" / f"{component.name}.lock", f"another build of {component.name}"):
+                if not self.folder(component).is_dir():
+                    self._build(component, f"[{position}/{len(missing)}] {component.name}")
 
     def module_folder(self, component: Component, dependency: str) -> Path:
         """Unpacked source folder, in Go's own module cache, of a module that a component depends on."""
@@ -112,7 +115,8 @@ class Builds:
 
     def _build(self, component: Component, label: str) -> None:
         target = self.folder(component)
-        partial = target.with_name(f"{target.name}.partial-{os.getpid()}")
+        partial = target.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         started = time.monotonic()
         say(f"{label}: building")

@@ -15,6 +15,7 @@ ROOT = Path("/sys/fs/cgroup")
 NAME = "flyball"
 _CPUSET_FILES = ("cpuset.cpus", "cpuset.mems")
 _REMOVAL_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 
 
 def is_version_2() -> bool:
@@ -52,23 +53,21 @@ def _hierarchies() -> list[Path]:
 
 
 def _pids() -> set[int]:
+    """Every process in the cluster's cgroup; cgroups that vanish while this looks are passed over."""
     found: set[int] = set()
     for hierarchy in _hierarchies():
-        for listing in (hierarchy / NAME).glob("**/cgroup.procs"):
+        for folder, _, _ in os.walk(hierarchy / NAME):
             with suppress(OSError):
-                found |= {int(line) for line in listing.read_text().split()}
+                found |= {int(line) for line in (Path(folder) / "cgroup.procs").read_text().split()}
     return found
 
 
-def _remove_tree(folder: Path) -> None:
+def _remove_tree(top: Path) -> None:
     """Remove a cgroup, children first; the kernel may hold one for a moment after its last process has ended."""
-    if not folder.exists():
-        return
-    nested = sorted((path for path in folder.glob("**/") if path.is_dir()), key=lambda path: -len(path.parts))
-    for path in nested:
-        deadline = time.monotonic() + _REMOVAL_SECONDS
-        while path.exists() and time.monotonic() < deadline:
-            try:
-                path.rmdir()
-            except OSError:
-                time.sleep(0.05)
+    deadline = time.monotonic() + _REMOVAL_SECONDS
+    while top.exists() and time.monotonic() < deadline:
+        for folder, _, _ in os.walk(top, topdown=False):
+            with suppress(OSError):
+                Path(folder).rmdir()
+        if top.exists():
+            time.sleep(_POLL_SECONDS)

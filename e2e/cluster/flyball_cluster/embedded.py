@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import shutil
-import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +15,8 @@ from flyball_cluster.builds import CONTAINERD, COREDNS, HELM, KUBE, PAUSE, PROME
 from flyball_cluster.console import run, say, succeeds, timed, wait_until
 from flyball_cluster.control_plane import Addresses, ControlPlane
 from flyball_cluster.errors import ClusterError
-from flyball_cluster.network import BRIDGE, CNI_NETWORK, Network, Plan
+from flyball_cluster.files import exclusive
+from flyball_cluster.network import CNI_NETWORK, Network, Plan
 from flyball_cluster.node import KUBELET_PORT, Node
 from flyball_cluster.ports import choose_port, is_free
 from flyball_cluster.prerequisites import NODE_TOOLS, cni_folder, require_embedded, require_tools
@@ -26,13 +24,13 @@ from flyball_cluster.processes import Processes, end
 from flyball_cluster.toolchain import find_go
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from flyball_cluster.settings import Settings
 
 API_PORT = 6443
 FIRST_LOOPBACK_PORT = 18080
 START_SECONDS = 60.0
+GRACE_SECONDS = 1.0
+"""Short, because `down` keeps no data that an orderly end would save."""
 STOP_FIRST = ("kubelet", "kube-controller-manager", "kube-scheduler", "kube-proxy")
 STOP_LAST = ("kube-apiserver", "etcd")
 OUTSIDE_FOLDERS = ("/var/log/containers", "/var/lib/kubelet", "/var/lib/cni")
@@ -72,7 +70,7 @@ class EmbeddedCluster:
         plugins = cni_folder()
         builds = self.builds()
         builds.ensure()
-        with _lock():
+        with exclusive(LOCK, "another command on the embedded cluster"):
             self._runtime.mkdir(parents=True, exist_ok=True)
             self._runtime.chmod(0o711)
             self._remember_outside()
@@ -97,14 +95,14 @@ class EmbeddedCluster:
 
     def down(self) -> None:
         """Stop and remove everything that `up` made, from whatever state it is in."""
-        with _lock():
+        with exclusive(LOCK, "another command on the embedded cluster"):
             names = self._processes.names()
             middle = [name for name in names if name not in (*STOP_FIRST, *STOP_LAST, "containerd")]
-            self._processes.stop([name for name in STOP_FIRST if name in names], forget=False)
+            self._processes.stop([name for name in STOP_FIRST if name in names], grace_seconds=GRACE_SECONDS)
             cgroups.remove()
-            self._processes.stop([*middle, "containerd"], forget=False)
-            self._processes.stop(STOP_LAST, forget=False)
-            end(self._processes.stragglers(), grace_seconds=1.0)
+            self._processes.stop([*middle, "containerd"], grace_seconds=GRACE_SECONDS)
+            self._processes.stop(STOP_LAST, grace_seconds=GRACE_SECONDS)
+            end(self._processes.stragglers(), grace_seconds=GRACE_SECONDS)
             _unmount_below(self._runtime)
             if self._runtime.exists():
                 self._network.down()
@@ -123,15 +121,12 @@ class EmbeddedCluster:
         return {"mode": "embedded", "running": running, "components": components, "node": node, "cluster": facts}
 
     def restart(self, name: str) -> None:
-        """Restart one component as it was started."""
+        """Restart one component as it was started, and wait until API server and node are ready."""
         self._processes.restart(name)
-        if name == "kubelet":
-            facts = json.loads(self._settings.cluster_file.read_text())
-            builds = self.builds()
-            time.sleep(
-                1.0
-            )  # a node stays Ready in the API while its kubelet starts; capacity is reset with its first report
-            Node(self._settings, Path(facts["ctr"][0]).parent, self._processes).wait_ready(self._kubectl(builds))
+        kubectl = self._kubectl(self.builds())
+        ready = [*kubectl.words, "--request-timeout=2s", "get", "--raw=/readyz"]
+        wait_until(lambda: succeeds(ready), what="the API server", timeout_seconds=START_SECONDS)
+        self._node().wait_ready(kubectl)
 
     def load_image(self, archive: Path) -> None:
         """Import an OCI archive into the node's container runtime, unless it holds that very file already."""
@@ -145,9 +140,12 @@ class EmbeddedCluster:
             say(f"image {archive.name}: in the node already")
             return
         with timed(f"image {archive.name} imported"):
-            Node(self._settings, self.builds().folder(CONTAINERD), self._processes).load_image(archive)
+            self._node().load_image(archive)
         others = [entry for entry in loaded if not entry.startswith(f"{archive} ")]
         loaded_file.write_text(json.dumps([*others, fingerprint]))
+
+    def _node(self) -> Node:
+        return Node(self._settings, self.builds().folder(CONTAINERD), self._processes)
 
     def _control_plane(self, builds: Builds, plan: Plan, ports: LoopbackPorts) -> ControlPlane:
         if self._processes.pid("kube-apiserver") is None and not is_free(plan.node_address, API_PORT):
@@ -281,11 +279,6 @@ class Kubectl:
         return run([*self.words, *arguments], text=text)
 
 
-def bridge_in_use() -> bool:
-    """Whether some embedded cluster's network exists on this machine."""
-    return Path(f"/sys/class/net/{BRIDGE}").exists()
-
-
 def _answers(url: str) -> bool:
     return succeeds(["curl", "--silent", "--fail", "--noproxy", "*", "--max-time", "2", url])
 
@@ -298,19 +291,3 @@ def _unmount_below(folder: Path) -> None:
     for point in reversed(points):
         if Path(point).is_relative_to(folder) and not succeeds(["umount", point]):
             run(["umount", "--lazy", point])
-
-
-@contextmanager
-def _lock() -> Iterator[None]:
-    """Let one command at a time change the embedded cluster of this machine."""
-    LOCK.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another cluster.py to finish")
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -73,6 +73,7 @@ class ImageBuilder:
             )
             self._buildah("build", *arguments, context)
             self._push(built, archive, reference)
+            self._buildah("rmi", built)
         for old in self._images.glob(f"{name}-*.tar"):
             if old != archive:
                 old.unlink()
