@@ -49,7 +49,7 @@ def test_a_lock_satisfies_what_the_project_declares(repository, lock, extras):
         for wanted in _declared(repository, *extras)
         if not any(wanted.specifier.contains(version) for version in versions.get(wanted.name.lower(), ()))
     ]
-    assert unmet == [], "run the command in the lock's second line"
+    assert unmet == [], "run `make lock`"
 
 
 def test_developers_and_the_image_use_the_same_versions(repository):
