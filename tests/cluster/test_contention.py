@@ -1,71 +1,67 @@
-"""Who else owns a replica count: from managedFields as API servers write them, and from autoscalers' references."""
+"""Who else owns a replica count: from managedFields as API servers keep them, and from autoscalers' references."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from support.objects import CHAT, autoscaler
 
-from flyball.cluster.contention import HOLD_SECONDS, Write, autoscaler_of, scaler_by_hand, zeroed_by_others
+from flyball.cluster.contention import HOLD_SECONDS, Takeovers, Write, autoscaler_of, scaler_by_hand
 from flyball.core.spec import TargetRef
 
-WROTE = datetime(2026, 11, 23, 12, 0, 0, 700_000, tzinfo=UTC).timestamp()
-WRITE = Write(WROTE, replicas=3, resource_version="100")
+WRITE = Write(replicas=3, resource_version="100")
 REPLICAS = {"f:spec": {"f:replicas": {}}}
 
 
-def entry(manager: str, time: str, subresource: str = "scale", fields: dict[str, Any] = REPLICAS) -> dict[str, Any]:
-    return {"manager": manager, "time": time, "subresource": subresource, "fieldsV1": fields}
+def entry(manager: str, subresource: str = "scale", fields: dict[str, Any] = REPLICAS) -> dict[str, Any]:
+    return {"manager": manager, "subresource": subresource, "fieldsV1": fields}
 
 
 def managed(*entries: dict[str, Any], resource_version: str = "200") -> dict[str, Any]:
     return {"metadata": {"managedFields": list(entries), "resourceVersion": resource_version}}
 
 
+BY_HAND = managed(entry("kubectl"))
+
+
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("found", "replicas", "write", "expected"),
     [
-        pytest.param(managed(entry("kubectl", "2026-11-23T12:00:30Z")), "kubectl", id="scaled by hand after us"),
-        pytest.param(managed(entry("kubectl", "2026-11-23T12:00:00Z")), "kubectl", id="in the same second"),
-        pytest.param(managed(entry("kubectl", "2026-11-23T11:59:00Z")), "", id="scaled by hand before us"),
-        pytest.param(managed(entry("flyball", "2026-11-23T12:00:30Z")), "", id="our own write"),
-        pytest.param(managed(entry("helm", "2026-11-23T12:00:30Z", "")), "", id="a roll-out with replicas"),
-        pytest.param(
-            managed(entry("kubectl", "2026-11-23T12:00:30Z", fields={"f:metadata": {}})), "", id="not the replicas"
-        ),
-        pytest.param(managed(), "", id="nobody"),
+        pytest.param(BY_HAND, 2, WRITE, "kubectl, which scaled it to 2", id="scaled by hand after us"),
+        pytest.param(BY_HAND, 2, None, None, id="scaled by hand before we ever did"),
+        pytest.param(managed(entry("kubectl"), resource_version="99"), 2, WRITE, None, id="read from before our write"),
+        pytest.param(managed(entry("flyball")), 3, WRITE, None, id="our own write"),
+        pytest.param(managed(entry("helm", "")), 2, WRITE, None, id="a roll-out with replicas"),
+        pytest.param(managed(entry("kubectl", fields={"f:metadata": {}})), 3, WRITE, None, id="not the replicas"),
+        pytest.param(managed(), 3, WRITE, None, id="nobody"),
+        pytest.param(managed(), 0, WRITE, "somebody, who scaled it to 0", id="zero after we asked for three"),
+        pytest.param(managed(), 0, Write(0, "100"), None, id="zero as we asked for"),
+        pytest.param(managed(resource_version="99"), 0, WRITE, None, id="zero from before our write"),
     ],
 )
-def test_scaled_by_hand(found: dict[str, Any], expected: str) -> None:
-    contender = scaler_by_hand(found, WRITE, WROTE + 60)
-    assert (contender or "").partition(",")[0] == expected
+def test_scaled_by_hand(found: dict[str, Any], replicas: int, write: Write | None, expected: str | None) -> None:
+    assert scaler_by_hand(found, replicas, write) == expected
 
 
-def test_a_fresh_target_scaled_by_hand_is_no_contention() -> None:
-    assert scaler_by_hand(managed(entry("kubectl", "2026-11-23T12:00:30Z")), None, WROTE + 60) is None
-
-
-@pytest.mark.parametrize(("after", "held"), [(599.0, True), (601.0, False)], ids=["within", "past ten minutes"])
-def test_a_hand_on_the_wheel_holds_for_ten_minutes(after: float, held: bool) -> None:
-    at = WROTE - 0.7
-    found = managed(entry("kubectl", "2026-11-23T12:00:00Z"))
-    assert (scaler_by_hand(found, WRITE, at + after) is not None) is held
-    assert (scaler_by_hand(managed(), WRITE, at + after, zero_since=at) is not None) is held
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        pytest.param([(0, 2), (599, 2)], True, id="within ten minutes of the first sight"),
+        pytest.param([(0, 2), (601, 2)], False, id="past ten minutes"),
+        pytest.param([(0, 2), (500, 1), (1000, 1)], True, id="another change begins them anew"),
+    ],
+)
+def test_a_hand_on_the_wheel_holds_for_ten_minutes(looks: list[tuple[float, int]], expected: bool) -> None:
+    takeovers = Takeovers()
+    seen = [takeovers.contender("chat", BY_HAND, replicas, WRITE, at) for at, replicas in looks]
+    assert (seen[-1] is not None) is expected
     assert HOLD_SECONDS == 600
 
 
-@pytest.mark.parametrize(
-    ("replicas", "write", "resource_version", "expected"),
-    [
-        pytest.param(0, WRITE, "101", True, id="zero after we asked for three"),
-        pytest.param(0, WRITE, "99", False, id="read from before our write"),
-        pytest.param(1, WRITE, "101", False, id="some replicas"),
-        pytest.param(0, Write(WROTE, 0, "100"), "101", False, id="we asked for zero"),
-        pytest.param(0, None, "101", False, id="we never wrote"),
-    ],
-)
-def test_scaled_to_zero_by_others(replicas: int, write: Write | None, resource_version: str, expected: bool) -> None:
-    assert zeroed_by_others(managed(resource_version=resource_version), replicas, write) is expected
+def test_a_second_takeover_holds_again() -> None:
+    takeovers = Takeovers()
+    takeovers.contender("chat", BY_HAND, 2, WRITE, 0.0)
+    takeovers.contender("chat", managed(entry("flyball")), 3, WRITE, 700.0)
+    assert takeovers.contender("chat", BY_HAND, 2, WRITE, 800.0) is not None
 
 
 def scaled_object(name: str, target: str = "chat", kind: str | None = None, **annotations: str) -> dict[str, Any]:

@@ -52,7 +52,6 @@ class KubernetesCluster:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._api_server = api_server
-        self._clock = clock
         self._namespaces = tuple(sorted(set(namespaces)))
         discovery = Discovery(api_server, clock)
         lists = NamespacedLists(api_server, self._namespaces)
@@ -96,7 +95,7 @@ class KubernetesCluster:
             if current != expected:
                 raise Conflict(f"{target} in namespace {namespace} has {current} replicas, not {expected}") from None
             raise
-        self._writes[namespace, target] = Write(self._clock(), replicas, scaled["metadata"]["resourceVersion"])
+        self._writes[namespace, target] = Write(replicas, scaled["metadata"]["resourceVersion"])
 
     async def annotate(self, namespace: str, target: TargetRef, annotations: Mapping[str, str | None]) -> None:
         """Set (or with None remove) annotations on a target itself, never on its pod template."""

@@ -16,7 +16,7 @@ from flyball.core.decision import Event
 BURST = 10.0
 REFILL_PER_SECOND = 1.0 / 60.0
 REMEMBER_SECONDS = 3600.0
-_MAX_REMEMBERED = 10_000
+MAX_SERIES = 10_000
 _NAME_LIMIT = 200
 
 
@@ -98,12 +98,13 @@ class Aggregation:
         return True
 
     def _forget(self, at: float) -> None:
-        expired = [name for name, series in self._series.items() if at - series.last_at > REMEMBER_SECONDS]
-        for name in expired or list(self._series)[: len(self._series) - _MAX_REMEMBERED]:
-            del self._series[name]
-        full = [uid for uid, bucket in self._buckets.items() if at - bucket.filled_at > REMEMBER_SECONDS]
-        for uid in full:
+        """Drop what is an hour old; and of too many series, those that began first."""
+        for uid in [uid for uid, bucket in self._buckets.items() if at - bucket.filled_at > REMEMBER_SECONDS]:
             del self._buckets[uid]
+        for name in [name for name, series in self._series.items() if at - series.last_at > REMEMBER_SECONDS]:
+            del self._series[name]
+        while len(self._series) > MAX_SERIES:
+            del self._series[next(iter(self._series))]
 
 
 def event_name(workload: str, uid: str, event: Event) -> str:

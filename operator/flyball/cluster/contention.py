@@ -3,24 +3,22 @@
 **An autoscaler** is a HorizontalPodAutoscaler or a KEDA ScaledObject whose scaleTargetRef is the target. KEDA works
 through an HPA of its own, which is reported as the ScaledObject that it belongs to. A paused ScaledObject is none.
 
-**A person** (or a script) is a contender for `HOLD_SECONDS` (ten minutes) after they took the replica count from this
-process, which had scaled the target before them. Then Flyball takes it back. There are two signs of it:
+**A person** (or a script) is a contender for `HOLD_SECONDS` (ten minutes) from when they are first seen to have taken
+the replica count from this process, which had scaled the target before them. Then Flyball takes it back. The sign is
 
-- `metadata.managedFields` has an entry of another manager, for the subresource `scale`, that owns `spec.replicas` and
-  is younger than our last write. The API server gives a changed field to its writer alone, so they wrote it last.
-- The target has no replicas, though our last write, which this reading is not older than, asked for some. (A count of
-  0 leaves no entry in managedFields; the ten minutes run from when it was first seen.)
+- an entry of another manager in `metadata.managedFields`, for the subresource `scale`, that owns `spec.replicas`: the
+  API server gives a changed field to its writer alone, so they wrote it after us (a scale's entry has no time); or
+- no replicas where we asked for some: a count of 0 leaves no entry.
 
 So `kubectl scale` on a fresh Deployment, or while Flyball only recommends, is no contention. Replicas that come with
-the object itself (`kubectl apply`, Helm, Argo CD) are normal: entries without a subresource never count, or every roll-out
-would switch scaling off for ten minutes. A process started after the other's write cannot know, and takes over. Pure:
-times are seconds since the epoch.
+the object itself (`kubectl apply`, Helm, Argo CD) are normal: entries without a subresource never count, or every
+roll-out would switch scaling off for ten minutes. A process started after the other's write cannot know, and takes
+over. Nothing here reads a clock: times are seconds since the epoch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
-from flyball.cluster.pods import timestamp
 from flyball.cluster.resources import FIELD_MANAGER, Object, dig, group_of
 from flyball.core.spec import TargetRef
 
@@ -45,35 +43,35 @@ def autoscaler_of(target: TargetRef, autoscalers: Iterable[Object], scaled_objec
 class Write:
     """Our last write of a target's replicas, and the resourceVersion that it made."""
 
-    at: float
     replicas: int
     resource_version: str
 
 
-def scaler_by_hand(found: Object, write: Write | None, now: float, zero_since: float | None = None) -> str | None:
-    """Who took the replica count from us within the last ten minutes.
+class Takeovers:
+    """Remembers since when somebody else has had a target's replica count."""
 
-    `zero_since` is since when `zeroed_by_others` has been true, None while it is not.
-    """
-    if write is None:
+    def __init__(self) -> None:
+        self._since: dict[Hashable, tuple[str, float]] = {}
+
+    def contender(self, place: Hashable, found: Object, replicas: int, write: Write | None, now: float) -> str | None:
+        """Who took the count within the last ten minutes. Another change by them begins these anew."""
+        who = scaler_by_hand(found, replicas, write)
+        if who is None:
+            self._since.pop(place, None)
+            return None
+        if self._since.get(place, ("", 0.0))[0] != who:
+            self._since[place] = who, now
+        return who if now - self._since[place][1] < HOLD_SECONDS else None
+
+
+def scaler_by_hand(found: Object, replicas: int, write: Write | None) -> str | None:
+    """Who scaled a target after our last write. A reading from before that write says nothing."""
+    if write is None or int(found["metadata"]["resourceVersion"]) < int(write.resource_version):
         return None
-    if zero_since is not None and now - zero_since < HOLD_SECONDS:
-        return "somebody, who scaled it to zero"
-    for entry in dig(found, "metadata", "managedFields") or ():
-        at = timestamp(entry.get("time"))
-        if at is None or entry.get("manager") == FIELD_MANAGER or not _owns_replicas(entry):
-            continue
-        # Their time has whole seconds, ours has not: one second of grace, in favour of stepping aside.
-        if now - at < HOLD_SECONDS and write.at <= at + 1:
-            return f"{entry.get('manager')}, which scaled it at {entry.get('time')}"
-    return None
-
-
-def zeroed_by_others(found: Object, replicas: int, write: Write | None) -> bool:
-    """Whether a target has no replicas although we last asked for some; a reading from before that says nothing."""
-    if write is None or replicas != 0 or write.replicas == 0:
-        return False
-    return int(found["metadata"]["resourceVersion"]) >= int(write.resource_version)
+    if replicas == 0 and write.replicas > 0:
+        return "somebody, who scaled it to 0"
+    managers = [entry["manager"] for entry in dig(found, "metadata", "managedFields") or () if _owns_replicas(entry)]
+    return next((f"{manager}, which scaled it to {replicas}" for manager in managers if manager != FIELD_MANAGER), None)
 
 
 def _owns_replicas(entry: Object) -> bool:

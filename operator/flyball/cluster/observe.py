@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from flyball.cluster.client import ApiServer
-from flyball.cluster.contention import Write, autoscaler_of, scaler_by_hand, zeroed_by_others
+from flyball.cluster.contention import Takeovers, Write, autoscaler_of
 from flyball.cluster.discovery import Discovery
 from flyball.cluster.namespaces import Found, NamespacedLists
 from flyball.cluster.pods import (
@@ -75,7 +75,7 @@ class Observer:
         self._routes = routes
         self._clock = clock
         self._writes = writes
-        self._zero_since: dict[Place, float] = {}
+        self._takeovers = Takeovers()
         self._startups = StartupTimes()
         self._node_accelerators: dict[str, str | None] = {}
 
@@ -194,16 +194,10 @@ class Observer:
             unschedulable=counts.unschedulable,
             accelerator=accelerator(pod_spec) or self._accelerator_of_nodes(pods),
             gpus_per_replica=gpus_per_replica(pod_spec),
-            contender=contender or self._scaler_by_hand(place, target.found, target.replicas, now),
+            contender=contender
+            or self._takeovers.contender(place, target.found, target.replicas, self._writes.get(place), now),
             startup_seconds=self._startups.of(pods, now),
         )
-
-    def _scaler_by_hand(self, place: Place, found: Object, replicas: int, now: float) -> str | None:
-        write = self._writes.get(place)
-        if not zeroed_by_others(found, replicas, write):
-            self._zero_since.pop(place, None)
-            return scaler_by_hand(found, write, now)
-        return scaler_by_hand(found, write, now, self._zero_since.setdefault(place, now))
 
     def _accelerator_of_nodes(self, pods: Iterable[Object]) -> str | None:
         """The one product that all nodes of these pods have; None where it is not known or not one."""

@@ -35,9 +35,7 @@ MAX_WEIGHT = 1_000_000
 def weights_patch(found: Object, route: FallbackRoute, key: WorkloadKey, weights: Pair) -> list[Object]:
     """The JSON patch that sets both weights and remembers what was there. Raises Unusable."""
     if not all(0 <= weight <= MAX_WEIGHT for weight in weights) or not any(weights):
-        raise Unusable(
-            f"weights {weights[0]}:{weights[1]} would answer every request with an error; one must be above 0"
-        )
+        raise Unusable(f"weights {weights[0]}:{weights[1]} must be between 0 and {MAX_WEIGHT}, and one of them above 0")
     rule = find_rule(found, route)
     refuse_others(found, rule, key)
     remembered = adoptions(found)

@@ -1,0 +1,274 @@
+"""What is seen of workloads on a real API server, and in how many requests."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.api_server import Kubectl
+from support.objects import (
+    CHAT,
+    READY,
+    ROUTE,
+    SCHEDULED,
+    UNSCHEDULABLE,
+    autoscaler,
+    deployment,
+    endpoint_slice,
+    http_route,
+    pod,
+    workload,
+)
+
+from flyball.cluster.adapter import KubernetesCluster
+from flyball.cluster.client import ApiServer, connect
+from flyball.core.observation import RouteState, VariantState, WorkloadState
+from flyball.core.spec import TargetRef
+
+if TYPE_CHECKING:
+    from flyball_cluster import ApiServer as Server
+
+pytestmark = [pytest.mark.api_server, pytest.mark.timeout(1800)]
+
+WIDGET = TargetRef("example.com/v1", "Widget", "chat")
+
+
+class Clock:
+    """Time that passes only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cluster(api: ApiServer, clock: Clock) -> KubernetesCluster:
+    return KubernetesCluster(api, clock=clock)
+
+
+@pytest.fixture
+def requests(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Path of every request, without its query."""
+    paths: list[str] = []
+    exchange = api._exchange
+
+    async def counted(method: str, path: str, *more: Any) -> tuple[int, bytes]:
+        paths.append(path.partition("?")[0])
+        return await exchange(method, path, *more)
+
+    monkeypatch.setattr(api, "_exchange", counted)
+    return paths
+
+
+async def observe(cluster: KubernetesCluster, namespace: str, *targets: TargetRef, **more: Any) -> WorkloadState:
+    spec = workload(namespace, *targets, **more)
+    return (await cluster.observe([spec]))[spec.key]
+
+
+async def test_pods_by_where_they_stand(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    kubectl.create(
+        deployment(replicas=4, gpus=2, nodeSelector={"nvidia.com/gpu.product": "NVIDIA-L4"}),
+        pod("ready", SCHEDULED, READY),
+        pod("loading", SCHEDULED),
+        pod("pending", UNSCHEDULABLE),
+        pod("other", SCHEDULED, READY, app="search"),
+    )
+    (variant,) = (await observe(cluster, kubectl.namespace)).variants
+    assert (variant.replicas, variant.ready, variant.starting, variant.unschedulable) == (4, 1, 1, 1)
+    assert (variant.accelerator, variant.gpus_per_replica) == ("NVIDIA-L4", 2)
+    assert variant.contender is None
+
+
+async def test_the_accelerator_is_that_of_the_nodes(
+    kubectl: Kubectl, cluster: KubernetesCluster, requests: list[str]
+) -> None:
+    node = f"node-{kubectl.namespace}"
+    labels = {"nvidia.com/gpu.product": "NVIDIA-H100"}
+    kubectl.create(
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node, "labels": labels}},
+        deployment(gpus=1),
+        pod("ready", READY, gpus=1, nodeName=node),
+    )
+    for _ in range(2):
+        state = await observe(cluster, kubectl.namespace)
+        assert state.variants[0].accelerator == "NVIDIA-H100"
+    assert requests.count(f"/api/v1/nodes/{node}") == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        pytest.param(CHAT, VariantState("chat", exists=False, scalable=False), id="missing"),
+        pytest.param(WIDGET, VariantState("chat", exists=False, scalable=False), id="of a kind that is not served"),
+        pytest.param(
+            TargetRef("v1", "ConfigMap", "settings"), VariantState("settings", scalable=False), id="not scalable"
+        ),
+    ],
+)
+async def test_targets_that_cannot_be_acted_on(
+    kubectl: Kubectl, cluster: KubernetesCluster, target: TargetRef, expected: VariantState
+) -> None:
+    kubectl("create", "configmap", "settings")
+    assert await observe(cluster, kubectl.namespace, target) == WorkloadState((expected,))
+
+
+async def test_any_kind_through_its_scale_subresource(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    paths = {
+        "specReplicasPath": ".spec.size",
+        "statusReplicasPath": ".status.size",
+        "labelSelectorPath": ".status.selector",
+    }
+    group = f"{kubectl.namespace}.example.com"
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": schema,
+        "subresources": {"status": {}, "scale": paths},
+    }
+    names = {"plural": "engines", "singular": "engine", "kind": "Engine"}
+    kubectl.create(
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"engines.{group}"},
+            "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
+        }
+    )
+    kubectl("wait", "--for=condition=Established", "crd", f"engines.{group}", "--timeout=30s")
+    engine = {"apiVersion": f"{group}/v1", "kind": "Engine", "metadata": {"name": "chat"}, "spec": {"size": 2}}
+    kubectl.create(engine | {"status": {"size": 1, "selector": "app=chat"}}, pod("ready", READY, gpus=4))
+    target = TargetRef(f"{group}/v1", "Engine", "chat")
+    (variant,) = (await observe(cluster, kubectl.namespace, target)).variants
+    assert (variant.replicas, variant.ready, variant.gpus_per_replica) == (2, 1, 4)
+    await cluster.scale(kubectl.namespace, target, 2, 0)
+    await cluster.scale(kubectl.namespace, target, 0, 3)
+    assert (await observe(cluster, kubectl.namespace, target)).variants[0].replicas == 3
+
+
+async def test_steps_aside_for_an_autoscaler(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    kubectl.create(deployment(), autoscaler("cpu"))
+    assert (await observe(cluster, kubectl.namespace)).variants[0].contender == "HorizontalPodAutoscaler/cpu"
+
+
+@pytest.mark.parametrize(
+    ("replicas", "who"),
+    [(1, "kubectl, which scaled it to 1"), (0, "somebody, who scaled it to 0")],
+    ids=["one", "zero"],
+)
+async def test_steps_aside_for_a_person_for_ten_minutes(
+    kubectl: Kubectl, cluster: KubernetesCluster, clock: Clock, replicas: int, who: str
+) -> None:
+    async def contender() -> str | None:
+        return (await observe(cluster, kubectl.namespace)).variants[0].contender
+
+    kubectl.create(deployment(replicas=1))
+    kubectl("scale", "deployment/chat", "--replicas=2")
+    assert await contender() is None
+    await cluster.scale(kubectl.namespace, CHAT, 2, 3)
+    assert await contender() is None
+    kubectl("scale", "deployment/chat", f"--replicas={replicas}")
+    assert await contender() == who
+    clock.now += 599
+    assert await contender() == who
+    clock.now += 2
+    assert await contender() is None
+    await cluster.scale(kubectl.namespace, CHAT, replicas, 3)
+    assert await contender() is None
+
+
+async def test_routes_with_their_endpoints(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    kubectl.create(
+        deployment(),
+        http_route(),
+        endpoint_slice("chat", "10.0.0.1", "10.0.0.2"),
+        endpoint_slice("chat-small", "10.0.0.3"),
+    )
+    state = await observe(cluster, kubectl.namespace, routes=(ROUTE,))
+    expected = RouteState("chat", 1, 0, primary_ready_endpoints=2, fallback_ready_endpoints=1)
+    assert state.routes == (expected,)
+    await cluster.set_weights(workload(kubectl.namespace).key, ROUTE, expected, 3, 1)
+    (moved,) = (await observe(cluster, kubectl.namespace, routes=(ROUTE,))).routes
+    assert (moved.original_weights, moved.applied_weights) == ((1, 0), (3, 1))
+    assert (moved.primary_weight, moved.fallback_weight) == (3, 1)
+
+
+async def test_a_route_that_does_not_exist(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    kubectl.create(deployment())
+    state = await observe(cluster, kubectl.namespace, routes=(ROUTE,))
+    assert "does not exist" in state.routes[0].problem
+    assert state.problem == ""
+
+
+async def test_an_installation_without_routes_reads_none(kubectl: Kubectl, api: ApiServer, requests: list[str]) -> None:
+    kubectl.create(deployment(), http_route())
+    state = await observe(KubernetesCluster(api, routes=False), kubectl.namespace, routes=(ROUTE,))
+    assert "fallback.enabled" in state.routes[0].problem
+    assert not any("httproutes" in path for path in requests)
+
+
+async def test_requests_follow_namespaces_and_not_workloads(
+    kubectl: Kubectl, cluster: KubernetesCluster, requests: list[str], writes: list[tuple[str, str]]
+) -> None:
+    targets = [TargetRef("apps/v1", "Deployment", f"chat-{number}") for number in range(20)]
+    kubectl.create(*(deployment(target.name) for target in targets), http_route())
+    specs = [workload(kubectl.namespace, target, name=target.name, routes=(ROUTE,)) for target in targets]
+    await cluster.observe(specs)
+    requests.clear()
+    states = await cluster.observe(specs)
+    assert all(state.variants[0].exists for state in states.values())
+    collections = sorted(path.rpartition("/")[2] for path in requests)
+    assert collections == ["deployments", "endpointslices", "horizontalpodautoscalers", "httproutes", "pods"]
+    assert writes == []
+
+
+async def test_many_namespaces_are_read_as_one(
+    kubectl: Kubectl, cluster: KubernetesCluster, requests: list[str]
+) -> None:
+    kubectl.create(deployment(), pod("ready", READY))
+    specs = [workload(namespace) for namespace in (kubectl.namespace, *(f"empty-{number}" for number in range(40)))]
+    states = await cluster.observe(specs)
+    assert states[specs[0].key].variants[0].ready == 1
+    assert not states[specs[1].key].variants[0].exists
+    assert "/apis/apps/v1/deployments" in requests
+    assert len(requests) <= 5
+
+
+@pytest.fixture
+def restricted(kubectl: Kubectl) -> str:
+    """A user who may do in one namespace what Flyball does, and nothing elsewhere."""
+    rules = ["deployments.apps", "pods", "horizontalpodautoscalers.autoscaling"]
+    kubectl("create", "role", "flyball", "--verb=list", *(f"--resource={resource}" for resource in rules))
+    kubectl("create", "rolebinding", "flyball", "--role=flyball", f"--user=flyball-{kubectl.namespace}")
+    return f"flyball-{kubectl.namespace}"
+
+
+async def test_without_rights_to_the_cluster_it_reads_by_namespace(
+    kubectl: Kubectl, server: "Server", restricted: str
+) -> None:
+    kubectl.create(deployment())
+    specs = [workload(namespace) for namespace in (kubectl.namespace, *(f"empty-{number}" for number in range(40)))]
+    async with connect(server.kubeconfig_for(restricted)) as api:
+        states = await KubernetesCluster(api).observe(specs)
+    assert states[specs[0].key].problem == ""
+    assert states[specs[0].key].variants[0].exists
+    assert "grant verb 'list' on 'deployments' in API group 'apps' in namespace empty-0" in states[specs[1].key].problem
+
+
+async def test_a_namespace_that_is_not_watched(kubectl: Kubectl, api: ApiServer) -> None:
+    state = await observe(KubernetesCluster(api, namespaces=["shop"]), kubectl.namespace)
+    assert "not among those that the operator watches: shop" in state.problem
+
+
+async def test_no_api_server_is_a_problem_and_no_exception(kubectl: Kubectl, server: "Server") -> None:
+    async with connect(server.kubeconfig) as api:
+        api._api_client.configuration.host = "https://127.0.0.1:1"
+        state = await observe(KubernetesCluster(api), kubectl.namespace, CHAT, WIDGET, routes=(ROUTE,))
+    assert "Cannot connect" in state.problem
+    assert "Cannot connect" in state.routes[0].problem
