@@ -5,7 +5,9 @@ off at 8 kB), a deadline for the whole answer rather than for each read from the
 no retries (the next tick asks again), no redirects, and a token that is read anew for every request.
 """
 
+import ast
 import io
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -22,7 +24,8 @@ from flyball.telemetry.answers import Answer, MalformedAnswer, parse_rows
 from flyball.telemetry.settings import PrometheusSettings
 
 _CHUNK_BYTES = 64 * 1024
-_STATUS = re.compile(r"HTTP Status Code (\d{3}) \(b?(.*)\)", re.DOTALL)
+_REFUSED = re.compile(r"HTTP Status Code (\d{3}) \((b.*)\)", re.DOTALL)
+"""How prometheus-api-client words a refusal: the status, and the body as Python writes bytes."""
 _MOST_OF_A_MESSAGE = 200
 
 _BY_STATUS = {
@@ -159,13 +162,22 @@ def _late(timeout_seconds: float) -> str:
 
 
 def _refusal(text: str) -> str:
-    found = _STATUS.match(text)
-    status, body = (found[1], found[2]) if found else ("", text)
+    found = _REFUSED.fullmatch(text)
+    status = found[1] if found else ""
     if status.startswith("3"):
         return f"redirects elsewhere ({status}): write the final address into prometheus.url"
-    error = re.search(r'"error":\s*"((?:[^"\\]|\\.)*)"', body)
-    message = _printable(error[1] if error else body)
+    message = _printable(_message(found[2]) if found else text)
     return _BY_STATUS.get(status, "answered with status {status} ({message})").format(status=status, message=message)
+
+
+def _message(body: str) -> str:
+    """The `error` of Prometheus' JSON, else the body's beginning."""
+    plain = bytes(ast.literal_eval(body)).decode(errors="replace")
+    try:
+        answer = json.loads(plain)
+    except (ValueError, RecursionError):
+        return plain
+    return str(answer.get("error", plain)) if isinstance(answer, dict) else plain
 
 
 def _reason(error: requests.ConnectionError) -> str:
