@@ -10,7 +10,6 @@ from urllib.parse import parse_qs
 from flyball.core.names import Indicator, Mode, Precedence, WorkloadKey
 from flyball.core.spec import Objective, TargetRef, TelemetrySource, Variant, WorkloadSpec
 
-
 VLLM = TelemetrySource()
 
 

@@ -81,6 +81,7 @@ def test_no_histogram_without_infinity() -> None:
     [
         pytest.param([(1.0, math.nan), (INF, 5.0)], id="NaN"),
         pytest.param([(1.0, INF), (INF, INF)], id="infinite"),
+        pytest.param([(1.0, 1e308), (1.0, 1e308), (INF, 5.0)], id="infinite when summed"),
         pytest.param([(1.0, -1.0), (INF, 5.0)], id="negative"),
         pytest.param([(math.nan, 1.0), (INF, 5.0)], id="an edge that is no number"),
         pytest.param([(1.0, 6.0), (INF, 5.0)], id="more good events than events"),

@@ -62,6 +62,9 @@ def read_spec(
         pytest.param([*gauges("a"), *gauges("b", NOW - 90)], SignalState.OK, 1.0, id="a silent pod does not count"),
         pytest.param(gauges("a", running=math.nan), SignalState.INVALID, math.nan, id="NaN"),
         pytest.param([*gauges("a"), *gauges("b", running=-3)], SignalState.INVALID, -3.0, id="one negative among good"),
+        pytest.param(
+            [*gauges("a", running=1e308), *gauges("b", running=1e308)], SignalState.INVALID, math.inf, id="an overflow"
+        ),
         pytest.param(gauges("a", sampled=math.nan), SignalState.ABSENT, math.nan, id="a time that is no number"),
         pytest.param(gauges("a")[:1], SignalState.ABSENT, math.nan, id="a pod without the metric"),
     ],

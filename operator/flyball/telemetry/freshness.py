@@ -54,7 +54,7 @@ def total(values: Iterable[float]) -> Reading:
     if not found:
         return ABSENT
     bad = [value for value in found if not math.isfinite(value) or value < 0]
-    return Reading(bad[0], SignalState.INVALID) if bad else ok(math.fsum(found))
+    return Reading(bad[0], SignalState.INVALID) if bad else ok(sum(found))
 
 
 def mean_share(values: Iterable[float]) -> Reading:

@@ -51,7 +51,7 @@ def merge(buckets: Iterable[tuple[float, float]]) -> Buckets | None:
         return None
     edges = tuple(sorted(counts))
     rising = tuple(accumulate((counts[edge] for edge in edges), max))
-    if rising[-1] > counts[math.inf] * (1 + TOLERANCE) + 1e-9:
+    if not math.isfinite(rising[-1]) or rising[-1] > counts[math.inf] * (1 + TOLERANCE) + 1e-9:
         raise BadHistogram(f"a bucket holds {rising[-1]} events of {counts[math.inf]}")
     return Buckets(edges, rising)
 

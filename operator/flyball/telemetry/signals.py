@@ -1,10 +1,9 @@
 """From answers to the signals of a workload. Pure."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from flyball.core.observation import ABSENT, Reading, SignalState, VariantSignals, WorkloadSignals
+from flyball.core.observation import ABSENT, Reading, SignalState, VariantSignals, WorkloadSignals, ok
 from flyball.core.spec import Variant, WorkloadSpec
 from flyball.telemetry import queries, windows
 from flyball.telemetry.answers import Answer, Row, Table
@@ -127,6 +126,6 @@ def _by_window(
         table = answers.further.get(plan.windows[declared], _NO_ANSWER)
         sums = [total(row.value for row in table.of_workload(spec, part)) for part in parts]
         if all(reading.ok for reading in sums):
-            count = math.fsum(reading.value for reading in sums) * declared / plan.windows[declared]
-            found.append((declared, count))
+            count = ok(sum(reading.value for reading in sums) * declared / plan.windows[declared])
+            found += [(declared, count.value)] if count.ok else []
     return tuple(found)
