@@ -1,7 +1,7 @@
 """Scaling, annotating, status and the finalizer, on a real API server."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.api_server import Kubectl
@@ -144,6 +144,25 @@ async def test_the_finalizer_is_written_once(
     await cluster.hold_finalizer(key, True)
     await cluster.hold_finalizer(key, False)
     assert writes == [("workloadslos", "patch")] * 2
+
+
+async def test_the_finalizer_survives_a_race_with_another_writer(
+    kubectl: Kubectl, api: ApiServer, cluster: KubernetesCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kubectl.create(workload_slo())
+    read_first = api.get
+
+    async def read_then_lose_the_race(*arguments: Any, **more: Any) -> Any:
+        found = await read_first(*arguments, **more)
+        monkeypatch.setattr(api, "get", read_first)
+        kubectl.patch("workloadslo", "chat", {"metadata": {"finalizers": ["example.com/a"]}})
+        return found
+
+    monkeypatch.setattr(api, "get", read_then_lose_the_race)
+    await cluster.hold_finalizer(WorkloadKey(kubectl.namespace, "chat"), True)
+    expected = ["example.com/a", "flyball.dev/restore-routes"]
+    assert kubectl.get("workloadslo", "chat")["metadata"]["finalizers"] == expected
+    kubectl.patch("workloadslo", "chat", {"metadata": {"finalizers": None}})
 
 
 async def test_the_finalizer_of_a_deleted_object(kubectl: Kubectl, cluster: KubernetesCluster) -> None:

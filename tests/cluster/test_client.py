@@ -1,14 +1,17 @@
 """The connection: configuration, limits, and what becomes of an API server that does not answer."""
 
 import asyncio
+import base64
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
+from kubernetes.aio.config import ConfigException
 from support.api_server import Kubectl
 from support.objects import CHAT, deployment
 
@@ -43,11 +46,8 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
         application.router.add_route("*", "/{path:.*}", handler)
         runners.append(runner := web.AppRunner(application))
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        return kubeconfig(
-            tmp_path, site.name if ":0" not in site.name else f"http://127.0.0.1:{runner.addresses[0][1]}"
-        )
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return kubeconfig(tmp_path, f"http://127.0.0.1:{runner.addresses[0][1]}")
 
     yield served
     for runner in runners:
@@ -128,6 +128,18 @@ async def test_every_patch_says_what_it_is(serve: Serve) -> None:
     ]
 
 
+async def test_credentials_that_cannot_be_renewed_are_unavailable(tmp_path: Path) -> None:
+    def renew(configuration: object) -> None:
+        raise ConfigException("token file does not exist")
+
+    async with connect(kubeconfig(tmp_path, "http://127.0.0.1:1")) as api:
+        configuration = api._api_client.configuration
+        configuration.api_key["BearerToken"] = "expired"
+        configuration.refresh_api_key_hook = renew
+        with pytest.raises(Unavailable, match="list pods: token file does not exist"):
+            await api.list_all(PODS)
+
+
 async def test_nothing_listens(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -149,7 +161,24 @@ async def test_no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 class TestOnApiServer:
     async def test_acts_for_somebody_else(self, kubectl: Kubectl, server: "Server") -> None:
         async with connect(server.kubeconfig, impersonate="nobody") as api:
-            with pytest.raises(Rejected, match="forbidden; grant verb 'list' on 'pods'"):
+            with pytest.raises(Rejected, match="forbidden to nobody; grant verb 'list' on 'pods'"):
+                await api.list_all(PODS, kubectl.namespace)
+
+    async def test_in_a_cluster_it_is_its_service_account(
+        self, kubectl: Kubectl, server: "Server", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cluster = json.loads(kubectl("config", "view", "--raw", "--output=json"))["clusters"][0]["cluster"]
+        authority = tmp_path / "ca.crt"
+        authority.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+        (tmp_path / "token").write_text(kubectl("create", "token", "default").strip())
+        monkeypatch.setattr("kubernetes.aio.config.incluster_config.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+        monkeypatch.setattr("kubernetes.aio.config.incluster_config.SERVICE_CERT_FILENAME", str(authority))
+        url = urlsplit(server.url)
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(url.hostname))
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(url.port))
+        async with connect() as api:
+            account = f"system:serviceaccount:{kubectl.namespace}:default"
+            with pytest.raises(Rejected, match=f"forbidden to {account}"):
                 await api.list_all(PODS, kubectl.namespace)
 
     async def test_a_stopped_api_server_is_unavailable_until_it_is_back(

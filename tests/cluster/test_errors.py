@@ -9,6 +9,7 @@ from flyball.cluster.resources import DEPLOYMENTS, NODES
 from flyball.core.ports import Conflict, Missing, PortError, Rejected, Unavailable
 
 SCALE = Call("patch", DEPLOYMENTS, "shop", "chat", "scale")
+DENIED = {"message": 'deployments is forbidden: User "system:serviceaccount:flyball:flyball" cannot patch resource'}
 TERMINATING = {"message": "no", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}
 
 
@@ -18,7 +19,10 @@ TERMINATING = {"message": "no", "details": {"causes": [{"reason": "NamespaceTerm
         pytest.param(400, {"message": "bad"}, Rejected, "bad", id="bad request"),
         pytest.param(401, {}, Unavailable, "token", id="credentials refused"),
         pytest.param(
-            403, {}, Rejected, "'patch' on 'deployments/scale' in API group 'apps' in namespace shop", id="forbidden"
+            403, DENIED, Rejected, "'patch' on 'deployments/scale' in API group 'apps' in namespace shop", id="RBAC"
+        ),
+        pytest.param(
+            403, {"message": "exceeded quota"}, Rejected, "chat in namespace shop: exceeded quota", id="a quota"
         ),
         pytest.param(403, TERMINATING, Missing, "no", id="the namespace is being deleted"),
         pytest.param(404, {"message": "gone"}, Missing, "gone", id="not found"),
@@ -46,5 +50,6 @@ def test_bodies_that_are_no_status(body: bytes) -> None:
 
 
 def test_cluster_wide_rights_are_named_as_such() -> None:
-    text = str(error_of(Call("list", NODES), 403, b"{}"))
-    assert text == "list nodes: forbidden; grant verb 'list' on 'nodes' in API group '' cluster-wide"
+    text = str(error_of(Call("list", NODES), 403, json.dumps(DENIED).encode()))
+    rule = "grant verb 'list' on 'nodes' in API group '' cluster-wide"
+    assert text == f"list nodes: forbidden to system:serviceaccount:flyball:flyball; {rule}"

@@ -40,7 +40,8 @@ class ApiServer:
     """One API server, seen through one set of credentials.
 
     `on_write` is called with the resource (`deployments/scale`) and the verb (`patch`) of every write that is sent.
-    Every method raises the ports' errors only.
+    `client_errors` are what the client library may raise by itself, such as a credential plugin's failure. Every method
+    raises the ports' errors only.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class ApiServer:
         concurrency: int = 16,
         timeout_seconds: float = 10.0,
         on_write: Callable[[str, str], None] = _ignore_write,
+        client_errors: tuple[type[Exception], ...] = (),
     ) -> None:
         self._api_client = api_client
         self._slots = asyncio.Semaphore(concurrency)
         self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
         self._on_write = on_write
+        self._client_errors: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, *client_errors)
 
     async def get(self, resource: Resource, name: str, namespace: str = "", subresource: str = "") -> Object:
         """One object, or one of its subresources."""
@@ -134,7 +137,7 @@ class ApiServer:
                 status, answer = await self._exchange(method, f"{path}?{asked}" if asked else path, headers, body)
             except TimeoutError as error:
                 raise Unavailable(f"{call}: no answer within {self._timeout.total:g} s") from error
-            except (aiohttp.ClientError, OSError) as error:
+            except self._client_errors as error:
                 raise Unavailable(f"{call}: {str(error) or type(error).__name__}") from error
         if not 200 <= status < 300:
             raise error_of(call, status, answer)
@@ -191,6 +194,12 @@ async def connect(
     if impersonate:
         api_client.set_default_header("Impersonate-User", impersonate)
     try:
-        yield ApiServer(api_client, concurrency=concurrency, timeout_seconds=timeout_seconds, on_write=on_write)
+        yield ApiServer(
+            api_client,
+            concurrency=concurrency,
+            timeout_seconds=timeout_seconds,
+            on_write=on_write,
+            client_errors=(config.ConfigException, client.OpenApiException),
+        )
     finally:
         await api_client.close()

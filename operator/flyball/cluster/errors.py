@@ -3,10 +3,11 @@
 Unavailable   no connection, timeout, 401, 408, 429, 5xx
 Conflict      409; Expired: 410, a page's token is too old
 Missing       404, and 403 for a namespace that is being deleted
-Rejected      403 with the RBAC rule that is missing; Unprocessable: 422; any other 4xx
+Rejected      403, with the RBAC rule where one is missing; Unprocessable: 422; any other 4xx
 """
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from flyball.cluster.resources import Resource, dig
 from flyball.core.ports import Conflict, Missing, PortError, Rejected, Unavailable
 
 _TEXT_LIMIT = 500
+_DENIED = re.compile(r'User "([^"]*)" cannot ')
 
 
 class Expired(Conflict):
@@ -50,7 +52,9 @@ def error_of(call: Call, status: int, body: bytes) -> PortError:
     if status == 404 or (status == 403 and "NamespaceTerminating" in causes):
         return Missing(f"{call}: {text or 'not found'}")
     if status == 403:
-        return Rejected(f"{call}: forbidden; {_rbac_rule(call)}")
+        denied = _DENIED.search(text)
+        # Admission policies and quotas answer 403 too, and no RBAC rule helps against those.
+        return Rejected(f"{call}: forbidden to {denied[1]}; {_rbac_rule(call)}" if denied else f"{call}: {text}")
     if status == 401:
         return Unavailable(f"{call}: the API server refuses the credentials (401); check the service account's token")
     if status in (408, 429) or status >= 500:

@@ -48,10 +48,11 @@ class _Seen:
 
     targets: dict[Place, Target]
     autoscalers: Found
-    scaled_objects: Found
     pods: dict[Place, list[Object] | PortError] = field(default_factory=dict)
     routes: Found = field(default_factory=dict)
     endpoint_slices: Found = field(default_factory=dict)
+    pointing: dict[tuple[str, str], tuple[list[Object], list[Object]]] = field(default_factory=dict)
+    """By namespace and target name, the HorizontalPodAutoscalers and ScaledObjects that may point there."""
 
 
 class Observer:
@@ -102,8 +103,9 @@ class Observer:
             self._lists.read(HTTP_ROUTES, {w.key.namespace: "" for w in with_routes}),
             self._lists.read(ENDPOINT_SLICES, _service_selectors(with_routes)),
         )
-        seen = _Seen(targets, autoscalers, scaled_objects, {}, routes, endpoint_slices)
+        seen = _Seen(targets, autoscalers, {}, routes, endpoint_slices)
         seen.pods = await self._read_pods(targets)
+        seen.pointing = _by_target(autoscalers, scaled_objects)
         return seen
 
     async def _read_scaled_objects(self, namespaces: Mapping[str, str]) -> Found:
@@ -183,9 +185,8 @@ class Observer:
         place, now = (namespace, variant.target), self._clock()
         counts = count(pods)
         pod_spec = dig(target.found, "spec", "template", "spec") or (pods[0]["spec"] if pods else {})
-        contender = autoscaler_of(
-            variant.target, _or_none(seen.autoscalers[namespace]), _or_none(seen.scaled_objects[namespace])
-        )
+        pointing = seen.pointing.get((namespace, variant.target.name), ([], []))
+        contender = autoscaler_of(variant.target, *pointing)
         return VariantState(
             variant.name,
             replicas=target.replicas,
@@ -216,6 +217,15 @@ class Observer:
         found = next((item for item in _or_none(routes) if item["metadata"]["name"] == route.route), None)
         ready = {name: ready_endpoints(name, _or_none(slices)) for name in (route.primary, route.fallback)}
         return observe_route(found, route, key, ready)
+
+
+def _by_target(*kinds: Found) -> dict[tuple[str, str], tuple[list[Object], list[Object]]]:
+    found: dict[tuple[str, str], tuple[list[Object], list[Object]]] = defaultdict(lambda: ([], []))
+    for position, lists in enumerate(kinds):
+        for namespace, part in lists.items():
+            for autoscaler in _or_none(part):
+                found[namespace, str(dig(autoscaler, "spec", "scaleTargetRef", "name"))][position].append(autoscaler)
+    return found
 
 
 def _or_none(part: list[Object] | PortError) -> list[Object]:
