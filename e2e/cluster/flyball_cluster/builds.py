@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from flyball_cluster.console import TAIL_LINES, run, say
@@ -28,6 +29,15 @@ _VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
 @dataclass(frozen=True, slots=True)
+class Substitute:
+    """One file of a dependency that a file of ours takes the place of, to leave out what only that file needs."""
+
+    dependency: str
+    file: str
+    ours: str
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """One Go module of ours and the programs that come out of it."""
 
@@ -36,6 +46,7 @@ class Component:
     tags: str = ""
     link_variables: tuple[str, ...] = ()
     static: bool = False
+    substitute: Substitute | None = None
 
     @property
     def module(self) -> Path:
@@ -64,7 +75,14 @@ CONTAINERD = Component(
     ),
     tags="no_btrfs no_devmapper no_zfs",
 )
-TRAEFIK = Component("traefik", packages=("github.com/traefik/traefik/v3/cmd/traefik",))
+TRAEFIK = Component(
+    "traefik",
+    packages=("github.com/traefik/traefik/v3/cmd/traefik",),
+    # A third of Traefik's packages are clients of DNS services, for certificates that this gateway never asks for.
+    substitute=Substitute(
+        "github.com/go-acme/lego/v4", "providers/dns/zz_gen_dns_providers.go", ours="lego_dns_providers.go.txt"
+    ),
+)
 PROMETHEUS = Component(
     "prometheus",
     packages=("github.com/prometheus/prometheus/cmd/prometheus",),
@@ -87,6 +105,8 @@ class Builds:
     def folder(self, component: Component) -> Path:
         """Where a component's programs are, or will be, for its present sources and the present toolchain."""
         digest = hashlib.sha256(f"{self._go.version}\0{' '.join(self._flags(component))}\0{component.static}".encode())
+        if component.substitute is not None:
+            digest.update(f"\0{component.substitute}".encode())
         for source in sorted(component.module.iterdir()):
             digest.update(source.name.encode() + b"\0" + source.read_bytes())
         return self._cache / "builds" / component.name / digest.hexdigest()[:16]
@@ -121,19 +141,33 @@ class Builds:
         started = time.monotonic()
         say(f"{label}: building")
         try:
-            self._compile(component, partial, label, started)
+            with TemporaryDirectory(prefix="flyball-build-") as scratch:
+                flags = [*self._flags(component), *self._substitute(component, Path(scratch))]
+                self._compile(component, flags, partial, label, started)
             partial.rename(target)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         say(f"{label}: built in {time.monotonic() - started:.0f} s")
 
-    def _compile(self, component: Component, output: Path, label: str, started: float) -> None:
+    def _substitute(self, component: Component, scratch: Path) -> list[str]:
+        """Flags that build against a copy of a dependency, made in a scratch folder, with one file exchanged."""
+        if (wanted := component.substitute) is None:
+            return []
+        copy = scratch / "dependency"
+        run(["cp", "-r", "--no-preserve=mode", self.module_folder(component, wanted.dependency), copy])
+        shutil.copyfile(component.module / wanted.ours, copy / wanted.file)
+        shutil.copyfile(component.module / "go.sum", scratch / "go.sum")
+        module = (component.module / "go.mod").read_text()
+        (scratch / "go.mod").write_text(f"{module}\nreplace {wanted.dependency} => {copy}\n")
+        return [f"-modfile={scratch / 'go.mod'}"]
+
+    def _compile(self, component: Component, flags: list[str], output: Path, label: str, started: float) -> None:
         argv = [
             "nice",
             self._go.program,
             "build",
             "-v",
-            *self._flags(component),
+            *flags,
             "-o",
             f"{output}/",
             *component.packages,
