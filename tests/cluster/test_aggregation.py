@@ -36,11 +36,11 @@ def test_an_hour_later_it_is_a_first_one() -> None:
     assert isinstance(aggregation.plan("chat", "uid", BREACHED, 3601.0), Create)
 
 
-def test_a_flood_of_different_events_is_cut_to_ten_and_one_a_minute() -> None:
+def test_a_flood_of_events_with_one_reason_is_cut_to_five_and_one_a_minute() -> None:
     aggregation = Aggregation()
     plans = [aggregation.plan("chat", "uid", numbered(second), float(second)) for second in range(600)]
     written = sum(isinstance(plan, Create) for plan in plans)
-    assert written == 10 + 9
+    assert written == 5 + 9
     assert aggregation.dropped == 600 - written
 
 

@@ -3,8 +3,9 @@
 Two Events are the same when workload (by uid), reason, action and text are: an Event's text cannot be changed, so a
 changed one is a new Event. The same one again within an hour (the usual life of an Event) adds to its series.
 
-Every write about a workload takes a token of its bucket: ten at once, and one more each minute. Without a token a
-repeat is only counted, and told with the next repeat that has one; a new Event is dropped, and the drop is counted.
+Every write takes a token from the bucket of its workload and reason: five at once, and one more each minute. Without a
+token a repeat is only counted, and told with the next repeat that has one; a new Event is dropped, and the drop is
+counted. One cause that flaps so never drowns the others.
 Pure: times are seconds since the epoch.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from flyball.core.decision import Event
 
-BURST = 10.0
+BURST = 5.0
 REFILL_PER_SECOND = 1.0 / 60.0
 REMEMBER_SECONDS = 3600.0
 MAX_SERIES = 10_000
@@ -60,7 +61,7 @@ class Aggregation:
 
     def __init__(self) -> None:
         self._series: dict[str, _Series] = {}
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[tuple[str, str], _Bucket] = {}
         self.dropped = 0
 
     def plan(self, workload: str, uid: str, event: Event, at: float) -> Plan:
@@ -71,7 +72,7 @@ class Aggregation:
         if series is not None:
             series.count += 1
             series.last_at = at
-        if not self._take_token(uid, at):
+        if not self._take_token((uid, str(event.reason)), at):
             self.dropped += series is None
             return Dropped()
         if series is None:
@@ -88,8 +89,8 @@ class Aggregation:
         """A write did not succeed or its Event has expired: the next occurrence is a first one."""
         self._series.pop(name, None)
 
-    def _take_token(self, uid: str, at: float) -> bool:
-        bucket = self._buckets.setdefault(uid, _Bucket(BURST, at))
+    def _take_token(self, owner: tuple[str, str], at: float) -> bool:
+        bucket = self._buckets.setdefault(owner, _Bucket(BURST, at))
         bucket.tokens = min(BURST, bucket.tokens + max(0.0, at - bucket.filled_at) * REFILL_PER_SECOND)
         bucket.filled_at = max(at, bucket.filled_at)
         if bucket.tokens < 1.0:
@@ -99,8 +100,8 @@ class Aggregation:
 
     def _forget(self, at: float) -> None:
         """Drop what is an hour old; and of too many series, those that began first."""
-        for uid in [uid for uid, bucket in self._buckets.items() if at - bucket.filled_at > REMEMBER_SECONDS]:
-            del self._buckets[uid]
+        for owner in [owner for owner, bucket in self._buckets.items() if at - bucket.filled_at > REMEMBER_SECONDS]:
+            del self._buckets[owner]
         for name in [name for name, series in self._series.items() if at - series.last_at > REMEMBER_SECONDS]:
             del self._series[name]
         while len(self._series) > MAX_SERIES:

@@ -5,17 +5,30 @@ targets (they would go on claiming a cost), then the finalizers that keep Worklo
 Doing it again finds nothing to do.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
 from flyball.cluster.adapter import finalizer_patch, patch_guarded
 from flyball.cluster.client import ApiServer, PatchType
 from flyball.cluster.discovery import Discovery
-from flyball.cluster.resources import DEPLOYMENTS, GROUP, HTTP_ROUTES, STATEFUL_SETS, WORKLOADS, Object, Resource, dig
+from flyball.cluster.resources import (
+    DEPLOYMENTS,
+    GROUP,
+    HTTP_ROUTES,
+    PODS,
+    STATEFUL_SETS,
+    WORKLOADS,
+    Object,
+    Resource,
+    dig,
+)
 from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable, adoptions
 from flyball.cluster.weights import forget_patch, restore_patch
-from flyball.core.ports import Conflict, Missing, PortError
+from flyball.core.ports import Conflict, Missing, PortError, Rejected, Unavailable
 
 _ATTEMPTS = 3
+_ALWAYS_READABLE = (WORKLOADS, HTTP_ROUTES, DEPLOYMENTS, STATEFUL_SETS)
+_STOP_LOOK_SECONDS = 1.0
 
 Say = Callable[[str], None]
 
@@ -28,6 +41,28 @@ async def restore_everything(api_server: ApiServer, say: Say, *, namespaces: Ite
     of the ports: what cannot be read counts as not undone, and is said.
     """
     return await _Restoration(api_server, say, tuple(sorted(set(namespaces))) or ("",)).run()
+
+
+async def stop_operator(api_server: ApiServer, namespace: str, deployment: str, say: Say, *, within: float) -> None:
+    """Scale the operator's Deployment to zero and wait until its pods are gone: alive, it would undo the undoing.
+
+    A Deployment that is gone already is as good. Raises Unavailable where pods are left after `within` seconds.
+    """
+    try:
+        body: Object = {"spec": {"replicas": 0}}
+        await api_server.patch(DEPLOYMENTS, deployment, namespace, body, PatchType.MERGE, subresource="scale")
+        scale = await api_server.get(DEPLOYMENTS, deployment, namespace, "scale")
+    except Missing:
+        say(f"no operator {deployment} in namespace {namespace} to stop")
+        return
+    selector = str(dig(scale, "status", "selector") or "")
+    deadline = asyncio.get_running_loop().time() + within
+    while pods := await api_server.list_all(PODS, namespace, labels=selector):
+        if asyncio.get_running_loop().time() > deadline:
+            names = ", ".join(str(dig(pod, "metadata", "name")) for pod in pods)
+            raise Unavailable(f"operator pods are still there after {within:g} s: {names}; delete them, then try again")
+        await asyncio.sleep(_STOP_LOOK_SECONDS)
+    say(f"stopped the operator {deployment} in namespace {namespace}")
 
 
 class _Restoration:
@@ -92,6 +127,11 @@ class _Restoration:
                 found += await self._api_server.list_all(resource, namespace)
             except Missing:
                 continue  # its CRD is not installed
+            except Rejected as error:
+                if resource in _ALWAYS_READABLE:
+                    self._fail(str(error))
+                else:  # what may not even be listed was never annotated by an operator with the same rights
+                    self._say(f"passed over: {error}")
             except PortError as error:
                 self._fail(str(error))
         return found
