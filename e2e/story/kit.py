@@ -121,6 +121,14 @@ def cluster_down() -> None:
     subprocess.run([sys.executable, str(DRIVER), "down"], check=True)
 
 
+def deploy_story(kit: Kit) -> None:
+    """The two models, their route and prices; once they serve, the WorkloadSLO."""
+    for name in ("namespace.yaml", "models.yaml"):
+        kit.apply(MANIFESTS / name)
+    kit.kubectl("-n", "demo", "rollout", "status", "deploy/chat", "deploy/hosted", "--timeout=120s")
+    kit.apply(MANIFESTS / "workloadslo.yaml")
+
+
 def build_image() -> None:
     """Build flyball:dev and hand it to the node; quick when nothing changed."""
     subprocess.run(

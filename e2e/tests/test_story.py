@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 TICK_SECONDS = 5.0
-CALM, SURGE = 0.06, 0.55
+CALM, SURGE = 0.06, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,7 @@ class Story:
 def story(flyball: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Tell the story once."""
     folder = tmp_path_factory.mktemp("load")
-    for name in ("namespace.yaml", "models.yaml", "workloadslo.yaml"):
-        flyball.apply(tools.MANIFESTS / name)
-    flyball.kubectl("-n", "demo", "rollout", "status", "deploy/chat", "deploy/hosted", "--timeout=120s")
+    tools.deploy_story(flyball)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.enter_context(_load(flyball, folder, "calm", CALM, "5m", "360s"))
