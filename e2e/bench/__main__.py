@@ -1,0 +1,64 @@
+"""`make bench`: speed, memory and quiet, as ratios against a floor measured in the same run.
+
+    python -m e2e.bench [decide] [steady] [--minutes 10]
+
+`decide` times the decision core for a fleet, against the floor of copying its inputs. `steady` needs the cluster (it
+starts it): a calm load for ten minutes, and the operator's writes to the API server counted from its audit log, against
+what an HPA's controller writes for the same Deployment's twin. Results go to docs/benchmarks/first-path.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+
+from e2e.bench import decide, steady
+from e2e.story.kit import REPOSITORY
+
+REPORT = REPOSITORY / "docs" / "benchmarks" / "first-path.md"
+PARTS = {"decide": decide.measure, "steady": steady.measure}
+
+
+def main() -> int:
+    """Measure the parts asked for, print them, and rewrite the report's sections."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.bench", description="Measure, as ratios against a floor.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{' or '.join(PARTS)}; all when none is named")
+    parser.add_argument("--minutes", type=float, default=10.0, help="how long `steady` watches")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"{', '.join(sorted(unknown))}: no such part; there are {', '.join(PARTS)}")
+    found = {name: PARTS[name](minutes=options.minutes) for name in options.parts or PARTS}
+    if options.output == "json":
+        print(json.dumps(found, indent=2))
+    for name, rows in found.items():
+        if options.output == "text":
+            print(f"{name}\n" + "\n".join(f"  {key:<52} {value}" for key, value in rows.items()))
+        _write(name, rows)
+    return 0
+
+
+def _write(name: str, rows: dict[str, str]) -> None:
+    head = "# Benchmarks of the first path\n\nWritten by `make bench`; every section says when and on what.\n"
+    sections = REPORT.read_text().split("\n## ")[1:] if REPORT.exists() else []
+    kept = [section.rstrip() for section in sections if not section.startswith(f"{name}\n")]
+    when = datetime.now(UTC).strftime("%Y-%m-%d")
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    new = f"{name}\n\n{when}, {machine()}\n\n| figure | value |\n| --- | --- |\n{table}"
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(head + "".join(f"\n## {section}\n" for section in sorted([*kept, new])))
+
+
+def machine() -> str:
+    """Cores, memory and system of this machine."""
+    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {gibibytes:.0f} GiB, {system}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
