@@ -50,6 +50,18 @@ class RequestShape:
         """Tokens that one running sequence holds on average."""
         return self.prompt_tokens + self.output_tokens / 2
 
+    def blended(self, other: "RequestShape", share: float) -> "RequestShape":
+        """The mean of this shape and `share` (0 to 1) of the other."""
+
+        def mix(mine: float, theirs: float) -> float:
+            return mine + share * (theirs - mine)
+
+        return RequestShape(
+            mix(self.prefill_tokens, other.prefill_tokens),
+            mix(self.prompt_tokens, other.prompt_tokens),
+            mix(self.output_tokens, other.output_tokens),
+        )
+
     def regressors(self, batch: float) -> np.ndarray:
         """The four multipliers of base, per-sequence, per-context-token and per-prefill-token time at that batch."""
         prefill_share = self.prefill_tokens / max(1.0, self.output_tokens)
@@ -97,7 +109,7 @@ def learn(fit: CapacityFit, shape: RequestShape, batch: float, seconds_per_token
     predicted = float(shape.regressors(batch) @ terms)
     x = shape.regressors(batch) / predicted
     error = seconds_per_token / predicted - 1.0
-    spread = math.sqrt(float(x @ covariance @ x) + SAMPLE_NOISE**2)
+    spread = math.sqrt(max(0.0, float(x @ covariance @ x)) + SAMPLE_NOISE**2)
     bounded = max(-2 * spread, min(2 * spread, error))
     gain = covariance @ x / spread**2
     low, high = _term_bounds(fit.prior)
@@ -149,11 +161,13 @@ def replica_capacity(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimit
     prefill = float(terms[0] + terms[3] * shape.prefill_tokens)
     output = max(1.0, shape.output_tokens)
     candidates = {
-        "engine's batch limit": float(fit.prior.max_sequences),
-        "KV cache": KV_CACHE_SHARE * fit.prior.kv_cache_tokens / max(1.0, shape.prompt_tokens + shape.output_tokens),
+        "the engine's batch limit": float(fit.prior.max_sequences),
+        "the KV cache": KV_CACHE_SHARE
+        * fit.prior.kv_cache_tokens
+        / max(1.0, shape.prompt_tokens + shape.output_tokens),
     }
     if fit.samples:
-        candidates["batches seen so far"] = max(SMALLEST_TRUSTED_BATCH, BATCH_TRUST * fit.largest_batch)
+        candidates["the batches seen so far"] = max(SMALLEST_TRUSTED_BATCH, BATCH_TRUST * fit.largest_batch)
     broken = []
     budgets = {"InterTokenLatency": limits.per_token}
     if limits.end_to_end is not None:

@@ -14,6 +14,8 @@ from flyball.core.observation import VariantState
 from flyball.core.spec import Fallback, Variant
 
 SECONDS_PER_HOUR = Decimal(3600)
+# A window's account is kept in about this many pieces at most: 40 minutes each for 28 days, four seconds for an hour.
+MOST_PIECES = 1000
 
 
 def gpus_of(variant: Variant, state: VariantState) -> int | None:
@@ -68,7 +70,7 @@ def spend(memory: SpendMemory, rate: SpendRate, keep_seconds: float) -> SpendMem
     """The account at time `rate.since`: what was paid since the last entry at its rate, and the rate from now on.
 
     A new month (UTC) starts at zero, with the share of the interval that fell into it. Rates older than `keep_seconds`
-    are dropped, but for the last before them.
+    are dropped, but for the last before them; those that held for less than a thousandth of it are averaged.
     """
     at = rate.since
     month = _month(at)
@@ -78,10 +80,32 @@ def spend(memory: SpendMemory, rate: SpendRate, keep_seconds: float) -> SpendMem
         to_date += memory.rates[-1].total * Decimal(str(at - start)) / SECONDS_PER_HOUR
     rates = memory.rates
     if not rates or replace(rates[-1], since=at) != rate:
-        rates = (*rates, rate)
+        rates = (*_averaged(rates, at, keep_seconds / MOST_PIECES), rate)
     older = [r for r in rates if r.since <= at - keep_seconds]
     rates = (*older[-1:], *(r for r in rates if r.since > at - keep_seconds))
     return replace(memory, as_of=at, month=month, month_to_date=to_date, rates=rates)
+
+
+def _averaged(rates: tuple[SpendRate, ...], at: float, grain_seconds: float) -> tuple[SpendRate, ...]:
+    """The rates, with the one that ends now merged into the one before where both began within the same grain of time.
+
+    What they cost together stays the same. Without it an overflow whose rate moves with every tick would be kept as
+    one entry per tick for the longest window.
+    """
+    if rates and rates[-1].since >= at:
+        return rates[:-1]
+    if len(rates) < 2 or rates[-2].since // grain_seconds != rates[-1].since // grain_seconds:
+        return rates
+    first, second = rates[-2:]
+    share = (at - second.since) / (at - first.since)
+    weight = Decimal(str(share))
+    merged = SpendRate(
+        first.since,
+        first.replicas + (second.replicas - first.replicas) * weight,
+        first.overflow + (second.overflow - first.overflow) * weight,
+        first.overflow_per_second + (second.overflow_per_second - first.overflow_per_second) * share,
+    )
+    return (*rates[:-2], merged)
 
 
 def spent_in(memory: SpendMemory, at: float, window_seconds: float) -> Decimal:

@@ -61,7 +61,8 @@ class RouteDecision:
 class ObjectiveReport:
     """One objective as measured now: shares as ratios, latencies in seconds, burn as multiples of the allowed rate.
 
-    `state` is Met, Burning, Breached, Insufficient, Absent, Stale or Unmeasurable.
+    `state` is Met, Burning, Breached, Insufficient, Absent, Stale, Invalid or Unmeasurable. `burns_now` says that the
+    short window burns beyond doubt, where `state` may still speak of what was announced before.
     """
 
     name: str
@@ -73,6 +74,7 @@ class ObjectiveReport:
     p50: float | None
     p95: float | None
     p99: float | None
+    burns_now: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,15 +14,21 @@ from flyball.core.capacity import (
 )
 from flyball.core.decision import GpuReport
 from flyball.core.memory import Memory, VariantMemory
-from flyball.core.names import Indicator
+from flyball.core.names import GpuVerdict, Indicator
 from flyball.core.observation import Observation, Reading, SignalState, VariantSignals, VariantState
 from flyball.core.spec import WorkloadSpec
 from flyball.core.verdict import load_of, report
 
+# Lengths of requests are learned with this half-life: long enough for hundreds of requests at one a second, short
+# enough for a shift in lengths to be half learned within one start-up of a large model (ENGINES: 200 to 330 s).
+SHAPE_HALF_LIFE_SECONDS = 300.0
+# Where less than this share of the traffic stays on the primary, what is measured there says nothing about the whole.
+SMALLEST_SAMPLE = 0.04
+
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Whether the telemetry may be acted on. `problem` says why not; `partial` that some replicas do not report.
+    """Whether the telemetry may be acted on. `problem` says why not; `partial` what of it is missing.
 
     Bad data holds or raises capacity; partial data may raise it but never lower it.
     """
@@ -54,8 +60,8 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     signals = tuple(observation.signals.variant(v.name) for v in spec.variants)
     states = tuple(observation.state.variant(v.name) for v in spec.variants)
     trust = _trust(spec, observation, signals, states)
-    shape = _shape(signals) or memory.shape
-    memory = replace(memory, shape=shape)
+    memory = _remember_shape(signals, observation, memory)
+    shape = memory.shape
     memory = _watch_ready(spec, states, observation.at, memory)
     demand, backlog = None, 0.0
     if not trust.problem:
@@ -64,7 +70,11 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     capacities = tuple(_capacity(spec, memory.variant(v.name), shape) for v in spec.variants)
     loads = tuple(load_of(s, state.ready) for s, state in zip(signals, states, strict=True) if state.ready)
     waiting = sum(s.waiting.otherwise(0.0) for s in signals)
-    return Situation(trust, demand, backlog, waiting, shape, capacities, report(loads)), memory
+    gpu = report(loads)
+    if gpu.verdict is GpuVerdict.STARVED and not _settled(spec, observation, memory):
+        # The mean over replicas of which some have just come says little: the old ones' queue is not theirs yet.
+        gpu = replace(gpu, verdict=GpuVerdict.SATURATED)
+    return Situation(trust, demand, backlog, waiting, shape, capacities, gpu), memory
 
 
 def limits_of(spec: WorkloadSpec) -> ReplicaLimits:
@@ -97,12 +107,21 @@ def _trust(
     for signal, _ in serving:
         for label, reading in _required(signal):
             if not reading.ok:
-                return Trust(_sentence(signal.name, label, reading, spec), reading.state)
+                state_ = SignalState.INVALID if _contradicts(reading) else reading.state
+                return Trust(_sentence(signal.name, label, reading, spec), state_)
     for signal, state in serving:
         if signal.reporting_replicas.ok and signal.reporting_replicas.value < state.ready:
             count = f"{signal.reporting_replicas.value:.0f} of {state.ready}"
-            return Trust(partial=f"only {count} ready replicas of {signal.name} report fresh metrics")
+            return Trust(partial=f"target {signal.name}: only {count} ready replicas report fresh metrics")
+        for label, reading in (("KV cache usage", signal.kv_cache_usage), ("GPU utilization", signal.gpu_utilization)):
+            if reading.state in (SignalState.STALE, SignalState.INVALID) or _contradicts(reading):
+                return Trust(partial=_sentence(signal.name, label, reading, spec))
     return Trust()
+
+
+def _contradicts(reading: Reading) -> bool:
+    """Whether a number is said to be fine and cannot be."""
+    return reading.state is SignalState.OK and not reading.ok
 
 
 def _required(signal: VariantSignals) -> tuple[tuple[str, Reading], ...]:
@@ -122,6 +141,21 @@ def _sentence(variant: str, label: str, reading: Reading, spec: WorkloadSpec) ->
     else:
         what = f"is {reading.value}, which cannot be: look at the exporter"
     return f"target {variant}: {label} {what}"
+
+
+def _remember_shape(signals: tuple[VariantSignals, ...], observation: Observation, memory: Memory) -> Memory:
+    """The decayed running mean of tokens per request: a window's handful of requests is no measure of a workload."""
+    found = _shape(signals)
+    if found is None:
+        return memory
+    since = memory.shaped_at if memory.shape is not None else observation.at - observation.signals.window_seconds
+    seconds = max(0.0, min(observation.at - since, observation.signals.window_seconds))
+    fresh = seconds * sum(s.completions_per_second.otherwise(0.0) for s in signals)
+    kept = memory.shape_weight * 0.5 ** (seconds / SHAPE_HALF_LIFE_SECONDS) if memory.shape is not None else 0.0
+    if kept + fresh <= 0:
+        return memory
+    shape = found if memory.shape is None else memory.shape.blended(found, fresh / (kept + fresh))
+    return replace(memory, shape=shape, shape_weight=kept + fresh, shaped_at=observation.at)
 
 
 def _shape(signals: tuple[VariantSignals, ...]) -> RequestShape | None:
@@ -147,6 +181,12 @@ def _watch_ready(spec: WorkloadSpec, states: tuple[VariantState, ...], at: float
     return replace(memory, variants=tuple(variants))
 
 
+def _settled(spec: WorkloadSpec, observation: Observation, memory: Memory) -> bool:
+    """Whether no variant's ready count moved within the last two telemetry windows."""
+    ages = (observation.at - memory.variant(v.name).ready_changed_at for v in spec.variants)
+    return all(age >= 2 * observation.signals.window_seconds for age in ages)
+
+
 def _arrivals(
     observation: Observation, signals: tuple[VariantSignals, ...], memory: Memory
 ) -> tuple[Memory, float | None, float]:
@@ -157,8 +197,8 @@ def _arrivals(
     samples = arriving.remember(memory.backlog, observation.at, backlog, window)
     completions = sum(s.completions_per_second.otherwise(0.0) for s in signals)
     found = arriving.estimate(samples, completions, window)
-    stays = 1.0 - memory.fallback.share if memory.fallback.active else 1.0
-    demand = found.demand / stays if stays > 0 else None
+    stays = 1.0 - memory.fallback.moved_over(observation.at, window)
+    demand = found.demand / stays if stays >= SMALLEST_SAMPLE else None
     return replace(memory, backlog=samples), demand, backlog
 
 

@@ -32,19 +32,28 @@ def step(
     fallback: Fallback, routes: tuple[RouteState, ...], inputs: FallbackInputs, memory: FallbackMemory
 ) -> FallbackMemory:
     """The machine's next state."""
-    memory = _adopt(routes, inputs.at, memory)
+    now = _next(fallback, routes, inputs, _adopt(routes, inputs.at, memory))
+    if now.moved == memory.moved:
+        return replace(now, moved_before=memory.moved_before, moved_at=memory.moved_at)
+    return replace(now, moved_before=memory.moved, moved_at=inputs.at)
+
+
+def _next(
+    fallback: Fallback, routes: tuple[RouteState, ...], inputs: FallbackInputs, memory: FallbackMemory
+) -> FallbackMemory:
+    at = inputs.at
     if not inputs.acting or blocked(fallback, routes):
-        return FallbackMemory(since=inputs.at) if memory.active else replace(memory, triggered_since=None)
-    share = _share(fallback, routes)
+        return FallbackMemory(since=at) if memory.active else replace(memory, triggered_since=None)
+    share = max(_share(fallback, route) for route in routes)
     if not memory.active:
-        since = (memory.triggered_since or inputs.at) if inputs.trigger else None
-        if since is not None and inputs.at - since >= fallback.trigger_for_seconds:
-            return FallbackMemory(active=True, share=share, since=inputs.at, cause=inputs.trigger)
+        since = _first(memory.triggered_since, at) if inputs.trigger else None
+        if since is not None and at - since >= fallback.trigger_for_seconds:
+            return FallbackMemory(active=True, share=share, since=at, cause=inputs.trigger)
         return replace(memory, triggered_since=since, relieved_since=None)
-    relieved_since = (memory.relieved_since or inputs.at) if inputs.relieved and not inputs.trigger else None
-    held = inputs.at - memory.since >= fallback.min_hold_seconds
-    if held and relieved_since is not None and inputs.at - relieved_since >= fallback.return_hold_seconds:
-        return FallbackMemory(since=inputs.at)
+    relieved_since = _first(memory.relieved_since, at) if inputs.relieved and not inputs.trigger else None
+    held = at - memory.since >= fallback.min_hold_seconds
+    if held and relieved_since is not None and at - relieved_since >= fallback.return_hold_seconds:
+        return FallbackMemory(since=at)
     return replace(memory, share=share, relieved_since=relieved_since)
 
 
@@ -54,10 +63,7 @@ def blocked(fallback: Fallback, routes: tuple[RouteState, ...]) -> str:
         if route.problem:
             return f"HTTPRoute {route.route}: {route.problem}"
         if conflict(route):
-            return (
-                f"HTTPRoute {route.route}: another manager set its weights to {route.primary_weight}:"
-                f"{route.fallback_weight}, Flyball had set {_pair(route.applied_weights)}; hands off until they agree"
-            )
+            return foreign((route,))
         if route.fallback_ready_endpoints == 0:
             backend = next((r.fallback for r in fallback.routes if r.route == route.route), "fallback")
             return f"backend {backend} has no ready endpoints, so no weight is put on it"
@@ -69,24 +75,50 @@ def conflict(route: RouteState) -> bool:
     return route.applied_weights is not None and route.applied_weights != (route.primary_weight, route.fallback_weight)
 
 
-def decisions(routes: tuple[RouteState, ...], memory: FallbackMemory) -> tuple[RouteDecision, ...]:
-    """The weights for every route: the overflow share while active, else the user's own."""
-    weights = (100 - round(memory.share * 100), round(memory.share * 100)) if memory.active else None
-    return tuple(RouteDecision(route.route, weights) for route in routes)
+def foreign(routes: tuple[RouteState, ...]) -> str:
+    """Who else moved which weights, in a sentence; empty where nobody did."""
+    return "; ".join(
+        f"HTTPRoute {route.route}: another manager set its weights to {route.primary_weight}:{route.fallback_weight}, "
+        f"Flyball had set {route.applied_weights[0]}:{route.applied_weights[1]}; hands off until they agree"
+        for route in routes
+        if route.applied_weights is not None and conflict(route)
+    )
+
+
+def decisions(fallback: Fallback, routes: tuple[RouteState, ...], memory: FallbackMemory) -> tuple[RouteDecision, ...]:
+    """The weights for every route: while active the share that its own primary cannot carry, else the user's own."""
+    return tuple(
+        RouteDecision(route.route, _weights(_share(fallback, route)) if memory.active else None) for route in routes
+    )
 
 
 def primary_down(routes: tuple[RouteState, ...]) -> bool:
     """Whether some route's primary backend has no ready endpoint at all."""
-    return any(route.primary_ready_endpoints == 0 and not route.problem for route in routes)
+    return any(_down(route) for route in routes)
 
 
-def _share(fallback: Fallback, routes: tuple[RouteState, ...]) -> float:
-    return 1.0 if primary_down(routes) else min(fallback.max_overflow, 1.0 - PROBE_SHARE)
+def _down(route: RouteState) -> bool:
+    return route.primary_ready_endpoints == 0 and not route.problem
+
+
+def _share(fallback: Fallback, route: RouteState) -> float:
+    return 1.0 if _down(route) else min(fallback.max_overflow, 1.0 - PROBE_SHARE)
+
+
+def _weights(share: float) -> tuple[int, int]:
+    return 100 - round(share * 100), round(share * 100)
+
+
+def _first(since: float | None, at: float) -> float:
+    return at if since is None else since
 
 
 def _adopt(routes: tuple[RouteState, ...], at: float, memory: FallbackMemory) -> FallbackMemory:
-    """After a restart that lost the memory, weights that Flyball applied are its own: go on from there."""
-    if memory.active:
+    """After a restart that lost the memory, weights that Flyball applied are its own: go on from there.
+
+    Only then: weights that are still there after a return are a restoration that has to be tried again.
+    """
+    if memory.active or memory.since > 0:
         return memory
     for route in routes:
         if route.applied_weights is not None and not conflict(route):
@@ -94,7 +126,3 @@ def _adopt(routes: tuple[RouteState, ...], at: float, memory: FallbackMemory) ->
             share = route.applied_weights[1] / total if total else 0.0
             return FallbackMemory(active=True, share=share, since=at, cause="found active after a restart")
     return memory
-
-
-def _pair(weights: tuple[int, int] | None) -> str:
-    return f"{weights[0]}:{weights[1]}" if weights else "none"

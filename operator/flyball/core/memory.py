@@ -27,7 +27,10 @@ class VariantMemory:
 
 @dataclass(frozen=True, slots=True)
 class FallbackMemory:
-    """Where the fallback stands: since when, and since when a trigger or relief is seen without a break."""
+    """Where the fallback stands: since when, and since when a trigger or relief is seen without a break.
+
+    `since` is 0 until it was ever active. `moved_before` is the share that overflowed until `moved_at`.
+    """
 
     active: bool = False
     share: float = 0.0
@@ -35,6 +38,18 @@ class FallbackMemory:
     triggered_since: float | None = None
     relieved_since: float | None = None
     cause: str = ""
+    moved_before: float = 0.0
+    moved_at: float = 0.0
+
+    @property
+    def moved(self) -> float:
+        """The share of the traffic that overflows now."""
+        return self.share if self.active else 0.0
+
+    def moved_over(self, at: float, window_seconds: float) -> float:
+        """The mean share that overflowed in the trailing window: what rates over that window have missed."""
+        passed = 1.0 if window_seconds <= 0 else min(1.0, max(0.0, (at - self.moved_at) / window_seconds))
+        return self.moved_before + (self.moved - self.moved_before) * passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,7 @@ class Memory:
 
     `trim` multiplies the demand that is staffed for; feedback from burn rates moves it. `states` are the last announced
     state of each subject (an objective, a ceiling, an ROI target, telemetry …): Events are written when one changes.
-    `shape` are the last trusted mean tokens per request.
+    `shape` are the decayed mean tokens per request, of `shape_weight` requests as of `shaped_at`.
     """
 
     generation: int = 0
@@ -82,6 +97,8 @@ class Memory:
     backlog: tuple[BacklogSample, ...] = ()
     variants: tuple[VariantMemory, ...] = ()
     shape: RequestShape | None = None
+    shape_weight: float = 0.0
+    shaped_at: float = 0.0
     trim: float = 1.0
     trimmed_at: float = 0.0
     fallback: FallbackMemory = FallbackMemory()

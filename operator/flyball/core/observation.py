@@ -10,6 +10,9 @@ from enum import StrEnum
 
 from flyball.core.names import WorkloadKey
 
+# No gauge or rate of one workload comes near this (requests, tokens, per second): what is larger is a broken exporter.
+LARGEST_BELIEVABLE = 1e12
+
 
 class SignalState(StrEnum):
     """Whether a reading may be believed."""
@@ -32,7 +35,7 @@ class Reading:
     @property
     def ok(self) -> bool:
         """Whether the number may be used."""
-        return self.state is SignalState.OK and math.isfinite(self.value)
+        return self.state is SignalState.OK and believable(self.value)
 
     def otherwise(self, value: float) -> float:
         """The number if it may be used, else `value`."""
@@ -42,10 +45,14 @@ class Reading:
 ABSENT = Reading(math.nan, SignalState.ABSENT)
 
 
+def believable(value: float) -> bool:
+    """Whether a gauge, rate or count can be what it says: not NaN, infinite, negative or absurdly large."""
+    return 0 <= value <= LARGEST_BELIEVABLE
+
+
 def ok(value: float, age_seconds: float = 0.0) -> Reading:
-    """A reading to believe, or an Invalid one where the number is NaN, infinite or negative."""
-    state = SignalState.OK if math.isfinite(value) and value >= 0 else SignalState.INVALID
-    return Reading(value, state, age_seconds)
+    """A reading to believe, or an Invalid one where the number cannot be."""
+    return Reading(value, SignalState.OK if believable(value) else SignalState.INVALID, age_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,11 @@ class WindowShare:
     window_seconds: float
     good: float
     total: float
+
+    @property
+    def usable(self) -> bool:
+        """Whether both counts can be what they say."""
+        return believable(self.good) and believable(self.total)
 
     @property
     def bad_share(self) -> float:
@@ -126,8 +138,9 @@ class VariantSignals:
 class WorkloadSignals:
     """Everything that telemetry tells about one workload.
 
-    `completions` counts finished requests by trailing window in seconds (for ROI and unit costs). `problem` is a
-    sentence where the source itself failed (down, slow, unauthorized), and then everything else is Absent.
+    `completions` and `tokens` count finished requests and their tokens by trailing window in seconds (for ROI and unit
+    costs). `problem` is a sentence where the source itself failed (down, slow, unauthorized), and then everything else
+    is Absent.
     """
 
     objectives: tuple[ObjectiveReading, ...] = ()
@@ -144,6 +157,18 @@ class WorkloadSignals:
     def variant(self, name: str) -> VariantSignals:
         """The signals of that variant, all Absent where there are none."""
         return next((v for v in self.variants if v.name == name), VariantSignals(name))
+
+    def completed(self, window_seconds: float) -> float | None:
+        """Requests finished in that trailing window; None where unknown."""
+        return _counted(self.completions, window_seconds)
+
+    def generated(self, window_seconds: float) -> float | None:
+        """Tokens of the requests finished in that trailing window; None where unknown."""
+        return _counted(self.tokens, window_seconds)
+
+
+def _counted(counts: tuple[tuple[float, float], ...], window_seconds: float) -> float | None:
+    return next((count for window, count in counts if window == window_seconds and believable(count)), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,12 @@ from flyball.core.spec import Variant
 ASSUMED_STARTUP_SECONDS = 120.0
 # A replica that went is back after one start-up; keeping it for about that long costs what needing it again would.
 SHORTEST_HOLD_SECONDS = 30.0
+# A need is counted up to this multiple of the maximum: enough to say how short it is, whatever a metric claims.
+FARTHEST_NEED = 10
+
+
+Needs = tuple[tuple[float, int], ...]
+"""Times (epoch seconds) and the replicas needed then, oldest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,12 @@ class VariantPlan:
     variant: Variant
     state: VariantState
     capacity: ReplicaCapacity | None
+
+    @property
+    def fixed(self) -> bool:
+        """Whether its count cannot be changed: no such target, none to scale, somebody else's, or scaled to zero."""
+        off = self.state.replicas == 0 and self.variant.min_replicas == 0
+        return not self.state.exists or not self.state.scalable or self.state.contender is not None or off
 
     @property
     def dollars_per_request_rate(self) -> tuple[bool, float, str]:
@@ -36,22 +48,23 @@ class VariantPlan:
 def spread(demand: float, plans: Sequence[VariantPlan]) -> dict[str, int]:
     """Replicas per variant that carry the demand (requests/s) together, the cheapest per request first.
 
-    May exceed a variant's maximum by one replica on the last of them: then the demand does not fit, and whoever clamps
-    can say so. A variant whose capacity is unknown keeps what it has.
+    The last of them may exceed its maximum: then the demand does not fit, and whoever clamps can say so. A variant that
+    cannot be changed, or whose capacity is unknown, keeps what it has.
     """
-    counts = {plan.variant.name: max(plan.variant.min_replicas, 1 if plan.state.replicas else 0) for plan in plans}
     order = sorted(plans, key=lambda plan: plan.dollars_per_request_rate)
-    for plan in order:
-        if plan.capacity is None:
-            counts[plan.variant.name] = plan.state.replicas
-    for index, plan in enumerate(order):
-        if plan.capacity is None:
-            continue
+    counts = {
+        plan.variant.name: plan.state.replicas
+        if plan.fixed or plan.capacity is None
+        else max(plan.variant.min_replicas, 1 if plan.state.replicas else 0)
+        for plan in order
+    }
+    free = [(plan, plan.capacity) for plan in order if plan.capacity is not None and not plan.fixed]
+    for index, (plan, capacity) in enumerate(free):
         others = sum(_carried(other, counts[other.variant.name]) for other in order if other is not plan)
-        last = index == len(order) - 1 or all(other.capacity is None for other in order[index + 1 :])
-        most = plan.variant.max_replicas
-        needed = replicas_for(demand - others, plan.capacity.requests_per_second, most)
-        counts[plan.variant.name] = max(counts[plan.variant.name], needed if last else min(needed, most))
+        last = index == len(free) - 1
+        most = plan.variant.max_replicas * (FARTHEST_NEED if last else 1)
+        needed = replicas_for(demand - others, capacity.requests_per_second, most)
+        counts[plan.variant.name] = max(counts[plan.variant.name], min(needed, most))
     return counts
 
 
@@ -69,6 +82,8 @@ def clamp_to_ceiling(counts: dict[str, int], plans: Sequence[VariantPlan], per_h
     prices = {plan.variant.name: replica_price(plan.variant, plan.state) or Decimal(0) for plan in plans}
     for plan in sorted(plans, key=lambda plan: plan.dollars_per_request_rate, reverse=True):
         name = plan.variant.name
+        if plan.fixed:
+            continue
         over = sum((kept[n] * prices[n] for n in kept), Decimal(0)) - per_hour
         if over > 0 and prices[name] > 0:
             kept[name] = max(min(kept[name], plan.variant.min_replicas), kept[name] - math.ceil(over / prices[name]))
@@ -95,12 +110,28 @@ def startup_seconds(variant: Variant, state: VariantState) -> float:
     return ASSUMED_STARTUP_SECONDS
 
 
-def remember_need(
-    needs: tuple[tuple[float, int], ...], at: float, need: int, hold: float
-) -> tuple[tuple[float, int], ...]:
-    """The needs within the hold, reduced to those that can still be the highest of a coming window."""
-    kept = [entry for entry in needs if entry[0] > at - hold and entry[1] > need and entry[0] < at]
-    return (*kept, (at, need))
+def remember_need(needs: Needs, at: float, need: int, hold: float) -> Needs:
+    """The needs within the hold (seconds), reduced to those that can still be the highest or lowest of a coming window.
+
+    The newest always stays; one that is no younger than the new one goes.
+    """
+    kept = [(at, need)]
+    highest = lowest = need
+    for when, count in reversed(needs):
+        if at - hold < when < at and not lowest <= count <= highest:
+            kept.append((when, count))
+            highest, lowest = max(highest, count), min(lowest, count)
+    return tuple(reversed(kept))
+
+
+def steadied(needs: Needs, current: int, down_hold: float, up_hold: float) -> int:
+    """What the needs, now last, justify: up to the lowest within one hold, or down to the highest within the other."""
+    at, need = needs[-1]
+    if need > current:
+        return max(current, min(n for when, n in needs if when > at - up_hold or when == at))
+    if need < current:
+        return min(current, max(n for when, n in needs if when > at - down_hold or when == at))
+    return need
 
 
 def _carried(plan: VariantPlan, replicas: int) -> float:

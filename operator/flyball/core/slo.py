@@ -33,29 +33,41 @@ def judge(objective: Objective, reading: ObjectiveReading, before: str | None) -
         return UNMEASURABLE
     if reading.state is not SignalState.OK:
         return str(reading.state)
-    if not reading.shares or reading.shares[0].total < FEWEST_EVENTS:
+    if not all(share.usable for share in reading.shares):
+        return str(SignalState.INVALID)
+    enough = [share for share in reading.shares if share.total >= FEWEST_EVENTS]
+    if not enough or enough[0].window_seconds > longest_look(reading):
         return INSUFFICIENT
-    short = reading.shares[0]
+    if enough[0] is not reading.shares[0] and before in (MET, BURNING, BREACHED):
+        return before  # no news in the short window, and the next longer one still holds evidence: it stays so
+    short = enough[0]
     if not _surely_burning(objective, short):
         return before if before in (BREACHED, BURNING) and short.bad_share > objective.budget else MET
-    longer = reading.shares[1] if len(reading.shares) > 1 else short
+    longer = enough[1] if len(enough) > 1 else short
     return BREACHED if before == BREACHED or _surely_burning(objective, longer) else BURNING
+
+
+def longest_look(reading: ObjectiveReading) -> float:
+    """The longest window (seconds) that may say how an objective stands now: the second shortest of its windows."""
+    return reading.shares[min(1, len(reading.shares) - 1)].window_seconds
 
 
 def report(objective: Objective, reading: ObjectiveReading, before: str | None) -> ObjectiveReport:
     """The objective as measured now; numbers are None where nothing is known."""
-    shares, percentiles = reading.shares, reading.percentiles
+    state, percentiles = judge(objective, reading, before), reading.percentiles
+    shares = reading.shares if all(share.usable for share in reading.shares) else ()
     own = shares[-1] if shares and shares[-1].total > 0 else None
     return ObjectiveReport(
         name=objective.name,
-        state=judge(objective, reading, before),
+        state=state,
         attained=1.0 - own.bad_share if own else None,
         burn_short=_burn(objective, shares[0]) if shares else None,
         burn_long=_burn(objective, shares[1]) if len(shares) > 1 else None,
         budget_left=_budget_left(objective, own) if own else None,
-        p50=percentiles.p50 if percentiles else None,
-        p95=percentiles.p95 if percentiles else None,
-        p99=percentiles.p99 if percentiles else None,
+        p50=_latency(percentiles.p50) if percentiles else None,
+        p95=_latency(percentiles.p95) if percentiles else None,
+        p99=_latency(percentiles.p99) if percentiles else None,
+        burns_now=state in (BURNING, BREACHED) and _burns_now(objective, shares[0]),
     )
 
 
@@ -68,8 +80,16 @@ def budget_state(report_: ObjectiveReport) -> str | None:
     return "Low" if report_.budget_left < BUDGET_LOW else "Plenty"
 
 
+def _burns_now(objective: Objective, short: WindowShare) -> bool:
+    return short.total >= FEWEST_EVENTS and _surely_burning(objective, short)
+
+
 def _surely_burning(objective: Objective, share: WindowShare) -> bool:
     return share_bounds(share.total - share.good, share.total)[0] > objective.budget
+
+
+def _latency(seconds: float) -> float | None:
+    return seconds if math.isfinite(seconds) and seconds >= 0 else None
 
 
 def _burn(objective: Objective, share: WindowShare) -> float | None:

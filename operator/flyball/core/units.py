@@ -6,6 +6,7 @@ Everything that is not plainly one of these is refused with a message that says 
 
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -26,7 +27,7 @@ def parse_duration_seconds(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """The shortest exact spelling of a duration, in at most two units: 0.8 → `800ms`, 5400 → `1h30m`."""
+    """A duration for people, to the millisecond below a minute, else in its two largest units: `800ms`, `1h30m`."""
     milliseconds = round(seconds * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms"
@@ -64,3 +65,13 @@ def format_money(amount: Decimal, digits: int = 2) -> str:
     if amount and abs(amount) < Decimal(10) ** -digits:
         return f"{amount:.3g}" if abs(amount) >= Decimal("0.000001") else f"{amount:.2E}"
     return f"{amount:.{digits}f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun in the right number: `1 replica`, `3 replicas`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def conjoin(words: Sequence[str]) -> str:
+    """Words as a list in a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -18,13 +18,16 @@ QUEUE_PER_REPLICA = 1.0  # waiting requests per replica that are more than one b
 
 @dataclass(frozen=True, slots=True)
 class GpuLoad:
-    """The numbers a verdict is made of; None where unknown. Waiting and running are per reporting replica."""
+    """The numbers a verdict is made of; None where unknown. Waiting and running are per ready replica.
+
+    `progress` is completions plus output tokens per second: engines that still write long answers are not hung.
+    """
 
     utilization: float | None
     kv_cache_usage: float | None
     waiting: float | None
     running: float | None
-    completions: float | None
+    progress: float | None
 
 
 def judge(load: GpuLoad) -> GpuVerdict:
@@ -36,7 +39,7 @@ def judge(load: GpuLoad) -> GpuVerdict:
     busy = load.utilization is None or load.utilization >= BUSY
     if queued and not busy and not full:
         return GpuVerdict.STARVED
-    if load.utilization is not None and busy and load.running > 0 and load.completions == 0 and queued:
+    if load.utilization is not None and busy and load.running > 0 and load.progress == 0 and queued:
         return GpuVerdict.STARVED
     if queued or full:
         return GpuVerdict.SATURATED
@@ -56,7 +59,7 @@ def load_of(signals: VariantSignals, replicas: int) -> GpuLoad:
         kv_cache_usage=_known(signals.kv_cache_usage),
         waiting=None if waiting is None else waiting / count,
         running=None if running is None else running / count,
-        completions=_known(signals.completions_per_second),
+        progress=_progress(signals),
     )
 
 
@@ -77,6 +80,12 @@ def report(loads: tuple[GpuLoad, ...]) -> GpuReport:
         return GpuReport(GpuVerdict.UNKNOWN, None, None, None, None)
     worst = min(loads, key=lambda load: _ORDER.index(judge(load)))
     return GpuReport(judge(worst), worst.utilization, worst.kv_cache_usage, worst.waiting, worst.running)
+
+
+def _progress(signals: VariantSignals) -> float | None:
+    if not signals.completions_per_second.ok:
+        return None
+    return signals.completions_per_second.value + signals.output_tokens_per_second.otherwise(0.0)
 
 
 def _known(reading: Reading) -> float | None:

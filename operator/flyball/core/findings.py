@@ -1,0 +1,109 @@
+"""What one tick found out and decided, and the judgements on it that conditions and Events share."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from flyball.core import cost
+from flyball.core.decision import CostReport, FallbackReport, ObjectiveReport, RoiReport, VariantDecision
+from flyball.core.demand import Situation
+from flyball.core.memory import Memory
+from flyball.core.names import Period
+from flyball.core.observation import Observation, VariantState
+from flyball.core.spec import Ceiling, WorkloadSpec
+from flyball.core.staffing import Shortage
+
+# The share of a ceiling from which owners are told that it comes near.
+APPROACHING = Decimal("0.8")
+# A ceiling once reached or near is so until spend is this far below that line: costs per request waver with every tick.
+RELIEF = Decimal("0.95")
+# The window in seconds over which unit costs are counted.
+UNIT_COST_WINDOW = 3600.0
+MILLION = Decimal(1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Everything one tick found out and decided about a workload's size, objectives, money and routes.
+
+    `blocked` says why no traffic may move to the fallback, `foreign` who else moved its weights; empty where none.
+    """
+
+    spec: WorkloadSpec
+    observation: Observation
+    states: tuple[VariantState, ...]
+    situation: Situation
+    objectives: tuple[ObjectiveReport, ...]
+    variants: tuple[VariantDecision, ...]
+    short: Shortage
+    per_hour: Decimal | None
+    roi: tuple[RoiReport, ...]
+    fallback: FallbackReport | None
+    blocked: str
+    foreign: str
+
+    @property
+    def unpriced(self) -> tuple[str, ...]:
+        """For each target without a usable price, what is missing."""
+        return cost.unpriced(self.spec.variants, self.states)
+
+    @property
+    def target_problems(self) -> tuple[str, ...]:
+        """For each target that cannot be scaled, why."""
+        problems = []
+        for variant, state in zip(self.spec.variants, self.states, strict=True):
+            if self.observation.state.problem:
+                continue
+            if not state.exists:
+                problems.append(f"target {variant.target} does not exist in namespace {self.spec.key.namespace}")
+            elif not state.scalable:
+                fix = "point targetRef at a Deployment or StatefulSet"
+                problems.append(f"target {variant.target} has no scale subresource: {fix}")
+        return tuple(problems)
+
+    @property
+    def contenders(self) -> tuple[str, ...]:
+        """For each target that somebody else scales, who."""
+        pairs = zip(self.spec.variants, self.states, strict=True)
+        return tuple(f"{state.contender} also scales {variant.target}" for variant, state in pairs if state.contender)
+
+
+def cost_report(findings: Findings, memory: Memory) -> CostReport:
+    """What the workload costs now, this month and per unit."""
+    at, signals = findings.observation.at, findings.observation.signals
+    requests, tokens = signals.completed(UNIT_COST_WINDOW), signals.generated(UNIT_COST_WINDOW)
+    known = findings.per_hour is not None and memory.started_at is not None and at > memory.started_at
+    served = (requests or 0.0) + cost.overflowed_in(memory.spend, at, UNIT_COST_WINDOW)
+    spent = cost.spent_in(memory.spend, at, UNIT_COST_WINDOW) if known else Decimal(0)
+    return CostReport(
+        per_hour=findings.per_hour,
+        month_to_date=memory.spend.month_to_date,
+        month_forecast=cost.month_forecast(memory.spend, at) if findings.per_hour is not None else None,
+        per_request=spent / Decimal(str(served)) if known and served else None,
+        per_million_tokens=spent / Decimal(str(tokens)) * MILLION if known and tokens else None,
+    )
+
+
+def spent_against(ceiling: Ceiling, costs: CostReport) -> Decimal | None:
+    """The dollars that count against a ceiling; None where they are unknown."""
+    match ceiling.period:
+        case Period.HOUR:
+            return costs.per_hour
+        case Period.DAY:
+            return costs.per_hour * 24 if costs.per_hour is not None else None
+        case Period.MONTH:
+            return costs.month_to_date if costs.per_hour is not None else None
+        case Period.REQUEST:
+            return costs.per_request
+        case Period.MILLION_TOKENS:
+            return costs.per_million_tokens
+
+
+def ceiling_state(findings: Findings, ceiling: Ceiling, now: Decimal | None, before: str | None) -> str:
+    """Within, Approaching, Reached or Unknown, given the state announced before."""
+    if now is None:
+        return "Unknown"
+    reached = ceiling.amount * (RELIEF if before == "Reached" and now < ceiling.amount else Decimal(1))
+    if now > reached or (ceiling.period is Period.HOUR and findings.short.by_ceiling):
+        return "Reached"
+    near = APPROACHING * ceiling.amount * (RELIEF if before in ("Approaching", "Reached") else Decimal(1))
+    return "Approaching" if now > near else "Within"

@@ -1,0 +1,349 @@
+"""From a situation to replicas per variant: what is needed, what steadiness and ceilings leave of it, and why.
+
+Needs come first, unbounded; then they are steadied over their holds, bounded by the maximum and the hourly ceiling, and
+last comes what must not happen to what runs: no step above the user's, nothing removed on bad data.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from flyball.core import slo
+from flyball.core.decision import Cause, ObjectiveReport, VariantDecision
+from flyball.core.demand import Situation
+from flyball.core.memory import Memory
+from flyball.core.names import Enforcement, GpuVerdict, Period, Precedence
+from flyball.core.observation import Observation, VariantState
+from flyball.core.sizing import (
+    Needs,
+    VariantPlan,
+    carried,
+    clamp_to_ceiling,
+    hold_seconds,
+    remember_need,
+    spread,
+    startup_seconds,
+    steadied,
+)
+from flyball.core.spec import WorkloadSpec
+from flyball.core.units import conjoin, counted
+
+# Burn-rate feedback: each look at a burning objective staffs for 15% more, up to 1.6 times what the model asks for, and
+# each quiet one gives 5% back. Above that the model is not too lean but wrong, and the fit must move.
+TRIM_UP, TRIM_DOWN, TRIM_MOST = 1.15, 0.95, 1.6
+# The share of the fleet (one replica at least) that a burning objective asks for beyond what is serving.
+BURN_STEP = 0.25
+# A replica goes only if the rest would carry this much more than the demand: without it noise at the edge flaps.
+DOWN_MARGIN = 1.1
+# A waiting queue is drained within this time at the latest, however long a replica takes to start, and within the
+# shortest at the earliest: what a shorter one would ask for is idle as soon as it is there.
+SHORTEST_DRAIN_SECONDS, LONGEST_DRAIN_SECONDS = 30.0, 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """Replicas wanted and allowed over all variants, and whether the hourly ceiling is part of why not more are."""
+
+    wanted: int
+    allowed: int
+    by_ceiling: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Replicas per variant with what held them; what is short at this moment, and what is once steadied.
+
+    `carries_all` says that what serves now carries the whole demand.
+    """
+
+    variants: tuple[VariantDecision, ...]
+    now: Shortage
+    lasting: Shortage
+    carries_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that sizing looks at in one tick."""
+
+    spec: WorkloadSpec
+    observation: Observation
+    situation: Situation
+    objectives: tuple[ObjectiveReport, ...]
+    plans: tuple[VariantPlan, ...]
+
+    @property
+    def burning(self) -> list[str]:
+        """The objectives that spend their budget too fast, as announced."""
+        return [o.name for o in self.objectives if o.state in (slo.BREACHED, slo.BURNING)]
+
+    @property
+    def burns_now(self) -> bool:
+        """Whether one of them does so beyond doubt in the shortest window."""
+        return any(o.burns_now for o in self.objectives)
+
+    def settled(self, memory: Memory) -> bool:
+        """Whether the last change of ready replicas had the time to show its effect.
+
+        That is a telemetry window while requests wait; without a queue two, since what burns then may be the queue that
+        the change has drained and the window still remembers.
+        """
+        windows = 1.0 if self.situation.waiting > 0 else 2.0
+        changed = max((memory.variant(plan.variant.name).ready_changed_at for plan in self.plans), default=0.0)
+        return self.observation.at - changed >= windows * self.observation.signals.window_seconds
+
+
+def case_of(
+    spec: WorkloadSpec,
+    observation: Observation,
+    situation: Situation,
+    objectives: tuple[ObjectiveReport, ...],
+    states: tuple[VariantState, ...],
+) -> Case:
+    """What sizing looks at."""
+    plans = tuple(VariantPlan(*parts) for parts in zip(spec.variants, states, situation.capacities, strict=True))
+    return Case(spec, observation, situation, objectives, plans)
+
+
+def trimmed(case: Case, memory: Memory) -> Memory:
+    """The memory with the headroom trim after this look at the burn rates.
+
+    Anti-windup: it grows only when what was asked for is serving, had a window to show its effect, and could help. It
+    shrinks only while every objective can be seen.
+    """
+    at, window = case.observation.at, case.observation.signals.window_seconds
+    if case.situation.trust.problem or at - memory.trimmed_at < window:
+        return memory
+    if case.burning:
+        states = [plan.state for plan in case.plans]
+        arrived = all(s.starting == 0 and s.unschedulable == 0 and s.ready >= s.replicas for s in states)
+        if not (case.burns_now and case.settled(memory) and arrived and _gpus_would_help(case.situation)):
+            return memory
+        trim = min(TRIM_MOST, memory.trim * TRIM_UP)
+    elif any(o.state not in (slo.MET, slo.INSUFFICIENT, slo.UNMEASURABLE) for o in case.objectives):
+        return memory
+    else:
+        trim = max(1.0, memory.trim * TRIM_DOWN)
+    return replace(memory, trim=trim, trimmed_at=at)
+
+
+def size(case: Case, memory: Memory) -> tuple[Sizing, Memory]:
+    """The replicas of every variant, and the memory with the needs that led to them."""
+    needs, causes = _needs(case, memory)
+    remembered = {p.variant.name: _remembered(case, p, needs[p.variant.name], memory) for p in case.plans}
+    steady = {p.variant.name: _steady(case, p, remembered[p.variant.name]) for p in case.plans}
+    allowed, lasting = _allowed(case, steady)
+    _, now = _allowed(case, needs)
+    variants = tuple(_settle(case, plan, causes, needs, steady, allowed) for plan in case.plans)
+    serving = {v.name: min(v.ready, v.desired) for v in variants}
+    demand = case.situation.demand
+    carries_all = demand is not None and carried(case.plans, serving) >= demand * memory.trim
+    known = tuple(replace(memory.variant(name), needs=entries) for name, entries in remembered.items())
+    return Sizing(variants, now, lasting, carries_all), replace(memory, variants=known)
+
+
+def _needs(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]]:
+    """Replicas per variant that the demand and the objectives ask for, before any bound, with the reasons."""
+    situation, plans = case.situation, case.plans
+    held = {
+        p.variant.name: p.state.replicas if p.fixed else max(p.state.replicas, p.variant.min_replicas) for p in plans
+    }
+    if situation.trust.problem:
+        text = f"telemetry cannot be trusted, so nothing is removed: {situation.trust.problem}"
+        return held, [Cause("TelemetryHold", text)]
+    if situation.gpu.verdict is GpuVerdict.STARVED:
+        return held, [Cause("Starved", _starved_text(situation))]
+    needs, causes = _demanded(case, memory) or (held, [])
+    if case.burning:
+        needs, cause = _burn_step(case, needs, case.settled(memory))
+        causes.append(cause)
+    if situation.gpu.verdict is GpuVerdict.SATURATED:
+        needs = _floored(plans, needs)
+        causes.append(Cause("Saturated", f"GPUs are saturated ({gpu_text(situation)}), so none is removed"))
+    if situation.trust.partial:
+        needs = _floored(plans, needs)
+        causes.append(Cause("PartialTelemetry", f"nothing is removed: {situation.trust.partial}"))
+    if situation.gpu.verdict is GpuVerdict.IDLE and not case.burning:
+        causes.append(Cause("Idle", f"GPUs are idle ({gpu_text(situation)})"))
+    return needs, causes
+
+
+def _demanded(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]] | None:
+    """What the demand asks for; None where it or what a replica carries is unknown."""
+    situation, plans = case.situation, case.plans
+    if situation.demand is None or not any(situation.capacities):
+        return None
+    startup = max(startup_seconds(p.variant, p.state) for p in plans)
+    drain = situation.waiting / min(LONGEST_DRAIN_SECONDS, max(startup, SHORTEST_DRAIN_SECONDS))
+    staffed = (situation.demand + drain) * memory.trim * (1.0 + case.spec.scaling.headroom)
+    needs, fewer = spread(staffed, plans), spread(staffed * DOWN_MARGIN, plans)
+    for name, current in ((p.variant.name, p.state.replicas) for p in plans):
+        if needs[name] < current:
+            needs[name] = min(current, fewer[name])
+    ready = {p.variant.name: min(p.state.ready, needs[p.variant.name]) for p in plans}
+    if len(plans) > 1 and carried(plans, ready) < staffed:
+        needs = _floored(plans, needs)  # one variant makes room for another only once that one serves
+    return needs, [_demand_cause(case, staffed, drain, memory.trim)]
+
+
+def _floored(plans: Sequence[VariantPlan], needs: dict[str, int]) -> dict[str, int]:
+    return {p.variant.name: max(needs[p.variant.name], p.state.replicas) for p in plans}
+
+
+def _burn_step(case: Case, needs: dict[str, int], settled: bool) -> tuple[dict[str, int], Cause]:
+    """One step up for burning objectives, unless GPUs would not help or the last step has not shown its effect yet."""
+    situation, plans = case.situation, case.plans
+    several = len(case.burning) > 1
+    text = f"{conjoin(case.burning)} {'burn their error budgets' if several else 'burns its error budget'}"
+    seen = gpu_text(situation)
+    if not _gpus_would_help(situation):
+        infeasible = next((c.infeasible for c in situation.capacities if c and c.infeasible), "")
+        idle = "the GPUs are idle" if situation.gpu.verdict is GpuVerdict.IDLE else "the GPUs have headroom"
+        why = f"no number of replicas can meet {infeasible}" if infeasible else idle
+        return needs, Cause("GPUsWouldNotHelp", f"{text}, but {why} ({seen})")
+    floors = _floored(plans, needs)
+    coming = sum(max(0, p.state.replicas - p.state.ready) for p in plans)
+    free = [p for p in plans if not p.fixed and p.state.replicas < p.variant.max_replicas]
+    if coming or not settled:
+        awaited = f"{counted(coming, 'replica')} on the way" if coming else "the last change to show its effect"
+        return floors, Cause("SLOBurning", f"{text} ({seen}); waiting for {awaited}")
+    if not case.burns_now or not free:
+        why = "every target is at its maximum" if case.burns_now else "too few requests to be sure that it still does"
+        return floors, Cause("SLOBurning", f"{text} ({seen}); {why}")
+    cheapest = min(free, key=lambda plan: plan.dollars_per_request_rate)
+    name, replicas = cheapest.variant.name, cheapest.state.replicas
+    step = max(1, math.ceil(BURN_STEP * replicas))
+    more = f"{step} more than now" if floors[name] < replicas + step else "more are asked for already"
+    return {**floors, name: max(floors[name], replicas + step)}, Cause("SLOBurning", f"{text} ({seen}); {more}")
+
+
+def _remembered(case: Case, plan: VariantPlan, need: int, memory: Memory) -> Needs:
+    """The variant's needs within its holds. What ran before the first look was needed then, for all that is known."""
+    if plan.fixed or case.observation.state.problem:
+        return ()
+    at = case.observation.at
+    known = memory.variant(plan.variant.name).needs or ((at - 1e-3, plan.state.replicas),)
+    return remember_need(known, at, need, max(_down_hold(case, plan), case.spec.scaling.up_stabilization_seconds))
+
+
+def _steady(case: Case, plan: VariantPlan, needs: Needs) -> int:
+    if not needs:
+        return plan.state.replicas
+    up_hold = case.spec.scaling.up_stabilization_seconds
+    return steadied(needs, plan.state.replicas, _down_hold(case, plan), up_hold)
+
+
+def _down_hold(case: Case, plan: VariantPlan) -> float:
+    startup = startup_seconds(plan.variant, plan.state)
+    idle = case.situation.gpu.verdict is GpuVerdict.IDLE
+    return hold_seconds(case.spec.scaling.down_stabilization_seconds, startup, idle)
+
+
+def _allowed(case: Case, counts: dict[str, int]) -> tuple[dict[str, int], Shortage]:
+    """The counts within maxima and the hourly ceiling, and what is missing then.
+
+    A ceiling that yields to objectives (precedence SLO) stops growth until one is breached, and takes nothing away that
+    is needed: else meeting the objective would be what breaks it again.
+    """
+    bounded = {
+        p.variant.name: counts[p.variant.name] if p.fixed else min(p.variant.max_replicas, counts[p.variant.name])
+        for p in case.plans
+    }
+    ceiling, allowed = case.spec.ceiling(Period.HOUR), bounded
+    if ceiling is not None and ceiling.enforcement is not Enforcement.ALERT:
+        allowed = clamp_to_ceiling(bounded, case.plans, ceiling.amount)
+        if case.spec.precedence is Precedence.SLO:
+            breached = any(o.state == slo.BREACHED for o in case.objectives)
+            running = {p.variant.name: p.state.replicas for p in case.plans}
+            allowed = bounded if breached else {n: max(allowed[n], min(bounded[n], running[n])) for n in bounded}
+    by_ceiling = any(allowed[name] < bounded[name] for name in counts)
+    return allowed, Shortage(sum(counts.values()), sum(allowed.values()), by_ceiling)
+
+
+def _settle(
+    case: Case,
+    plan: VariantPlan,
+    causes: list[Cause],
+    needs: dict[str, int],
+    steady: dict[str, int],
+    allowed: dict[str, int],
+) -> VariantDecision:
+    """One variant's count within steps and bounds, and the bound that held it."""
+    name, current, ready = plan.variant.name, plan.state.replicas, plan.state.ready
+    if plan.fixed or case.observation.state.problem:
+        off = plan.state.exists and plan.state.scalable and not plan.state.contender and not current
+        zero = Cause("ScaledToZero", "the target was scaled to zero, and scale from zero is not acted on yet")
+        return VariantDecision(
+            name, current, current, ready, (zero,) if off else tuple(causes), "zero" if off else "target"
+        )
+    if needs[name] < steady[name] <= current:
+        hold = _down_hold(case, plan)
+        were = "was" if steady[name] == 1 else "were"
+        text = f"{counted(steady[name], 'replica')} {were} needed within the last {hold:.0f} s; waiting it out"
+        causes = [*causes, Cause("Stabilizing", text)]
+    target, limited = _stepped(case, current, allowed[name])
+    if not limited and allowed[name] < min(steady[name], plan.variant.max_replicas):
+        limited = "cost.ceilings[Hour]"
+    if (case.situation.trust.problem or case.situation.trust.partial) and target < current:
+        target, limited = current, ""
+    if target < plan.variant.min_replicas:
+        target, limited = plan.variant.min_replicas, "minReplicas"
+    if target > plan.variant.max_replicas or (steady[name] > plan.variant.max_replicas == target):
+        target, limited = plan.variant.max_replicas, "maxReplicas"
+    return VariantDecision(name, current, target, ready, tuple(causes), limited)
+
+
+def _stepped(case: Case, current: int, target: int) -> tuple[int, str]:
+    """The target within the user's largest steps, and the field that cut it."""
+    up, down = case.spec.scaling.up_max_step, case.spec.scaling.down_max_step
+    if up is not None and target > current + up:
+        return current + up, "scaling.up.maxStep"
+    if down is not None and target < current - down:
+        return current - down, "scaling.down.maxStep"
+    return target, ""
+
+
+def _gpus_would_help(situation: Situation) -> bool:
+    infeasible = any(c.infeasible for c in situation.capacities if c)
+    verdicts = (GpuVerdict.SATURATED, GpuVerdict.EFFICIENT, GpuVerdict.UNKNOWN)
+    return situation.gpu.verdict in verdicts and not (infeasible and situation.gpu.verdict is not GpuVerdict.SATURATED)
+
+
+def _demand_cause(case: Case, staffed: float, drain: float, trim: float) -> Cause:
+    situation = case.situation
+    capacity = next(c for c in situation.capacities if c)
+    demand = situation.demand or 0.0
+    text = f"{demand:.2f} requests/s arrive"
+    if drain > 0:
+        text += f" and {situation.waiting:.0f} wait"
+    text += f"; staffed for {staffed:.2f}; one replica carries {capacity.requests_per_second:.2f}"
+    text += f" (bound by {capacity.bound})"
+    numbers = (
+        ("arrivals_per_second", demand),
+        ("waiting", situation.waiting),
+        ("staffed_per_second", staffed),
+        ("capacity_per_replica", capacity.requests_per_second),
+        ("trim", trim),
+        ("ready", float(sum(p.state.ready for p in case.plans))),
+    )
+    return Cause("Demand", text, numbers)
+
+
+def _starved_text(situation: Situation) -> str:
+    return (
+        f"requests wait while the GPUs do not work ({gpu_text(situation)}): something else is short (CPU, network, "
+        "tokenizer, a hung engine), and another GPU would not help"
+    )
+
+
+def gpu_text(situation: Situation) -> str:
+    """The numbers of the GPU verdict in words."""
+    gpu = situation.gpu
+    parts = []
+    if gpu.utilization is not None:
+        parts.append(f"{gpu.utilization:.0%} busy")
+    if gpu.waiting is not None:
+        parts.append(f"{gpu.waiting:.1f} waiting per replica")
+    if gpu.kv_cache_usage is not None:
+        parts.append(f"KV cache {gpu.kv_cache_usage:.0%}")
+    return ", ".join(parts) or "GPU metrics unknown"

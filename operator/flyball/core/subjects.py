@@ -1,0 +1,152 @@
+"""Events on transitions: every subject (an objective, a ceiling, the telemetry …) with its state, told when it changes.
+
+A warning is told when a state is new; good news only after bad news, so that a first look that finds everything in
+order announces nothing. Where nothing new is known of a subject, the state announced before stays.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from flyball.core import roi, slo
+from flyball.core.decision import CostReport, Event, ObjectiveReport, RoiReport
+from flyball.core.findings import Findings, ceiling_state, spent_against
+from flyball.core.memory import Memory
+from flyball.core.names import EventReason, Period, RoiMetric
+from flyball.core.spec import Ceiling, Objective
+from flyball.core.units import counted, format_duration, format_money, format_ratio
+
+KEEP = ""
+"""The state of a subject of which nothing new is known: the one announced before stays."""
+
+# States that are bad news, after which good news is news.
+_TROUBLE = frozenset({slo.BREACHED, roi.BREACHED, roi.AT_RISK, "Approaching", "Reached", "Bad"})
+
+_PERIODS = {
+    Period.HOUR: "per hour",
+    Period.DAY: "per day",
+    Period.MONTH: "this month",
+    Period.REQUEST: "per request",
+    Period.MILLION_TOKENS: "per million tokens",
+}
+
+States = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A thing whose state is announced when it changes: its name, its state, and the Event of each state."""
+
+    name: str
+    state: str
+    told: dict[str, Event] = field(default_factory=dict)
+
+
+def announce(findings: Findings, costs: CostReport, memory: Memory) -> tuple[tuple[Event, ...], States]:
+    """The Events for every subject whose state changed, and the states announced by now."""
+    subjects = _subjects(findings, costs, memory)
+    changed = [(memory.state(s.name), s.told.get(s.state)) for s in subjects if memory.state(s.name) != s.state]
+    events = tuple(e for before, e in changed if e is not None and (e.warning or before in _TROUBLE))
+    return events, tuple((s.name, (memory.state(s.name) or KEEP) if s.state == KEEP else s.state) for s in subjects)
+
+
+def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence[Subject]:
+    subjects: list[Subject] = []
+    for objective, report in zip(findings.spec.objectives, findings.objectives, strict=True):
+        subjects.append(Subject(f"objective/{objective.name}", report.state))
+        subjects += [_breach(objective, report), _error_budget(objective, report)]
+    subjects += [_ceiling(findings, ceiling, costs, memory) for ceiling in findings.spec.ceilings]
+    subjects += [_roi(findings, report) for report in findings.roi]
+    problem = findings.situation.trust.problem
+    stale = Event(EventReason.TELEMETRY_STALE, f"holding capacity: {problem}", "Hold", warning=True)
+    recovered = Event(EventReason.TELEMETRY_RECOVERED, "telemetry can be trusted again", "Observe")
+    subjects.append(Subject("telemetry", "Bad" if problem else "Good", {"Bad": stale, "Good": recovered}))
+    price, targets, contended = (
+        "; ".join(texts) for texts in (findings.unpriced, findings.target_problems, findings.contenders)
+    )
+    contended = contended and f"{contended}: Flyball steps aside until one of the two is removed"
+    subjects += [
+        _trouble("price", ("Missing", "Known"), EventReason.PRICE_MISSING, price, "Observe"),
+        _trouble("targets", ("Missing", "Found"), EventReason.TARGET_MISSING, targets, "Observe"),
+        _trouble("contended", ("Contended", "Alone"), EventReason.CONTENDED, contended, "StepAside"),
+    ]
+    if findings.spec.fallback is not None:
+        blocked = "" if findings.foreign else findings.blocked
+        subjects += [
+            _trouble("route", ("Conflict", "Own"), EventReason.ROUTE_CONFLICT, findings.foreign, "StepAside"),
+            _trouble("fallback", ("Blocked", "Free"), EventReason.FALLBACK_BLOCKED, blocked, "Hold"),
+        ]
+    return subjects
+
+
+def _trouble(name: str, states: tuple[str, str], reason: EventReason, problem: str, action: str) -> Subject:
+    """A subject that either has a problem (the first state) or is fine (the second), which is no news."""
+    bad, fine = states
+    return Subject(name, bad if problem else fine, {bad: Event(reason, problem, action, warning=True)})
+
+
+def _breach(objective: Objective, report: ObjectiveReport) -> Subject:
+    limit = f"within {format_duration(objective.threshold_seconds)}" if objective.threshold_seconds else "good"
+    goal = f"{objective.target * 100:g}% of requests {limit}"
+    p95 = f", p95 {format_duration(float(f'{report.p95:.3g}'))}" if report.p95 is not None else ""
+    seen = f"(burn rate {report.burn_short or 0.0:.1f}{p95})"
+    breached = f"{objective.name} is breached: fewer than {goal} {seen}"
+    met = f"{objective.name} is met again: at least {goal} {seen}"
+    told = {
+        slo.BREACHED: Event(EventReason.SLO_BREACHED, breached, "Observe", warning=True),
+        slo.MET: Event(EventReason.SLO_RECOVERED, met, "Observe"),
+    }
+    return Subject(f"breach/{objective.name}", report.state if report.state in told else KEEP, told)
+
+
+def _error_budget(objective: Objective, report: ObjectiveReport) -> Subject:
+    budget = f"{format_duration(objective.window_seconds)} error budget"
+    left = format_ratio(max(0.0, report.budget_left or 0.0), 0)
+    low, gone = f"{objective.name}: {left} of its {budget} is left", f"{objective.name}: its {budget} is used up"
+    told = {
+        "Low": Event(EventReason.ERROR_BUDGET_LOW, low, "Observe", warning=True),
+        "Exhausted": Event(EventReason.ERROR_BUDGET_EXHAUSTED, gone, "Observe", warning=True),
+    }
+    return Subject(f"budget/{objective.name}", slo.budget_state(report) or KEEP, told)
+
+
+def _ceiling(findings: Findings, ceiling: Ceiling, costs: CostReport, memory: Memory) -> Subject:
+    name, now = f"ceiling/{ceiling.period}", spent_against(ceiling, costs)
+    state = ceiling_state(findings, ceiling, now, memory.state(name))
+    spend = f"spend of {_dollars(now)} {_PERIODS[ceiling.period]}"
+    limit = f"its ceiling of {_dollars(ceiling.amount)}"
+    short = ""
+    if ceiling.period is Period.HOUR and findings.short.by_ceiling:
+        short = f": {findings.short.allowed} of the {counted(findings.short.wanted, 'replica')} needed are allowed"
+    reached = f"{spend} has reached {limit}{short} (enforcement {ceiling.enforcement})"
+    told = {
+        "Approaching": Event(EventReason.BUDGET_CEILING_APPROACHING, f"{spend} nears {limit}", "Observe", warning=True),
+        "Reached": Event(EventReason.BUDGET_CEILING_REACHED, reached, "Clamp", warning=True),
+        "Within": Event(EventReason.BUDGET_RECOVERED, f"{spend} is well within {limit} again", "Observe"),
+    }
+    return Subject(name, KEEP if state == "Unknown" else state, told)
+
+
+def _roi(findings: Findings, report: RoiReport) -> Subject:
+    target = next(t for t in findings.spec.roi_targets if t.name == report.name)
+    sense = "at least" if target.metric is RoiMetric.VALUE_COST_RATIO else "at most"
+    goal = f"target {sense} {target.amount} over {format_duration(target.window_seconds)}"
+    interval = f"95% interval {_number(report.low)} to {_number(report.high)}"
+    paid = counted(sum(state.ready + state.starting for state in findings.states), "replica")
+    seen = (
+        f"{target.metric} {_number(report.value)}, {goal} ({interval}); spend {_dollars(findings.per_hour)}/h on {paid}"
+    )
+    told = {
+        roi.BREACHED: Event(EventReason.ROI_TARGET_BREACHED, f"{report.name} is breached: {seen}", "Observe", True),
+        roi.AT_RISK: Event(EventReason.ROI_TARGET_AT_RISK, f"{report.name} is at risk: {seen}", "Observe", True),
+        roi.MET: Event(EventReason.ROI_TARGET_MET, f"{report.name} is met: {seen}", "Observe"),
+    }
+    return Subject(f"roi/{report.name}", report.state if report.state in told else KEEP, told)
+
+
+def _dollars(amount: Decimal | None) -> str:
+    return "unknown" if amount is None else f"${format_money(amount, 2)}"
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3g}"
