@@ -1,6 +1,7 @@
 """The cost budget as annotations on the objects that spend it, rewritten only when it says something new."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from flyball.core.decision import Decision
@@ -20,8 +21,6 @@ ALL = (COST_PER_HOUR, MONTH_TO_DATE, AS_OF, REMAINING, EXHAUSTED_AT, GOVERNED_BY
 
 # Money that only ran on at the announced rate is rewritten this seldom: the reader can add it up.
 REFRESH_SECONDS = 3600.0
-# Exhaustion farther away than this is no date worth writing.
-FARTHEST_EXHAUSTION_SECONDS = 366 * 86400.0
 
 Annotations = Mapping[str, str | None]
 
@@ -29,7 +28,8 @@ Annotations = Mapping[str, str | None]
 def annotations(spec: WorkloadSpec, decision: Decision) -> Annotations:
     """The annotations that every target of the workload should carry; None removes one.
 
-    Amounts are dollars of the whole workload; the last two speak of its monthly ceiling.
+    Amounts are dollars of the whole workload. Those of the budget speak of its monthly ceiling; the time when it is
+    used up assumes the present rate, and is left out where the month (UTC) ends first.
     """
     cost, ceiling = decision.cost, spec.ceiling(Period.MONTH)
     found: dict[str, str | None] = dict.fromkeys(ALL)
@@ -43,9 +43,9 @@ def annotations(spec: WorkloadSpec, decision: Decision) -> Annotations:
         remaining = ceiling.amount - cost.month_to_date
         found[REMAINING] = format_money(max(Decimal(0), remaining), 2)
         if cost.per_hour > 0:
-            seconds = max(0.0, float(remaining / cost.per_hour) * 3600)
-            if seconds < FARTHEST_EXHAUSTION_SECONDS:
-                found[EXHAUSTED_AT] = rfc3339(decision.at + seconds)
+            exhausted_at = decision.at + float(remaining / cost.per_hour) * 3600
+            if _month_start(decision.at) <= exhausted_at < _next_month(decision.at):
+                found[EXHAUSTED_AT] = rfc3339(exhausted_at)
     return found
 
 
@@ -55,10 +55,24 @@ def material(before: Annotations | None, now: Annotations) -> bool:
         return True
     if any(before.get(key) != now.get(key) for key in (COST_PER_HOUR, GOVERNED_BY)):
         return True
-    if (before.get(REMAINING) is None) != (now.get(REMAINING) is None):
+    if any((before.get(key) is None) != (now.get(key) is None) for key in (REMAINING, EXHAUSTED_AT)):
         return True
-    old, new = parse_time(before.get(AS_OF)), parse_time(now.get(AS_OF))
-    return old is not None and new is not None and new - old >= REFRESH_SECONDS
+    moved = (_moved_seconds(before, now, key) for key in (AS_OF, EXHAUSTED_AT))
+    return any(seconds >= REFRESH_SECONDS for seconds in moved)
+
+
+def _moved_seconds(before: Annotations, now: Annotations, key: str) -> float:
+    old, new = parse_time(before.get(key)), parse_time(now.get(key))
+    return abs(new - old) if old is not None and new is not None else 0.0
+
+
+def _month_start(at: float) -> float:
+    moment = datetime.fromtimestamp(at, UTC)
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
+def _next_month(at: float) -> float:
+    return _month_start(_month_start(at) + 32 * 86400)
 
 
 REMOVED: Annotations = dict.fromkeys(ALL)

@@ -4,8 +4,9 @@ docs/reference/metrics.md is generated from `FAMILIES`.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -49,6 +50,7 @@ FAMILIES = (
     Family("flyball_tick_duration_seconds", "How long the last tick took.", per_workload=False),
     Family("flyball_ticks_total", "Ticks finished.", per_workload=False, counter=True),
     Family("flyball_ticks_failed_total", "Ticks that ended in a defect.", per_workload=False, counter=True),
+    Family("flyball_defects_total", "Evaluations of one workload that ended in a defect.", (), False, True),
     Family("flyball_api_writes_total", "Writes sent to the API server.", ("resource", "verb"), False, True),
     Family("flyball_events_dropped_total", "Events held back to avoid a flood.", per_workload=False, counter=True),
 )
@@ -56,20 +58,27 @@ FAMILIES = (
 
 @dataclass(slots=True)
 class Tally:
-    """Counts that the loop keeps across ticks."""
+    """Counts that the loop keeps across ticks. `alive_at` is when it last got on, or tried to begin."""
 
     report: TickReport | None = None
     finished_at: float = 0.0
+    alive_at: float = 0.0
     duration_seconds: float = 0.0
     ticks: int = 0
     failed_ticks: int = 0
+    defects: int = 0
     events_dropped: Callable[[], int] = lambda: 0
-    writes: dict[tuple[str, str], int] | None = None
+    writes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def count_write(self, resource: str, verb: str) -> None:
         """Count one write to the API server."""
-        self.writes = self.writes or {}
-        self.writes[(resource, verb)] = self.writes.get((resource, verb), 0) + 1
+        self.writes[resource, verb] += 1
+
+    def finish(self, report: TickReport, at: float, duration_seconds: float) -> None:
+        """Count a finished tick."""
+        self.report, self.finished_at, self.alive_at, self.duration_seconds = report, at, at, duration_seconds
+        self.ticks += 1
+        self.defects += len(report.defects)
 
 
 Sample = tuple[str, tuple[str, ...], float | None]
@@ -97,8 +106,9 @@ class SnapshotCollector(Collector):
         tally = self._tally
         yield "flyball_ticks_total", (), tally.ticks
         yield "flyball_ticks_failed_total", (), tally.failed_ticks
+        yield "flyball_defects_total", (), tally.defects
         yield "flyball_events_dropped_total", (), tally.events_dropped()
-        for (resource, verb), count in (tally.writes or {}).items():
+        for (resource, verb), count in tally.writes.items():
             yield "flyball_api_writes_total", (resource, verb), count
         if tally.report is None:
             return

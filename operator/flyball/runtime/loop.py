@@ -50,11 +50,9 @@ class Loop:
         """One tick, counted and timed."""
         began = time.monotonic()
         try:
-            self._tally.report = await self._ticker.tick(time.time())
+            report = await self._ticker.tick(time.time())
         except Exception:
             self._tally.failed_ticks += 1
             log.exception("a tick failed: this is a defect of Flyball, please report it")
             return
-        self._tally.duration_seconds = time.monotonic() - began
-        self._tally.finished_at = time.time()
-        self._tally.ticks += 1
+        self._tally.finish(report, time.time(), time.monotonic() - began)

@@ -6,17 +6,18 @@ and annotations on every object, and a task each. The loop starts first; whichev
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing, suppress
 from typing import Any
 
 import kopf
 import structlog
 
 from flyball.cluster.adapter import KubernetesCluster
-from flyball.cluster.client import connect
+from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.events import EventRecorder
-from flyball.core.ports import PortError
+from flyball.core.ports import Metrics, PortError
 from flyball.runtime.exporter import Tally
 from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
@@ -27,51 +28,62 @@ from flyball.telemetry.prometheus import PrometheusMetrics
 
 GROUP, VERSION = "flyball.dev", "v1alpha1"
 RELIST_RETRY_SECONDS = 5.0
+STOP_SECONDS = 5.0
 
 log = structlog.get_logger("flyball.operator")
 
 
 async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises what made the loop or the watch end otherwise."""
-    tally, mirror = Tally(), Mirror()
-    async with connect(on_write=tally.count_write) as api:
-        cluster = KubernetesCluster(api, namespaces=settings.namespaces, routes=settings.routes)
-        events = EventRecorder(api)
-        tally.events_dropped = lambda: events.dropped
-        metrics = PrometheusMetrics(settings.prometheus)
-        loop = Loop(Ticker(mirror, metrics, cluster, events), tally, settings.tick_seconds)
-        async with serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after) as port:
-            log.info("serving", port=port, prometheus=settings.prometheus.url, tick_seconds=settings.tick_seconds)
-            await _supervise(settings, cluster, mirror, loop)
+    """Run until SIGTERM or SIGINT. Raises what made the loop or the watch end otherwise, and PortError without a
+    way to the API server.
+    """
+    tally = Tally()
+    async with (
+        connect(on_write=tally.count_write) as api,
+        aclosing(PrometheusMetrics(settings.prometheus)) as metrics,
+    ):
+        await operate(settings, api, metrics, tally, asyncio.Event())
 
 
-async def _supervise(settings: Settings, cluster: KubernetesCluster, mirror: Mirror, loop: Loop) -> None:
-    stop = asyncio.Event()
+async def operate(settings: Settings, api: ApiServer, metrics: Metrics, tally: Tally, stop: asyncio.Event) -> None:
+    """Run the whole operator over a connection and a source of telemetry, until `stop` is set or a signal comes."""
+    mirror, events = Mirror(), EventRecorder(api)
+    cluster = KubernetesCluster(api, namespaces=settings.namespaces, routes=settings.routes)
+    tally.events_dropped = lambda: events.dropped
+    loop = Loop(Ticker(mirror, metrics, cluster, events), tally, settings.tick_seconds)
+    async with serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after) as port:
+        log.info("serving", port=port, prometheus=settings.prometheus.url, tick_seconds=settings.tick_seconds)
+        await _supervise(
+            stop,
+            watch=_watch(settings, mirror, loop, stop),
+            evaluate=_evaluate(cluster, mirror, loop, tally),
+            relist=_relist(settings, cluster, mirror, loop),
+        )
+
+
+async def _supervise(stop: asyncio.Event, **parts: Coroutine[Any, Any, None]) -> None:
+    """Run the parts until one of them ends or `stop` is set, and end the others; raises what ended the first."""
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    tasks = {
-        asyncio.create_task(_relist(settings, cluster, mirror, loop), name="relist"),
-        asyncio.create_task(_evaluate(cluster, mirror, loop), name="evaluate"),
-        asyncio.create_task(_watch(settings, mirror, loop, stop), name="watch"),
-        asyncio.create_task(stop.wait(), name="stop"),
-    }
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
     stop.set()
-    for task in pending - {task for task in pending if task.get_name() == "watch"}:
-        task.cancel()
+    for part in tasks:
+        if part.get_name() != "watch":  # kopf stops by itself, and says goodbye to nobody when it is cancelled
+            part.cancel()
     with suppress(TimeoutError):
-        async with asyncio.timeout(5):
-            await asyncio.gather(*pending, return_exceptions=True)
+        async with asyncio.timeout(STOP_SECONDS):
+            await asyncio.gather(*tasks, stopping, return_exceptions=True)
     for task in done:
         task.result()
-    log.info("stopped")
+    log.info("stopped", by=sorted(task.get_name() for task in done))
 
 
-async def _evaluate(cluster: KubernetesCluster, mirror: Mirror, loop: Loop) -> None:
+async def _evaluate(cluster: KubernetesCluster, mirror: Mirror, loop: Loop, tally: Tally) -> None:
     """Decide nothing before everything declared was listed once: a half-seen fleet makes wrong claims on targets."""
-    while True:
-        if await _list(cluster, mirror):
-            break
+    while not await _list(cluster, mirror):
+        tally.alive_at = time.time()
         await asyncio.sleep(RELIST_RETRY_SECONDS)
     await loop.run()
 
@@ -85,8 +97,10 @@ async def _relist(settings: Settings, cluster: KubernetesCluster, mirror: Mirror
 
 
 async def _list(cluster: KubernetesCluster, mirror: Mirror) -> bool:
+    mark = mirror.mark()
     try:
-        mirror.reconcile(await cluster.list_workloads(), await cluster.list_price_books())
+        books = await cluster.list_price_books()
+        mirror.reconcile(await cluster.list_workloads(), books, mark)
     except PortError as error:
         log.warning("listing WorkloadSLOs and PriceBooks failed", error=str(error))
         return False
@@ -122,8 +136,11 @@ def build_registry(mirror: Mirror, poke: Callable[[], None]) -> kopf.OperatorReg
 
     @kopf.on.event(GROUP, VERSION, "pricebooks", registry=registry)
     async def price_book_changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        (mirror.remove_book if type == "DELETED" else mirror.put_book)(dict(body))
-        poke()
+        if type == "DELETED":
+            mirror.remove_book(dict(body))
+            poke()
+        elif mirror.put_book(dict(body)):
+            poke()
 
     return registry
 

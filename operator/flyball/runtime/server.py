@@ -1,4 +1,5 @@
-"""The operator's own HTTP endpoints: /metrics, /healthz (alive: a tick finished lately) and /readyz (mirror synced)."""
+"""The operator's own HTTP endpoints: /metrics, /healthz (a tick finished lately, or the
+first waits for the API server) and /readyz (mirror synced)."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +26,7 @@ async def serve(
         return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
-        age = time.time() - (tally.finished_at or started_at)
+        age = time.time() - max(tally.alive_at, started_at)
         if age > stalled_after_seconds:
             return web.Response(status=500, text=f"no tick finished for {age:.0f} s\n")
         return web.Response(text=f"last tick finished {age:.0f} s ago\n" if tally.finished_at else "starting\n")

@@ -1,28 +1,29 @@
-"""A decision as the status people read, what of it is worth writing, and the memory that a restart finds in it."""
+"""A decision as the status that people read, and what of it is worth writing."""
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core.conditions import KnownCondition, merge
 from flyball.core.decision import Condition, CostReport, Decision, ObjectiveReport, RoiReport
-from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate
 from flyball.core.names import ConditionType, Period
 from flyball.core.observation import Observation
 from flyball.core.spec import Invalid, Objective, WorkloadSpec
-from flyball.core.units import format_duration, format_money, format_ratio
+from flyball.core.units import format_duration, format_money, format_ratio, parse_duration_seconds
 
 # Figures that only drift are rewritten this seldom (seconds): a steady workload must not write to the API server.
 SOFT_REFRESH_SECONDS = 900.0
 # A figure that moved by this factor either way is worth writing before that, at most once a minute.
 LARGE_MOVE = 2.0
 LARGE_MOVE_SECONDS = 60.0
-# Figures below this are noise, whatever factor they moved by (seconds, dollars, requests alike).
-SMALLEST_FIGURE = 0.05
+# Figures below these are noise, whatever factor they moved by. A burn rate below 1 is within the budget.
+NOISE_SECONDS = 0.05
+NOISE_BURN_RATE = 1.0
+NOISE_DOLLARS_PER_REQUEST = 0.0005
+NOISE_ROI = 0.05
 
 Status = dict[str, Any]
 
@@ -61,8 +62,8 @@ def render(spec: WorkloadSpec, observation: Observation, decision: Decision, kno
     return {key: value for key, value in status.items() if value not in (None, [], {})}
 
 
-def render_invalid(invalid: Invalid, at: float, known: Sequence[KnownCondition]) -> Status:
-    """The status of a spec that cannot be acted on: what is wrong, and nothing else."""
+def render_invalid(invalid: Invalid, at: float, known: Sequence[KnownCondition], before: Status) -> Status:
+    """The status of a spec that cannot be acted on: what is wrong, and of the last status what a restart needs."""
     text = str(invalid)[:1024]
     found = (
         Condition(ConditionType.READY, False, "InvalidSpec", text),
@@ -73,16 +74,22 @@ def render_invalid(invalid: Invalid, at: float, known: Sequence[KnownCondition])
         "observedGeneration": invalid.generation,
         "summary": {"reason": text[:256]},
         "conditions": [_condition(condition) for condition in merged],
+        **{part: before[part] for part in ("cost", "fallback") if before.get(part)},
     }
 
 
 def material(before: Status | None, now: Status, seconds_since: float) -> bool:
-    """Whether a status is worth a write: a state changed, a figure moved far, or figures drifted for long."""
+    """Whether a status is worth a write: a state changed, a sentence or figure moved far, or figures drifted for long.
+
+    `before` is the last one written by this process, None where there is none.
+    """
     if before is None or _hard(before) != _hard(now):
         return True
     if seconds_since >= SOFT_REFRESH_SECONDS:
         return _figures(before) != _figures(now)
-    return seconds_since >= LARGE_MOVE_SECONDS and _moved_far(_figures(before), _figures(now))
+    if seconds_since < LARGE_MOVE_SECONDS:
+        return False
+    return _wordings(before) != _wordings(now) or _moved_far(_figures(before), _figures(now))
 
 
 def known_conditions(status: WorkloadSLOStatus) -> tuple[KnownCondition, ...]:
@@ -105,43 +112,6 @@ def known_conditions(status: WorkloadSLOStatus) -> tuple[KnownCondition, ...]:
 def conditions_of(written: Status) -> tuple[KnownCondition, ...]:
     """The conditions of a status as rendered."""
     return known_conditions(parse_status({"status": written}))
-
-
-def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
-    """What a restarted operator remembers of a workload: money, announced states, fallback and conditions."""
-    status = parse_status(raw)
-    states = [
-        *((f"objective/{o.name}", o.state) for o in status.objectives),
-        *((f"breach/{o.name}", o.state) for o in status.objectives if o.state in ("Breached", "Met")),
-        *((f"roi/{r.name}", r.state) for r in status.roi),
-    ]
-    memory = Memory(states=tuple(states), spend=_recall_spend(status))
-    if status.fallback is not None and status.fallback.state == "Fallback":
-        since = parse_time(status.fallback.since) or 0.0
-        share = _share(status.fallback.weight)
-        cause = status.fallback.reason or ""
-        memory = replace(memory, fallback=FallbackMemory(active=True, share=share, since=since, cause=cause))
-    return memory, known_conditions(status)
-
-
-def _recall_spend(status: WorkloadSLOStatus) -> SpendMemory:
-    cost = status.cost
-    as_of = parse_time(cost.as_of) if cost else None
-    if cost is None or as_of is None:
-        return SpendMemory()
-    try:
-        to_date, rate = Decimal(cost.month_to_date or "0"), Decimal(cost.per_hour or "0")
-    except InvalidOperation:
-        return SpendMemory()
-    month = datetime.fromtimestamp(as_of, UTC).strftime("%Y-%m")
-    return SpendMemory(as_of=as_of, month=month, month_to_date=to_date, rates=(SpendRate(as_of, rate),))
-
-
-def _share(weight: str | None) -> float:
-    try:
-        return float((weight or "0%").rstrip("%")) / 100
-    except ValueError:
-        return 0.0
 
 
 def _condition(condition: KnownCondition) -> Status:
@@ -326,33 +296,33 @@ def _hard(status: Status) -> object:
     )
 
 
+def _wordings(status: Status) -> tuple[str, ...]:
+    """What the conditions say, without the figures in it: a new cause is worth a write, a new count is not."""
+    return tuple(re.sub(r"\d+", "#", condition["message"]) for condition in status.get("conditions", ()))
+
+
 def _figures(status: Status) -> dict[str, float]:
-    """The figures that only drift, by path."""
+    """The figures that only drift, by path, each as a multiple of what is noise for it."""
     figures = {}
     for objective in status.get("objectives", ()):
-        for field in ("p50", "p95", "burnRateShort"):
-            figures[f"{objective['name']}/{field}"] = _number(objective.get(field))
+        for percentile in ("p50", "p95"):
+            figures[f"{objective['name']}/{percentile}"] = _seconds(objective.get(percentile)) / NOISE_SECONDS
+        figures[f"{objective['name']}/burn"] = _number(objective.get("burnRateShort")) / NOISE_BURN_RATE
     cost = status.get("cost", {})
-    figures["cost/perRequest"] = _number(cost.get("perRequest")) * 100
+    figures["cost/perRequest"] = _number(cost.get("perRequest")) / NOISE_DOLLARS_PER_REQUEST
     for report in status.get("roi", ()):
-        figures[f"roi/{report['name']}"] = _number(report.get("value"))
+        figures[f"roi/{report['name']}"] = _number(report.get("value")) / NOISE_ROI
     return figures
 
 
+def _seconds(text: str | None) -> float:
+    return parse_duration_seconds(text) if text else 0.0
+
+
 def _number(text: str | None) -> float:
-    if not text:
-        return 0.0
-    factor = 0.001 if text.endswith("ms") else 1.0
-    try:
-        return float(text.rstrip("ms%")) * factor
-    except ValueError:
-        return 0.0
+    return float(text) if text else 0.0
 
 
 def _moved_far(before: Mapping[str, float], now: Mapping[str, float]) -> bool:
-    for path, value in now.items():
-        old = max(SMALLEST_FIGURE, before.get(path, 0.0))
-        new = max(SMALLEST_FIGURE, value)
-        if new / old >= LARGE_MOVE or old / new >= LARGE_MOVE:
-            return True
-    return False
+    pairs = ((max(1.0, before.get(path, 0.0)), max(1.0, value)) for path, value in now.items())
+    return any(new / old >= LARGE_MOVE or old / new >= LARGE_MOVE for old, new in pairs)

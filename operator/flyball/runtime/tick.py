@@ -5,37 +5,28 @@ repeated here, since the next tick sees what is true then and decides again.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
-from flyball.core.conditions import KnownCondition
 from flyball.core.decide import decide
-from flyball.core.decision import Decision, Event, RouteDecision, VariantDecision
-from flyball.core.memory import Memory
-from flyball.core.names import EventReason, Mode, WorkloadKey
-from flyball.core.observation import Observation, RouteState, WorkloadSignals, WorkloadState
-from flyball.core.ports import Cluster, Conflict, Events, Metrics, Missing, PortError, Rejected
-from flyball.core.spec import FallbackRoute, Invalid, TargetRef, WorkloadSpec
-from flyball.core.units import format_ratio
-from flyball.runtime import budget, status
+from flyball.core.decision import Condition, Decision, Event, VariantDecision
+from flyball.core.names import ConditionType, EventReason, Mode, WorkloadKey
+from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
+from flyball.core.ports import Events, Metrics, Missing, PortError, Rejected
+from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
+from flyball.runtime import giveback, routes, status
+from flyball.runtime.giveback import Claims
+from flyball.runtime.known import SCALE_BLOCKED, Known
 from flyball.runtime.mirror import Declared, Mirror
+from flyball.runtime.restoring import RestoringCluster
 
 log = structlog.get_logger("flyball.tick")
 
-
-@dataclass(slots=True)
-class Known:
-    """What the operator remembers of one workload between ticks."""
-
-    memory: Memory
-    conditions: tuple[KnownCondition, ...]
-    spec: WorkloadSpec | None = None
-    written_status: status.Status | None = None
-    written_at: float = 0.0
-    annotated: dict[TargetRef, budget.Annotations] = field(default_factory=dict)
+# Events that could not be written wait for the next tick, this many of a workload at most: the newest.
+UNPUBLISHED_LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,215 +41,194 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class TickReport:
-    """One finished tick, for metrics, logs and tests. `at` is seconds since the epoch."""
+    """One finished tick, for metrics, logs and tests. `at` is seconds since the epoch.
+
+    `defects` are the workloads whose evaluation raised what it never should: the others were served all the same.
+    """
 
     at: float
     outcomes: tuple[Outcome, ...]
     invalid: tuple[Invalid, ...]
+    defects: tuple[WorkloadKey, ...] = ()
 
 
 class Ticker:
     """Runs ticks over the mirror. Nothing but `tick` changes its state."""
 
-    def __init__(self, mirror: Mirror, metrics: Metrics, cluster: Cluster, events: Events) -> None:
+    def __init__(self, mirror: Mirror, metrics: Metrics, cluster: RestoringCluster, events: Events) -> None:
         self._mirror = mirror
         self._metrics = metrics
         self._cluster = cluster
         self._events = events
         self._known: dict[WorkloadKey, Known] = {}
+        self._departed: list[tuple[WorkloadKey, Known]] = []
 
     async def tick(self, at: float) -> TickReport:
         """Observe, decide and apply for everything declared. Raises only what is a defect of Flyball itself."""
         declared = self._mirror.declared()
-        for entry in declared:
-            if entry.key not in self._known:
-                self._known[entry.key] = Known(*status.recall(entry.raw))
-        await self._forget(declared)
-        await asyncio.gather(*(self._release(entry, at) for entry in declared if entry.deleting))
+        self._recall(declared)
         living = [entry for entry in declared if not entry.deleting]
         specs = [entry.spec for entry in living if isinstance(entry.spec, WorkloadSpec)]
-        invalid = [entry.spec for entry in living if isinstance(entry.spec, Invalid)]
-        signals, states = await asyncio.gather(self._metrics.read(specs, at), self._cluster.observe(specs))
         claims = _claims(specs)
-        results = await asyncio.gather(
-            *(self._one(spec, at, signals.get(spec.key), states.get(spec.key), claims) for spec in specs)
-        )
-        await asyncio.gather(*(self._tell_invalid(spec, at) for spec in invalid))
-        return TickReport(at, tuple(results), tuple(invalid))
+        self._departed = [(key, known) for key, known in self._departed if not await self._depart(key, known, claims)]
+        await self._each([(entry.key, self._release(entry, claims, at)) for entry in declared if entry.deleting])
+        signals, states = await asyncio.gather(self._metrics.read(specs, at), self._cluster.observe(specs))
+        defects = []
+        outcomes = []
+        valid = [(entry, entry.spec) for entry in living if isinstance(entry.spec, WorkloadSpec)]
+        for key, outcome in await self._each(
+            [
+                (spec.key, self._one(entry, spec, at, signals.get(spec.key), states.get(spec.key), claims))
+                for entry, spec in valid
+            ]
+        ):
+            if outcome is None:
+                defects.append(key)
+            else:
+                outcomes.append(outcome)
+        invalid = [entry.spec for entry in living if isinstance(entry.spec, Invalid)]
+        await self._each([(spec.key, self._tell_invalid(spec, at)) for spec in invalid])
+        return TickReport(at, tuple(outcomes), tuple(invalid), tuple(defects))
+
+    def _recall(self, declared: Sequence[Declared]) -> None:
+        """Know every declared object by its uid; those known that are gone, or gone and made anew, depart."""
+        uids = {entry.key: entry.uid for entry in declared}
+        for key in [key for key, known in self._known.items() if uids.get(key) != known.uid]:
+            self._departed.append((key, self._known.pop(key)))
+        for entry in declared:
+            if entry.key not in self._known:
+                self._known[entry.key] = Known.recalled(entry.uid, entry.raw)
+
+    async def _each(self, parts: Sequence[tuple[WorkloadKey, Any]]) -> list[tuple[WorkloadKey, Any]]:
+        """Await every workload's part; one that raises is a defect, logged, and None: it does not touch the others."""
+        results = await asyncio.gather(*(part for _, part in parts), return_exceptions=True)
+        found: list[tuple[WorkloadKey, Any]] = []
+        for (key, _), result in zip(parts, results, strict=True):
+            if isinstance(result, Exception):
+                log.error("a defect of Flyball, please report it", workload=str(key), exc_info=result)
+            elif isinstance(result, BaseException):
+                raise result
+            found.append((key, None if isinstance(result, Exception) else result))
+        return found
 
     async def _one(
         self,
+        entry: Declared,
         spec: WorkloadSpec,
         at: float,
         signals: WorkloadSignals | None,
         state: WorkloadState | None,
-        claims: Mapping[tuple[str, TargetRef], WorkloadKey],
+        claims: Claims,
     ) -> Outcome:
         known = self._known[spec.key]
         state = _contend(spec, state or WorkloadState(problem="the cluster was not observed"), claims)
         observation = Observation(spec.key, at, signals or WorkloadSignals(problem="telemetry was not read"), state)
-        before = known.memory
-        decision, known.memory = decide(spec, observation, known.memory)
-        known.spec = spec
-        self._mirror.learn_accelerators(
-            spec.key, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
+        spec = self._mirror.learn_accelerators(
+            spec, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
         )
-        failures, events = await self._apply(spec, observation, decision, before)
+        decision, memory = decide(spec, observation, known.memory)
+        failures, events, blocks = await self._scale_all(spec, decision, known)
+        decision = _blocked(decision, blocks)
+        moves = await routes.move_routes(self._cluster, spec, observation, decision, known, entry.has_finalizer)
+        decision, memory = routes.as_moved(spec, decision, known.memory, memory, moves)
+        known.memory, known.spec, known.told_invalid = memory, spec, None
+        failures += moves.failures
+        failures += await giveback.annotate(self._cluster, spec, observation, decision, known, claims)
+        failures += await self._publish(spec.key, (*decision.events, *events, *moves.events), at)
+        failures += await self._write_status(spec.key, status.render(spec, observation, decision, known.conditions), at)
         _log(decision, failures)
-        for event in (*decision.events, *events):
-            await _attempt(failures, "event", self._events.publish(spec.key, spec.uid, event, at))
-        await self._annotate(spec, observation, decision, known, failures)
-        await self._write_status(spec.key, status.render(spec, observation, decision, known.conditions), at, failures)
         return Outcome(spec, observation, decision, tuple(failures))
 
-    async def _apply(
-        self, spec: WorkloadSpec, observation: Observation, decision: Decision, before: Memory
-    ) -> tuple[list[str], list[Event]]:
+    async def _scale_all(
+        self, spec: WorkloadSpec, decision: Decision, known: Known
+    ) -> tuple[list[str], list[Event], list[str]]:
+        """Scale what should be scaled: failures, Events, and for each target that refuses, why."""
         failures: list[str] = []
         events: list[Event] = []
-        if spec.mode is Mode.AUTO:
-            for variant, decided in zip(spec.variants, decision.variants, strict=True):
-                if decided.desired != decided.current:
-                    events += await self._scale(spec, variant.target, decided, failures)
-        if spec.fallback is not None:
-            for route, decided_route in zip(spec.fallback.routes, decision.routes, strict=False):
-                observed = next((r for r in observation.state.routes if r.route == route.route), None)
-                if observed is not None:
-                    events += await self._route(spec, route, observed, decided_route, decision, before, failures)
-        return failures, events
+        blocks: list[str] = []
+        if spec.mode is not Mode.AUTO:
+            return failures, events, blocks
+        for variant, decided in zip(spec.variants, decision.variants, strict=True):
+            target = variant.target
+            if decided.desired == decided.current:
+                known.blocked.discard(str(target))
+                continue
+            try:
+                events.append(await self._scale(spec, target, decided))
+                known.blocked.discard(str(target))
+            except Rejected as error:
+                failures.append(f"scale {target}: {error}")
+                blocks.append(f"{target}: {error}")
+                if str(target) not in known.blocked:
+                    known.blocked.add(str(target))
+                    text = f"cannot scale {_scaling(target, decided)}: {error}"
+                    events.append(Event(EventReason.SCALE_BLOCKED, text, "Scale", warning=True))
+            except PortError as error:  # the next look tells what is there then
+                failures.append(f"scale {target}: {error}")
+        return failures, events, blocks
 
-    async def _scale(
-        self, spec: WorkloadSpec, target: TargetRef, decided: VariantDecision, failures: list[str]
-    ) -> list[Event]:
+    async def _scale(self, spec: WorkloadSpec, target: TargetRef, decided: VariantDecision) -> Event:
+        await self._cluster.scale(spec.key.namespace, target, decided.current, decided.desired)
         up = decided.desired > decided.current
         reason = EventReason.SCALED_UP if up else EventReason.SCALED_DOWN
-        why = "; ".join(cause.text for cause in decided.causes)
-        text = f"{target} from {decided.current} to {decided.desired} replicas: {why}"
-        try:
-            await self._cluster.scale(spec.key.namespace, target, decided.current, decided.desired)
-        except Conflict as error:
-            failures.append(f"scale {target}: {error}; deciding again next tick")
-            return []
-        except (Rejected, Missing) as error:
-            failures.append(f"scale {target}: {error}")
-            return [Event(EventReason.SCALE_BLOCKED, f"cannot scale {text}: {error}", "Scale", warning=True)]
-        except PortError as error:
-            failures.append(f"scale {target}: {error}")
-            return []
-        return [Event(reason, f"scaled {text}", "Scale")]
+        return Event(reason, f"scaled {_scaling(target, decided)}", "Scale")
 
-    async def _route(
-        self,
-        spec: WorkloadSpec,
-        route: FallbackRoute,
-        observed: RouteState,
-        decided: RouteDecision,
-        decision: Decision,
-        before: Memory,
-        failures: list[str],
-    ) -> list[Event]:
-        touched = observed.applied_weights is not None
-        if decided.weights is None:
-            if not touched:
-                return []
-            return await self._restore(spec, route, observed, before, failures)
-        if decided.weights == (observed.primary_weight, observed.fallback_weight):
-            return []
-        try:
-            await self._cluster.hold_finalizer(spec.key, True)
-            await self._cluster.set_weights(spec.key, route, observed, *decided.weights)
-        except PortError as error:
-            failures.append(f"weights of {route.route}: {error}")
-            blocked = isinstance(error, Rejected | Missing)
-            return [_blocked(route, error)] if blocked else []
-        report = decision.fallback
-        share = format_ratio(report.share, 0) if report is not None else ""
-        cause = report.cause if report is not None else ""
-        text = f"{share} of HTTPRoute {route.route}'s traffic to {route.fallback}: {cause}"
-        text += _price_of_overflow(spec, decision)
-        return [Event(EventReason.FALLBACK_ACTIVATED, text, "ShiftTraffic", warning=True)]
+    async def _publish(self, key: WorkloadKey, events: Iterable[Event], at: float) -> list[str]:
+        """Write Events in their order; those that cannot be written now are kept for the next tick.
 
-    async def _restore(
-        self, spec: WorkloadSpec, route: FallbackRoute, observed: RouteState, before: Memory, failures: list[str]
-    ) -> list[Event]:
-        try:
-            await self._cluster.restore_weights(spec.key, route)
-            await self._cluster.hold_finalizer(spec.key, False)
-        except PortError as error:
-            failures.append(f"restore {route.route}: {error}")
-            return []
-        weights = observed.original_weights
-        own = f" {weights[0]}:{weights[1]}" if weights else ""
-        why = "the primary carries all traffic" if spec.mode is Mode.AUTO else f"mode is {spec.mode}"
-        held = f" after {before.fallback.cause}" if before.fallback.cause else ""
-        text = f"HTTPRoute {route.route} has its own weights{own} back: {why}{held}"
-        return [Event(EventReason.FALLBACK_CLEARED, text, "ShiftTraffic")]
-
-    async def _annotate(
-        self, spec: WorkloadSpec, observation: Observation, decision: Decision, known: Known, failures: list[str]
-    ) -> None:
-        if spec.mode is Mode.PAUSED:
-            return
-        wanted = budget.annotations(spec, decision)
-        for variant in spec.variants:
-            if not observation.state.variant(variant.name).exists:
-                known.annotated.pop(variant.target, None)
-            elif budget.material(known.annotated.get(variant.target), wanted):
-                write = self._cluster.annotate(spec.key.namespace, variant.target, wanted)
-                if await _attempt(failures, f"annotate {variant.target}", write):
-                    known.annotated[variant.target] = wanted
-        for target in set(known.annotated) - {variant.target for variant in spec.variants}:
-            await _attempt(
-                failures, f"annotate {target}", self._cluster.annotate(spec.key.namespace, target, budget.REMOVED)
-            )
-            del known.annotated[target]
-
-    async def _write_status(self, key: WorkloadKey, now: status.Status, at: float, failures: list[str]) -> None:
+        An Event that is refused for good is in the failures and the log, and nowhere else.
+        """
         known = self._known[key]
-        if not status.material(known.written_status, now, at - known.written_at):
-            return
-        if await _attempt(failures, "status", self._cluster.write_status(key, now)):
-            known.conditions = status.conditions_of(now)
-            known.written_status, known.written_at = now, at
+        queue = [*known.unpublished, *((event, at) for event in events)]
+        known.unpublished = []
+        failures = []
+        for index, (event, when) in enumerate(queue):
+            try:
+                await self._events.publish(key, known.uid, event, when)
+            except (Rejected, Missing) as error:
+                failures.append(f"event {event.reason} is lost: {error}")
+            except PortError as error:
+                failures.append(f"event {event.reason} waits: {error}")
+                waiting = queue[index:]
+                failures += [f"event {lost.reason} is lost" for lost, _ in waiting[:-UNPUBLISHED_LIMIT]]
+                known.unpublished = waiting[-UNPUBLISHED_LIMIT:]
+                break
+        return failures
+
+    async def _write_status(self, key: WorkloadKey, now: status.Status, at: float) -> list[str]:
+        known = self._known[key]
+        written = known.status if known.status_at is not None else None
+        if not status.material(written, now, at - (known.status_at or 0.0)):
+            return []
+        try:
+            await self._cluster.write_status(key, now)
+        except PortError as error:
+            return [f"status: {error}"]
+        known.conditions = status.conditions_of(now)
+        known.status, known.status_at = now, at
+        return []
 
     async def _tell_invalid(self, invalid: Invalid, at: float) -> None:
         known = self._known[invalid.key]
-        failures: list[str] = []
-        if known.memory.generation != invalid.generation:
-            event = Event(EventReason.INVALID_SPEC, str(invalid), "Validate", warning=True)
-            if await _attempt(failures, "event", self._events.publish(invalid.key, invalid.uid, event, at)):
-                known.memory = replace(known.memory, generation=invalid.generation)
-        await self._write_status(invalid.key, status.render_invalid(invalid, at, known.conditions), at, failures)
+        event = Event(EventReason.INVALID_SPEC, str(invalid), "Validate", warning=True)
+        news = [event] if known.told_invalid != invalid.generation else []
+        known.told_invalid = invalid.generation
+        failures = await self._publish(invalid.key, news, at)
+        failures += await self._write_status(
+            invalid.key, status.render_invalid(invalid, at, known.conditions, known.status), at
+        )
         if failures:
             log.warning("write failed", workload=str(invalid.key), failures=failures)
 
-    async def _release(self, entry: Declared, at: float) -> None:
-        """Give back everything of a workload that is being deleted, then let it go."""
-        spec = entry.spec if isinstance(entry.spec, WorkloadSpec) else self._known[entry.key].spec
-        failures: list[str] = []
-        if spec is not None:
-            for route in spec.fallback.routes if spec.fallback else ():
-                await _attempt(failures, f"restore {route.route}", self._cluster.restore_weights(spec.key, route))
-            await self._remove_annotations(spec, failures)
-        if not failures and entry.has_finalizer:
-            await _attempt(failures, "finalizer", self._cluster.hold_finalizer(entry.key, False))
-        log.info("released", workload=str(entry.key), failures=failures, at=at)
+    async def _release(self, entry: Declared, claims: Claims, at: float) -> None:
+        known = self._known[entry.key]
+        failures, events = await giveback.release(self._cluster, entry.key, known, entry.has_finalizer, claims)
+        failures += await self._publish(entry.key, events, at)
+        if failures:
+            log.warning("write failed", workload=str(entry.key), failures=failures)
 
-    async def _forget(self, declared: Sequence[Declared]) -> None:
-        """Take the annotations off the targets of workloads that are gone, and drop what was remembered of them."""
-        for key in set(self._known) - {entry.key for entry in declared}:
-            spec = self._known.pop(key).spec
-            if spec is not None:
-                await self._remove_annotations(spec, [])
-
-    async def _remove_annotations(self, spec: WorkloadSpec, failures: list[str]) -> None:
-        for variant in spec.variants:
-            try:
-                await self._cluster.annotate(spec.key.namespace, variant.target, budget.REMOVED)
-            except Missing:
-                continue
-            except PortError as error:
-                failures.append(f"annotate {variant.target}: {error}")
+    async def _depart(self, key: WorkloadKey, known: Known, claims: Claims) -> bool:
+        return await giveback.depart(self._cluster, key, known, claims, reborn=key in self._known)
 
 
 def _claims(specs: Sequence[WorkloadSpec]) -> dict[tuple[str, TargetRef], WorkloadKey]:
@@ -270,11 +240,9 @@ def _claims(specs: Sequence[WorkloadSpec]) -> dict[tuple[str, TargetRef], Worklo
     return claims
 
 
-def _contend(
-    spec: WorkloadSpec, state: WorkloadState, claims: Mapping[tuple[str, TargetRef], WorkloadKey]
-) -> WorkloadState:
+def _contend(spec: WorkloadSpec, state: WorkloadState, claims: Claims) -> WorkloadState:
     """The state in which targets that an older WorkloadSLO governs are contended."""
-    owners = {v.name: claims[(spec.key.namespace, v.target)] for v in spec.variants}
+    owners = {v.name: claims[spec.key.namespace, v.target] for v in spec.variants}
     variants = tuple(
         replace(found, contender=f"WorkloadSLO/{owners[found.name].name}")
         if owners.get(found.name, spec.key) != spec.key
@@ -284,28 +252,18 @@ def _contend(
     return replace(state, variants=variants)
 
 
-def _price_of_overflow(spec: WorkloadSpec, decision: Decision) -> str:
-    """What the overflow costs, in words, where the fallback's price is declared."""
-    declared, report, arrivals = spec.fallback, decision.fallback, decision.arrivals_per_second
-    if declared is None or report is None or arrivals is None:
-        return ""
-    price = (declared.price_per_request or 0) + (declared.labor_cost_per_request or 0)
-    moved = arrivals * report.share
-    return f"; about {moved:.2f} requests/s at ${price} each, ${float(price) * moved * 3600:.2f}/h" if price else ""
+def _scaling(target: TargetRef, decided: VariantDecision) -> str:
+    why = "; ".join(cause.text for cause in decided.causes)
+    return f"{target} from {decided.current} to {decided.desired} replicas: {why}"
 
 
-def _blocked(route: FallbackRoute, error: PortError) -> Event:
-    return Event(EventReason.FALLBACK_BLOCKED, f"HTTPRoute {route.route}: {error}", "ShiftTraffic", warning=True)
-
-
-async def _attempt(failures: list[str], what: str, write: Any) -> bool:
-    """Await a write; a port's error becomes a line in `failures`."""
-    try:
-        await write
-    except PortError as error:
-        failures.append(f"{what}: {error}")
-        return False
-    return True
+def _blocked(decision: Decision, blocks: Sequence[str]) -> Decision:
+    """The decision with the condition of a workload whose targets refuse to be scaled."""
+    if not blocks:
+        return decision
+    refused = Condition(ConditionType.SCALING_ACTIVE, False, SCALE_BLOCKED, "; ".join(blocks))
+    conditions = tuple(refused if c.type is ConditionType.SCALING_ACTIVE else c for c in decision.conditions)
+    return replace(decision, conditions=conditions)
 
 
 def _log(decision: Decision, failures: Sequence[str]) -> None:

@@ -1,0 +1,51 @@
+"""What the operator remembers of one workload between ticks, beside what was decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flyball.core.conditions import KnownCondition
+from flyball.core.decision import Event
+from flyball.core.memory import Memory
+from flyball.core.names import ConditionType
+from flyball.core.spec import TargetRef, WorkloadSpec
+from flyball.runtime.budget import Annotations
+from flyball.runtime.recall import recall
+from flyball.runtime.status import Status
+
+SCALE_BLOCKED = "ScaleBlocked"
+INVALID_SPEC = "InvalidSpec"
+
+
+@dataclass(slots=True)
+class Known:
+    """One WorkloadSLO, by uid: an object that was deleted and made anew begins anew.
+
+    `spec` is the last valid one. `status` is the one that the API server has, and `status_at` when this process wrote
+    it (None: a predecessor did). `annotated` are the targets that carry annotations, with their values. `blocked` are
+    the writes whose refusal was announced, `unpublished` the Events that could not be written yet, each with its time.
+    """
+
+    uid: str
+    memory: Memory
+    conditions: tuple[KnownCondition, ...]
+    status: Status
+    status_at: float | None = None
+    spec: WorkloadSpec | None = None
+    annotated: dict[TargetRef, Annotations] = field(default_factory=dict)
+    blocked: set[str] = field(default_factory=set)
+    unpublished: list[tuple[Event, float]] = field(default_factory=list)
+    told_invalid: int | None = None
+    released: bool = False
+
+    @classmethod
+    def recalled(cls, uid: str, raw: Mapping[str, Any]) -> "Known":
+        """What the object itself remembers for an operator that sees it for the first time."""
+        memory, conditions = recall(raw)
+        known = cls(uid, memory, conditions, dict(raw.get("status") or {}))
+        for condition in conditions:
+            if condition.type is ConditionType.READY and condition.reason == INVALID_SPEC:
+                known.told_invalid = condition.observed_generation
+            if condition.type is ConditionType.SCALING_ACTIVE and condition.reason == SCALE_BLOCKED:
+                known.blocked |= {word.rstrip(":") for word in condition.message.split()}
+        return known

@@ -1,0 +1,112 @@
+"""What a restarted operator finds of its predecessor in a status: money, announced states, fallback and conditions."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flyball.api.parse import parse_status
+from flyball.api.v1alpha1 import WorkloadSLOStatus
+from flyball.core.conditions import KnownCondition
+from flyball.core.findings import APPROACHING
+from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate
+from flyball.core.names import ConditionType, Period
+from flyball.core.slo import BUDGET_LOW
+from flyball.core.units import parse_ratio
+from flyball.runtime.status import known_conditions, parse_time
+
+States = Iterator[tuple[str, str]]
+
+
+def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
+    """What is remembered of a workload, from the raw object. A status that cannot be read is no memory."""
+    status = parse_status(raw)
+    conditions = known_conditions(status)
+    states = (
+        *_objective_states(status),
+        *((f"roi/{report.name}", report.state) for report in status.roi),
+        *_ceiling_states(raw, status, conditions),
+        *_condition_states(conditions),
+    )
+    memory = Memory(states=states, spend=_spend(status))
+    if status.fallback is not None and status.fallback.state == "Fallback":
+        since = parse_time(status.fallback.since) or 0.0
+        share = _ratio(status.fallback.weight)
+        cause = status.fallback.reason or ""
+        memory = replace(memory, fallback=FallbackMemory(active=True, share=share, since=since, cause=cause))
+    return memory, conditions
+
+
+def _objective_states(status: WorkloadSLOStatus) -> States:
+    for objective in status.objectives:
+        yield f"objective/{objective.name}", objective.state
+        if objective.state in ("Breached", "Met"):
+            yield f"breach/{objective.name}", objective.state
+        if objective.budget_left:
+            left = _ratio(objective.budget_left)
+            yield f"budget/{objective.name}", "Exhausted" if left <= 0 else "Low" if left < BUDGET_LOW else "Plenty"
+
+
+def _condition_states(conditions: tuple[KnownCondition, ...]) -> States:
+    found = {condition.type: condition for condition in conditions}
+    if telemetry := found.get(ConditionType.TELEMETRY_HEALTHY):
+        yield "telemetry", "Bad" if telemetry.status == "False" else "Good"
+    if price := found.get(ConditionType.PRICE_TRUSTED):
+        yield "price", "Missing" if price.status == "False" else "Known"
+    if ready := found.get(ConditionType.READY):
+        yield "targets", "Missing" if ready.reason == "TargetMissing" else "Found"
+        yield "contended", "Contended" if ConditionType.CONTENDED in found else "Alone"
+        yield "route", "Conflict" if ConditionType.ROUTE_CONFLICT in found else "Own"
+
+
+def _ceiling_states(
+    raw: Mapping[str, Any], status: WorkloadSLOStatus, conditions: tuple[KnownCondition, ...]
+) -> States:
+    """Reached where the condition says so, else counted again from the figures that the status shows."""
+    cost = status.cost
+    judged = next((c for c in conditions if c.type is ConditionType.WITHIN_BUDGET), None)
+    if cost is None or judged is None:
+        return
+    per_hour = _decimal(cost.per_hour)
+    figures = {
+        Period.HOUR: per_hour,
+        Period.DAY: per_hour * 24,
+        Period.MONTH: _decimal(cost.month_to_date),
+        Period.REQUEST: _decimal(cost.per_request),
+        Period.MILLION_TOKENS: _decimal(cost.per_million_tokens),
+    }
+    for ceiling in ((raw.get("spec") or {}).get("cost") or {}).get("ceilings") or ():
+        period, amount = ceiling.get("period"), _decimal(str(ceiling.get("amount", "")))
+        if period not in figures:
+            continue
+        if judged.reason == "CeilingReached" and f" per {period}" in judged.message:
+            yield f"ceiling/{period}", "Reached"
+        else:
+            yield f"ceiling/{period}", "Approaching" if figures[period] > APPROACHING * amount else "Within"
+
+
+def _spend(status: WorkloadSLOStatus) -> SpendMemory:
+    cost = status.cost
+    as_of = parse_time(cost.as_of) if cost else None
+    if cost is None or as_of is None:
+        return SpendMemory()
+    month = datetime.fromtimestamp(as_of, UTC).strftime("%Y-%m")
+    rate = SpendRate(as_of, _decimal(cost.per_hour))
+    return SpendMemory(as_of=as_of, month=month, month_to_date=_decimal(cost.month_to_date), rates=(rate,))
+
+
+def _decimal(text: str | None) -> Decimal:
+    try:
+        found = Decimal(text or "0")
+    except InvalidOperation:
+        return Decimal(0)
+    return found if found.is_finite() else Decimal(0)
+
+
+def _ratio(text: str | None) -> float:
+    """The ratio of a percentage; 0 for what is none, an overdrawn budget's negative one among them."""
+    try:
+        return parse_ratio(text or "0%")
+    except ValueError:
+        return 0.0
