@@ -19,8 +19,7 @@ WRITES = ("create", "update", "patch", "delete")
 
 def measure(minutes: float = 10.0, **_: float) -> dict[str, str]:
     """Writes by the operator, and by the control plane beside it, during some minutes of steady load."""
-    kit = tools.cluster_up()
-    tools.build_image()
+    kit = tools.with_image(tools.cluster_up())
     kit.install()
     tools.deploy_story(kit)
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "load.log").open("w") as log:

@@ -50,7 +50,7 @@ def _demo(started: float) -> int:
     step(started, "starting Kubernetes: API server, controllers, scheduler, kubelet, gateway, Prometheus")
     kit = tools.cluster_up()
     step(started, "building the image flyball:dev")
-    tools.build_image()
+    kit = tools.with_image(kit)
     step(started, "installing Flyball with its Helm chart")
     kit.install()
     step(started, "deploying two simulated vLLM models, a route, prices, and a WorkloadSLO")

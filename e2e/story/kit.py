@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,8 @@ class Kit:
     """A running cluster and the commands to use it."""
 
     facts: dict[str, Any]
+    image: str = ""
+    """What the image flyball:dev on the node was built from: a new one must replace the operator that runs."""
 
     @property
     def kubeconfig(self) -> str:
@@ -63,9 +65,7 @@ class Kit:
         """Run helm and return what it printed."""
         return self._run([*self.facts["helm"], *arguments], None, True)
 
-    def install(
-        self, *values: str, release: str = "flyball", namespace: str = "flyball-system", tick: str = "5s"
-    ) -> None:
+    def install(self, *values: str, namespace: str = "flyball-system", tick: str = "5s") -> None:
         """Install or upgrade Flyball with its chart, from the image built here, and wait until it is ready."""
         defaults = (
             f"prometheus.url={self.facts['prometheus']['inClusterUrl']}",
@@ -74,6 +74,7 @@ class Kit:
             "image.repository=flyball",
             "image.tag=dev",
             "image.pullPolicy=IfNotPresent",
+            f"podAnnotations.built-from={self.image}",
         )
         settings = [part for value in (*defaults, *values) for part in ("--set", value)]
         self.helm(
@@ -129,10 +130,8 @@ def deploy_story(kit: Kit) -> None:
     kit.apply(MANIFESTS / "workloadslo.yaml")
 
 
-def build_image() -> None:
+def with_image(kit: Kit) -> Kit:
     """Build flyball:dev and hand it to the node; quick when nothing changed."""
-    subprocess.run(
-        [sys.executable, str(DRIVER), "build-image", "--tag", "flyball:dev", "--context", str(REPOSITORY)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    command = [sys.executable, str(DRIVER), "build-image", "--tag", "flyball:dev", "--context", str(REPOSITORY)]
+    archive = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return replace(kit, image=Path(archive).stem)

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Kit]:
     """The real cluster with the image on its node. FLYBALL_KEEP_CLUSTER=1 leaves it running afterwards."""
-    kit = tools.cluster_up()
-    tools.build_image()
-    yield kit
+    yield tools.with_image(tools.cluster_up())
     if not os.environ.get("FLYBALL_KEEP_CLUSTER"):
         tools.cluster_down()
 
