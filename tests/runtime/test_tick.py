@@ -1,5 +1,7 @@
 """Whole ticks over strict fakes: what is written, told and remembered, also when others fail or interfere."""
 
+from collections.abc import Callable
+
 import pytest
 from support.world import OVERFLOW, World
 
@@ -398,22 +400,46 @@ async def test_a_new_process_goes_on_where_the_old_one_stopped(overflowing: Worl
     assert (world.weights(), world.finalizers()) == ((1, 0), [])
 
 
+def _no_telemetry(world: World) -> None:
+    world.metrics.problem = "Prometheus is down"
+
+
+def _no_target(world: World) -> None:
+    world.cluster.deployments.clear()
+
+
+def _contender(world: World) -> None:
+    world.deployment().contender = "HorizontalPodAutoscaler/x"
+
+
+def _breach(world: World) -> None:
+    world.metrics.good = 0.5
+
+
+def _low_ceiling(world: World) -> None:
+    world.apply(cost={"ceilings": [{"period": "Hour", "amount": "1"}]})
+
+
+def _near_ceiling(world: World) -> None:
+    world.apply(cost={"ceilings": [{"period": "Hour", "amount": "1.7"}]})
+
+
 @pytest.mark.parametrize(
     ("trouble", "reason"),
     [
-        pytest.param(lambda world: setattr(world.metrics, "problem", "Prometheus is down"), "TelemetryStale", id="telemetry"),
-        pytest.param(lambda world: world.cluster.deployments.clear(), "TargetMissing", id="target"),
-        pytest.param(lambda world: setattr(world.deployment(), "contender", "HorizontalPodAutoscaler/x"), "Contended", id="contender"),
-        pytest.param(lambda world: setattr(world.metrics, "good", 0.5), "ErrorBudgetExhausted", id="error budget"),
-        pytest.param(lambda world: setattr(world.metrics, "good", 0.5), "SLOBreached", id="objective"),
-        pytest.param(lambda world: world.apply(cost={"ceilings": [{"period": "Hour", "amount": "1"}]}), "BudgetCeilingReached", id="ceiling"),
-        pytest.param(lambda world: world.apply(cost={"ceilings": [{"period": "Hour", "amount": "1.7"}]}), "BudgetCeilingApproaching", id="near a ceiling"),
+        pytest.param(_no_telemetry, "TelemetryStale", id="telemetry"),
+        pytest.param(_no_target, "TargetMissing", id="target"),
+        pytest.param(_contender, "Contended", id="contender"),
+        pytest.param(_breach, "ErrorBudgetExhausted", id="error budget"),
+        pytest.param(_breach, "SLOBreached", id="objective"),
+        pytest.param(_low_ceiling, "BudgetCeilingReached", id="ceiling"),
+        pytest.param(_near_ceiling, "BudgetCeilingApproaching", id="near a ceiling"),
     ],
-)  # fmt: skip
-async def test_a_new_process_repeats_no_event(world: World, trouble: object, reason: str) -> None:
+)
+async def test_a_new_process_repeats_no_event(world: World, trouble: Callable[[World], None], reason: str) -> None:
     world.apply()
     await world.tick()
-    trouble(world)  # type: ignore[operator]
+    trouble(world)
     await world.tick(4)
     assert world.events.reasons().count(reason) == 1
     world.restart()

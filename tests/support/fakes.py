@@ -161,7 +161,7 @@ class FakeEvents:
     fail: PortError | None = None
 
     async def publish(self, key: WorkloadKey, uid: str, event: Event, at: float) -> None:
-        assert uid and event.message and event.action
+        assert all((uid, event.message, event.action))
         if self.fail is not None:
             raise self.fail
         self.told.append((key, event, at))

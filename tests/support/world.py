@@ -112,9 +112,9 @@ class World:
         found: dict[str, Any] = self.cluster.workloads[WorkloadKey("team", name)].get("status", {})
         return found
 
-    def condition(self, type: str, name: str = "chat") -> dict[str, Any]:
+    def condition(self, kind: str, name: str = "chat") -> dict[str, Any]:
         """A condition of the status as written; empty where there is none."""
-        return next((c for c in self.status(name).get("conditions", ()) if c["type"] == type), {})
+        return next((c for c in self.status(name).get("conditions", ()) if c["type"] == kind), {})
 
     def deployment(self, name: str = "chat") -> Deployment:
         """A target."""

@@ -29,7 +29,9 @@ async def serve(
         age = time.time() - max(tally.alive_at, started_at)
         if age > stalled_after_seconds:
             return web.Response(status=500, text=f"no tick finished for {age:.0f} s\n")
-        return web.Response(text=f"last tick finished {age:.0f} s ago\n" if tally.finished_at else "starting\n")
+        if not tally.finished_at:
+            return web.Response(text="starting\n")
+        return web.Response(text=f"last tick finished {time.time() - tally.finished_at:.0f} s ago\n")
 
     async def readyz(_: web.Request) -> web.Response:
         if not ready():

@@ -85,11 +85,11 @@ def material(before: Status | None, now: Status, seconds_since: float) -> bool:
     """
     if before is None or _hard(before) != _hard(now):
         return True
-    if seconds_since >= SOFT_REFRESH_SECONDS:
-        return _figures(before) != _figures(now)
     if seconds_since < LARGE_MOVE_SECONDS:
         return False
-    return _wordings(before) != _wordings(now) or _moved_far(_figures(before), _figures(now))
+    if _wordings(before) != _wordings(now) or _moved_far(_figures(before), _figures(now)):
+        return True
+    return seconds_since >= SOFT_REFRESH_SECONDS and _figures(before) != _figures(now)
 
 
 def known_conditions(status: WorkloadSLOStatus) -> tuple[KnownCondition, ...]:
