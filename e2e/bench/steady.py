@@ -24,7 +24,7 @@ def measure(minutes: float = 10.0, **_: float) -> dict[str, str]:
     tools.deploy_story(kit)
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "load.log").open("w") as log:
         seconds = int(SETTLE_SECONDS + minutes * 60 + 30)
-        load = kit.load(0.06, "0s", f"{seconds}s", Path(folder) / "load.csv", log)
+        load = kit.load(0.045, "0s", f"{seconds}s", Path(folder) / "load.csv", log)
         try:
             time.sleep(SETTLE_SECONDS)
             began = time.time()

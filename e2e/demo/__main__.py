@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from e2e.story.kit import Kit
 
 # The recorded trace brings 5.5 requests/s on average: a trickle that one replica carries, and a surge that four don't.
-CALM, SURGE = 0.06, 1.0
+CALM, SURGE = 0.045, 1.0
 CALM_SECONDS, SURGE_SECONDS = 25, 80
 SETTLE_LIMIT_SECONDS = 150
 
@@ -56,7 +56,7 @@ def _demo(started: float) -> int:
     step(started, "deploying two simulated vLLM models, a route, prices, and a WorkloadSLO")
     tools.deploy_story(kit)
     trace = tools.RECORDED_TRACE.name if tools.RECORDED_TRACE.exists() else tools.GENERATED_TRACE
-    step(started, f"replaying {trace} through the gateway: calm, then a surge twenty times as heavy, then calm again")
+    step(started, f"replaying {trace} through the gateway: calm, then a surge twenty times heavier, then calm again")
     with tempfile.TemporaryDirectory() as folder:
         _play(kit, Path(folder), started)
     _show(kit, started)

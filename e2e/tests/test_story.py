@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 TICK_SECONDS = 5.0
-CALM, SURGE = 0.06, 1.0
+CALM, SURGE = 0.045, 1.0
 
 
 @dataclass(frozen=True, slots=True)
