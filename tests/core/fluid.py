@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from core import cases
+
 from flyball.core.capacity import fleet_capacity
 from flyball.core.decide import decide
 from flyball.core.decision import Decision

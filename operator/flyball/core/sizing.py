@@ -118,7 +118,7 @@ def remember_need(needs: Needs, at: float, need: int, hold: float) -> Needs:
     kept = [(at, need)]
     highest = lowest = need
     for when, count in reversed(needs):
-        if at - hold < when < at and not lowest <= count <= highest:
+        if at - hold <= when < at and not lowest <= count <= highest:
             kept.append((when, count))
             highest, lowest = max(highest, count), min(lowest, count)
     return tuple(reversed(kept))
@@ -128,7 +128,7 @@ def steadied(needs: Needs, current: int, down_hold: float, up_hold: float) -> in
     """What the needs, now last, justify: up to the lowest within one hold, or down to the highest within the other."""
     at, need = needs[-1]
     if need > current:
-        return max(current, min(n for when, n in needs if when > at - up_hold or when == at))
+        return max(current, min(n for when, n in needs if when >= at - up_hold))
     if need < current:
         return min(current, max(n for when, n in needs if when > at - down_hold or when == at))
     return need

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+")
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
-_PERCENT = re.compile(r"\d{1,3}(?:\.\d+)?%")
-_MONEY = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
+_PERCENT = re.compile(r"\d{1,3}(?:\.\d+)?%", re.ASCII)
+_MONEY = re.compile(r"\d{1,12}(?:\.\d{1,9})?", re.ASCII)
 
 
 def parse_duration_seconds(text: str) -> float:
