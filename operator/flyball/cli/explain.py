@@ -37,8 +37,8 @@ async def _fetch(namespace: str, name: str) -> dict[str, Any]:
 
 
 def _lines(status: dict[str, Any]) -> list[str]:
-    decision = status.get("lastDecision", {})
-    lines = [f"decision {decision.get('id', '-')} at {decision.get('time', '-')}"]
+    decision = status.get("lastDecision")
+    lines = [f"decision {decision['id']} at {decision['time']}"] if decision else []
     for target in status.get("targets", ()):
         limit = f" (limited by {target['limitedBy']})" if target.get("limitedBy") else ""
         lines.append(f"{target['name']}: {target['current']} now, {target['desired']} wanted{limit}")

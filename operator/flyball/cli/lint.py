@@ -44,7 +44,7 @@ def _of_file(path: Path) -> Iterator[Finding]:
         if isinstance(document, dict) and document.get("kind") == "PriceBook":
             parsed = parse_resource(PriceBook, document)
             if isinstance(parsed, PriceBook):
-                books[str(document.get("metadata", {}).get("name"))] = parsed
+                books[_name(document)] = parsed
     for document in documents:
         yield from _of_document(path, document, books)
 
@@ -55,7 +55,7 @@ def _of_document(path: Path, document: Any, books: dict[str, PriceBook]) -> Iter
     if kind not in kinds:
         yield _finding("warning", path, str(kind), "not a Flyball resource, skipped")
         return
-    name = f"{kind}/{document.get('metadata', {}).get('name', '?')}"
+    name = f"{kind}/{_name(document)}"
     parsed = parse_resource(kinds[kind], document)
     if isinstance(parsed, tuple):
         for error in parsed:
@@ -66,6 +66,11 @@ def _of_document(path: Path, document: Any, books: dict[str, PriceBook]) -> Iter
         converted = read_workload(document, books)
         for sentence in converted.not_acted_on if isinstance(converted, WorkloadSpec) else ():
             yield _finding("warning", path, name, sentence)
+
+
+def _name(document: dict[str, Any]) -> str:
+    metadata = document.get("metadata")
+    return str(metadata.get("name", "?")) if isinstance(metadata, dict) else "?"
 
 
 def _finding(level: str, path: Path, name: str, text: str) -> Finding:
