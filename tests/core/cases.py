@@ -2,7 +2,8 @@
 
 The engine is made for mental arithmetic: an iteration takes 20 ms and 1 ms more per sequence, at most 20 sequences
 run, and requests have 100 prompt and 100 output tokens. A full replica thus finishes 20 / (100 × 0.040 s) = 5
-requests/s, and a lone replica is planned for 5 × (1 − 0.44) = 2.8 requests/s, two for 7.4, three for 12.1, four for 16.9.
+requests/s, and a lone replica is planned for 5 × (1 − 0.44) = 2.8 requests/s, two for 7.4, three for 12.1, four for
+16.9.
 """
 
 from dataclasses import replace

@@ -1,6 +1,7 @@
-"""The closed loop: does the fleet follow its load, without overshoot and without flapping? See `fluid` for the model."""
+"""The closed loop: does the fleet follow its load, without overshoot and without flapping? `fluid` is the model."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from core.cases import spec, variant
@@ -26,7 +27,7 @@ def needed(rate: float) -> int:
 
 
 def changes(counts: list[int]) -> int:
-    return sum(before != after for before, after in zip(counts, counts[1:], strict=False))
+    return sum(before != after for before, after in pairwise(counts))
 
 
 LOADS = pytest.mark.parametrize("calm", [1.0, 2.0, 2.5, 4.0, 6.0, 8.0])

@@ -74,9 +74,10 @@ def test_the_report_speaks_in_multiples_of_the_allowed_share() -> None:
 
 
 def test_percentiles_that_are_no_numbers_are_left_out() -> None:
-    percentiles = Percentiles(0.1, math.inf, math.nan)
-    found = report(TTFT, ObjectiveReading("ttft", SignalState.OK, GOOD.shares, percentiles), None)
-    assert (found.p50, found.p95, found.p99) == (0.1, None, None)
+    for odd in GARBAGE:
+        percentiles = Percentiles(0.1, odd, odd)
+        found = report(TTFT, ObjectiveReading("ttft", SignalState.OK, GOOD.shares, percentiles), None)
+        assert (found.p50, found.p95, found.p99) == (0.1, None, None)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import math
 
 from flyball.core.confidence import share_bounds
 from flyball.core.decision import ObjectiveReport
-from flyball.core.observation import ObjectiveReading, SignalState, WindowShare
+from flyball.core.observation import ObjectiveReading, SignalState, WindowShare, believable
 from flyball.core.spec import Objective
 
 MET, BURNING, BREACHED = "Met", "Burning", "Breached"
@@ -89,7 +89,7 @@ def _surely_burning(objective: Objective, share: WindowShare) -> bool:
 
 
 def _latency(seconds: float) -> float | None:
-    return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return seconds if believable(seconds) else None
 
 
 def _burn(objective: Objective, share: WindowShare) -> float | None:
