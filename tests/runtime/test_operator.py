@@ -1,8 +1,6 @@
 """The operator's parts put together: what kopf is told, and how the process lives and ends."""
 
 import asyncio
-import os
-import signal
 from typing import Any
 
 import kopf
@@ -78,13 +76,6 @@ async def test_it_ends_when_it_is_told_to() -> None:
 
 async def _until(stop: asyncio.Event) -> None:
     await stop.wait()
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_ends_by_a_signal(number: signal.Signals) -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.01, os.kill, os.getpid(), number)
-    await _supervise(stop, evaluate=forever(), watch=_until(stop))
 
 
 @pytest.mark.parametrize("part", ["watch", "evaluate", "relist"])

@@ -28,7 +28,8 @@ from flyball.telemetry.prometheus import PrometheusMetrics
 
 GROUP, VERSION = "flyball.dev", "v1alpha1"
 RELIST_RETRY_SECONDS = 5.0
-STOP_SECONDS = 5.0
+# kopf gives tasks that began after it, open connections to our own endpoints among them, five seconds to end.
+STOP_SECONDS = 8.0
 
 log = structlog.get_logger("flyball.operator")
 
@@ -37,16 +38,18 @@ async def run(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT. Raises what made the loop or the watch end otherwise, and PortError without a
     way to the API server.
     """
-    tally = Tally()
+    tally, stop = Tally(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):  # until kopf takes them over, to the same end
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with (
         connect(on_write=tally.count_write) as api,
         aclosing(PrometheusMetrics(settings.prometheus)) as metrics,
     ):
-        await operate(settings, api, metrics, tally, asyncio.Event())
+        await operate(settings, api, metrics, tally, stop)
 
 
 async def operate(settings: Settings, api: ApiServer, metrics: Metrics, tally: Tally, stop: asyncio.Event) -> None:
-    """Run the whole operator over a connection and a source of telemetry, until `stop` is set or a signal comes."""
+    """Run the whole operator over a connection and a source of telemetry, until `stop` is set."""
     mirror, events = Mirror(), EventRecorder(api)
     cluster = KubernetesCluster(api, namespaces=settings.namespaces, routes=settings.routes)
     tally.events_dropped = lambda: events.dropped
@@ -63,8 +66,6 @@ async def operate(settings: Settings, api: ApiServer, metrics: Metrics, tally: T
 
 async def _supervise(stop: asyncio.Event, **parts: Coroutine[Any, Any, None]) -> None:
     """Run the parts until one of them ends or `stop` is set, and end the others; raises what ended the first."""
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
     tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
     stopping = asyncio.create_task(stop.wait(), name="stop")
     done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)

@@ -136,7 +136,7 @@ class Ticker:
         failures += await giveback.annotate(self._cluster, spec, observation, decision, known, claims)
         failures += await self._publish(spec.key, (*decision.events, *events, *moves.events), at)
         failures += await self._write_status(spec.key, status.render(spec, observation, decision, known.conditions), at)
-        _log(decision, failures)
+        _log(decision, failures, shown=known.status_at == at)
         return Outcome(spec, observation, decision, tuple(failures))
 
     async def _scale_all(
@@ -266,9 +266,10 @@ def _blocked(decision: Decision, blocks: Sequence[str]) -> Decision:
     return replace(decision, conditions=conditions)
 
 
-def _log(decision: Decision, failures: Sequence[str]) -> None:
-    changed = any(v.desired != v.current for v in decision.variants) or bool(decision.events)
-    say = log.warning if failures else log.info if changed else log.debug
+def _log(decision: Decision, failures: Sequence[str], *, shown: bool) -> None:
+    """One line; decisions whose id people find in a status (`shown`) or an Event are told, the others are detail."""
+    told = shown or any(v.desired != v.current for v in decision.variants) or bool(decision.events)
+    say = log.warning if failures else log.info if told else log.debug
     say(
         "decision",
         decision=decision.id,
