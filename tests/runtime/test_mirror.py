@@ -149,6 +149,17 @@ def test_an_accelerator_once_seen_is_remembered_for_that_object_only() -> None:
     assert spec_of(mirror).variants[0].price_per_gpu_hour is None
 
 
+def test_what_is_seen_of_one_target_does_not_unlearn_another() -> None:
+    mirror = Mirror()
+    mirror.put_book(BOOK)
+    two = priced()
+    two["spec"]["targets"].append({"name": "spare", "targetRef": {"name": "spare"}, "maxReplicas": 2})
+    mirror.put(two)
+    mirror.learn_accelerators(spec_of(mirror), {"gpu": "NVIDIA-L4"})
+    spec = mirror.learn_accelerators(spec_of(mirror), {"spare": "NVIDIA-L4"})
+    assert all(variant.price_per_gpu_hour for variant in spec.variants)
+
+
 def test_what_is_learned_of_an_object_that_is_gone_changes_nothing() -> None:
     mirror = Mirror()
     mirror.put(priced())
