@@ -1,9 +1,10 @@
 """From a checked request to its answer: work for the engine, tokens to the client, and what if the client leaves."""
 
+import asyncio
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import uuid4
 
 from aiohttp import HttpVersion11, web
@@ -66,24 +67,35 @@ class Answers:
         self, request: web.Request, reply: Reply, work: Request, ending: Ending, *, truncate: bool
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
-        await response.prepare(request)
         transport = request.transport
         if transport is None:  # the client left before the answer began
             return response
         chunked = request.version >= HttpVersion11
         if truncate:
             cut_after = max(1, work.output_tokens // 2)
-            sink: Sink = CutStreamSink(ending, reply, transport, chunked=chunked, cut_after=cut_after)
+            sink: StreamSink = CutStreamSink(ending, reply, transport, chunked=chunked, cut_after=cut_after)
         else:
             sink = StreamSink(ending, reply, transport, chunked=chunked)
-        if not await self._run(work, sink):
+        if not await self._run(work, sink, lambda: self._open(request, response, sink)):
             transport.close()
         return response
 
-    async def _run(self, work: Request, sink: Sink) -> bool:
+    async def _open(self, request: web.Request, response: web.StreamResponse, sink: StreamSink) -> None:
+        """Send the headers, not before the request's overhead has passed.
+
+        A proxy that reads a response's headers while it still believes to be sending the request drops the connection;
+        a real server tokenizes first, and never answers within a millisecond.
+        """
+        await asyncio.sleep(self._config.parameters.request_overhead_ms / 1000)
+        await response.prepare(request)
+        sink.open()
+
+    async def _run(self, work: Request, sink: Sink, begin: Callable[[], Awaitable[None]] | None = None) -> bool:
         """Wait for the engine; whether everything was said. A request whose client leaves or is cut off is aborted."""
         sequence = self._driver.submit(work, sink)
         try:
+            if begin is not None:
+                await begin()
             return await sink.complete
         finally:
             if not sequence.done:

@@ -48,9 +48,9 @@ class Sink:
 
 
 class StreamSink(Sink):
-    """Writes server-sent events, framed as HTTP chunks when `chunked`."""
+    """Writes server-sent events, framed as HTTP chunks when `chunked`; keeps them until `open` says headers are out."""
 
-    __slots__ = ("_chunked", "_events", "_index", "_opening", "_transport")
+    __slots__ = ("_chunked", "_events", "_held", "_index", "_opening", "_transport")
 
     def __init__(self, ending: Ending, reply: Reply, transport: asyncio.Transport, *, chunked: bool) -> None:
         super().__init__(ending)
@@ -59,6 +59,13 @@ class StreamSink(Sink):
         self._events = [self._framed(event) for event in reply.token_events()]
         self._opening = self._framed(reply.role_event())
         self._index = 0
+        self._held: list[bytes] | None = []
+
+    def open(self) -> None:
+        """The response's headers were sent: write what was held, and from now on at once."""
+        held, self._held = self._held or [], None
+        if held:
+            self._transport.write(b"".join(held))
 
     @override
     def token(self) -> None:
@@ -66,13 +73,19 @@ class StreamSink(Sink):
         self._index = (self._index + 1) % len(WORDS)
         if self._opening:
             event, self._opening = self._opening + event, b""
-        self._transport.write(event)
+        self._write(event)
 
     @override
     def finish(self) -> None:
         events = [self._framed(event) for event in (*self.ending.events, DONE_EVENT)]
-        self._transport.write(b"".join((self._opening, *events)))
+        self._write(b"".join((self._opening, *events)))
         self._resolve(complete=True)
+
+    def _write(self, data: bytes) -> None:
+        if self._held is None:
+            self._transport.write(data)
+        else:
+            self._held.append(data)
 
     def _framed(self, event: bytes) -> bytes:
         return b"%x\r\n%b\r\n" % (len(event), event) if event and self._chunked else event
