@@ -1,7 +1,7 @@
 import math
 
 import pytest
-from core.cases import BREACHED, BURNING, GARBAGE, GOOD, objective, shares
+from core.cases import BREACHED, BURNING, GARBAGE, GOOD, LAW, objective, shares
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +26,9 @@ TTFT = objective(target=0.95)
         pytest.param(shares((4, 4), (4, 4)), None, "Insufficient", id="four events say nothing, all bad or not"),
         pytest.param(shares((0, 0), (60, 100)), None, "Breached", id="an empty minute is judged by five"),
         pytest.param(shares((0, 0), (60, 100)), "Met", "Met", id="but is no news for what is known"),
+        pytest.param(shares((0, 0), (60, 100)), "Breached", "Breached", id="nor for what was breached"),
+        pytest.param(shares((0, 3), (60, 100)), "Breached", "Met", id="until a few users come and are served well"),
+        pytest.param(shares((1, 3), (60, 100)), "Breached", "Breached", id="or are not, and it stays breached"),
         pytest.param(shares((0, 0), (0, 0), (60, 100)), "Met", "Insufficient", id="an hour ago is not now"),
         pytest.param(ObjectiveReading("ttft", SignalState.STALE, GOOD.shares), "Met", "Stale", id="stale is said"),
         pytest.param(ObjectiveReading("ttft", SignalState.ABSENT), None, "Absent", id="absence is not zero"),
@@ -120,6 +123,7 @@ def test_a_target_of_all_requests_has_no_budget_to_spend() -> None:
     assert (spoiled.state, spoiled.budget_left) == ("Breached", 0.0)
 
 
+@LAW
 @given(st.floats(0, 1e4), st.floats(0, 1e4), st.floats(0, 1e4))
 def test_more_bad_events_never_make_it_better(good: float, bad: float, more: float) -> None:
     rank = ("Met", "Burning", "Breached")

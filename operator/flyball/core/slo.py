@@ -39,7 +39,9 @@ def judge(objective: Objective, reading: ObjectiveReading, before: str | None) -
     if not enough or enough[0].window_seconds > longest_look(reading):
         return INSUFFICIENT
     if enough[0] is not reading.shares[0] and before in (MET, BURNING, BREACHED):
-        return before  # no news in the short window, and the next longer one still holds evidence: it stays so
+        # Few events in the short window are no evidence of a breach; but where all of the few are good, users feel none.
+        calm = reading.shares[0].total >= 1 and reading.shares[0].bad_share <= objective.budget
+        return MET if calm else before
     short = enough[0]
     if not _surely_burning(objective, short):
         return before if before in (BREACHED, BURNING) and short.bad_share > objective.budget else MET
