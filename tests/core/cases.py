@@ -10,6 +10,8 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from hypothesis import settings
+
 from flyball.core.decide import decide
 from flyball.core.decision import Decision
 from flyball.core.memory import FallbackMemory, Memory
@@ -37,6 +39,9 @@ from flyball.core.spec import (
     Variant,
     WorkloadSpec,
 )
+
+LAW = settings(max_examples=60, deadline=None, derandomize=True)
+"""For every property here: the same cases in every run, and no deadlines, since machines may be busy."""
 
 KEY = WorkloadKey("shop", "chat")
 ENGINE = EnginePrior(0.020, 0.001, 0.0, 0.0, 1e9, 20)

@@ -1,5 +1,5 @@
 import pytest
-from core.cases import signals
+from core.cases import LAW, signals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +52,7 @@ def test_a_repeated_time_changes_nothing() -> None:
     assert remember(known, 15.0, 9.0, 60.0) == known
 
 
+@LAW
 @given(st.lists(st.floats(1.0, 400.0), max_size=40))
 def test_history_covers_the_window_and_one_sample_before_it(steps: list[float]) -> None:
     known: tuple[BacklogSample, ...] = ()

@@ -2,7 +2,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from core.cases import ENGINE
+from core.cases import ENGINE, LAW
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -133,6 +133,7 @@ def test_a_window_without_meaning_teaches_nothing(batch: float, seconds: float) 
 numbers = st.floats(1e-6, 1e12)
 
 
+@LAW
 @given(st.lists(st.tuples(st.floats(0, 1e12), numbers, numbers, numbers), max_size=30))
 def test_no_metrics_make_a_fit_lose_its_bounds(windows: list[tuple[float, float, float, float]]) -> None:
     fit = start_fit(FULL)
@@ -155,6 +156,7 @@ def test_replicas_that_share_load_carry_more_each(replicas: int, rate: float) ->
     assert fleet_capacity(replicas, 5.0) == pytest.approx(rate)
 
 
+@LAW
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e2), st.integers(1, 500))
 def test_the_fewest_replicas_that_carry_a_demand(demand: float, rate: float, most: int) -> None:
     found = replicas_for(demand, rate, most)

@@ -1,4 +1,5 @@
 import pytest
+from core.cases import LAW
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +19,7 @@ def test_bounds_of_a_share(bad: float, total: float, z: float, low: float, high:
     assert share_bounds(bad, total, z) == pytest.approx((low, high), abs=1e-4)
 
 
+@LAW
 @given(st.floats(0, 1e6), st.floats(0, 1e6))
 def test_the_share_lies_within_its_bounds(good: float, bad: float) -> None:
     low, high = share_bounds(bad, good + bad)
@@ -26,6 +28,7 @@ def test_the_share_lies_within_its_bounds(good: float, bad: float) -> None:
         assert low - 1e-9 <= bad / (good + bad) <= high + 1e-9
 
 
+@LAW
 @given(st.floats(0, 1), st.integers(1, 1000), st.integers(2, 100))
 def test_more_events_narrow_the_bounds(share: float, total: int, factor: int) -> None:
     few, many = share_bounds(share * total, total), share_bounds(share * total * factor, total * factor)
@@ -45,6 +48,7 @@ def test_bounds_of_a_count_are_close_to_the_exact_ones(count: float, low: float,
     assert count_bounds(count) == pytest.approx((low, high), rel=0.03)
 
 
+@LAW
 @given(st.floats(0, 1e9))
 def test_the_count_lies_within_its_bounds(count: float) -> None:
     low, high = count_bounds(count)

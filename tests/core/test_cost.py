@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from core.cases import fallback, running, variant
+from core.cases import LAW, fallback, running, variant
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -123,6 +123,7 @@ def test_a_clock_that_stands_or_steps_back_spends_nothing() -> None:
 seconds = st.floats(0.001, 30 * 86400.0)
 
 
+@LAW
 @given(seconds, seconds, st.integers(0, 10**6))
 def test_spend_is_additive_wherever_an_interval_is_split(first: float, second: float, cents: int) -> None:
     dollars = str(Decimal(cents) / 100)
@@ -135,6 +136,7 @@ def test_spend_is_additive_wherever_an_interval_is_split(first: float, second: f
 steps = st.lists(st.tuples(st.floats(0.1, 900.0), st.integers(0, 50)), min_size=1, max_size=60)
 
 
+@LAW
 @given(steps)
 def test_the_month_is_the_sum_of_its_pieces_and_the_window_agrees(changes: list[tuple[float, int]]) -> None:
     at, paid, memory = NOVEMBER, Decimal(0), account((NOVEMBER, "3"), keep=1e6)

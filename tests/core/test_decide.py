@@ -8,6 +8,7 @@ from core import worlds
 from core.cases import (
     BREACHED,
     GOOD,
+    LAW,
     START,
     condition,
     decided,
@@ -45,6 +46,7 @@ def handled(state: VariantState, declared: Variant) -> bool:
     return state.exists and state.scalable and not state.contender and (state.replicas > 0 or declared.min_replicas > 0)
 
 
+@LAW
 @given(stories(wild))
 def test_decide_raises_for_nothing_and_stays_within_bounds(ticks: list[Tick]) -> None:
     for tick in ticks:
@@ -57,6 +59,7 @@ def test_decide_raises_for_nothing_and_stays_within_bounds(ticks: list[Tick]) ->
         assert 1.0 <= tick.after.trim <= 1.6
 
 
+@LAW
 @given(stories(wild))
 def test_bad_or_partial_data_removes_nothing_but_what_is_above_the_maximum(ticks: list[Tick]) -> None:
     for tick in ticks:
@@ -65,6 +68,7 @@ def test_bad_or_partial_data_removes_nothing_but_what_is_above_the_maximum(ticks
             assert not bad or found.desired >= min(state.replicas, declared.max_replicas)
 
 
+@LAW
 @given(stories(sound))
 def test_saturated_removes_nothing_unless_a_ceiling_outranks_it(ticks: list[Tick]) -> None:
     for tick in ticks:
@@ -74,6 +78,7 @@ def test_saturated_removes_nothing_unless_a_ceiling_outranks_it(ticks: list[Tick
             assert found.desired >= min(state.replicas, declared.max_replicas)
 
 
+@LAW
 @given(stories(sound))
 def test_a_ceiling_with_precedence_is_kept_down_to_the_minimum(ticks: list[Tick]) -> None:
     for tick in ticks:
@@ -88,12 +93,14 @@ def test_a_ceiling_with_precedence_is_kept_down_to_the_minimum(ticks: list[Tick]
         assert paid <= ceiling.amount or lowest
 
 
+@LAW
 @given(stories(wild))
 def test_deciding_twice_is_deciding_once(ticks: list[Tick]) -> None:
     last = ticks[-1]
     assert decide(last.spec, last.seen, last.before) == (last.decision, last.after)
 
 
+@LAW
 @given(stories(sound), st.sampled_from([0.5, 1.0, 5.0]))
 def test_the_same_sight_again_tells_nothing_and_turns_no_count_back(ticks: list[Tick], seconds: float) -> None:
     last = ticks[-1]
@@ -110,6 +117,7 @@ def test_the_same_sight_again_tells_nothing_and_turns_no_count_back(ticks: list[
 LOST = (ABSENT, Reading(5.0, SignalState.STALE, 300.0), Reading(float("nan"), SignalState.OK))
 
 
+@LAW
 @given(stories(sound), st.sampled_from(["running", "waiting", "completions_per_second"]), st.sampled_from(LOST))
 def test_losing_a_signal_removes_nothing_that_seeing_it_would_have_kept(
     ticks: list[Tick], name: str, lost: Reading
@@ -120,6 +128,7 @@ def test_losing_a_signal_removes_nothing_that_seeing_it_would_have_kept(
         assert missing.desired >= min(seeing.desired, seeing.current)
 
 
+@LAW
 @given(stories(sound), st.sampled_from(SignalState))
 def test_losing_an_objective_removes_nothing_that_seeing_it_would_have_kept(
     ticks: list[Tick], state: SignalState
@@ -133,6 +142,7 @@ def test_losing_an_objective_removes_nothing_that_seeing_it_would_have_kept(
     assert not any(fewer) or any(o.state in ("Breached", "Burning") for o in last.decision.objectives)
 
 
+@LAW
 @given(st.floats(0, 100), st.floats(0, 100), st.integers(0, 12), st.sampled_from([0.3, 0.6, 0.95]), st.integers(0, 50))
 def test_more_demand_never_asks_for_fewer_replicas(
     rate: float, more: float, replicas: int, utilization: float, waiting: int
@@ -144,6 +154,7 @@ def test_more_demand_never_asks_for_fewer_replicas(
     assert wanted(rate + more) >= wanted(rate)
 
 
+@LAW
 @given(stories(wild))
 def test_no_weight_goes_where_nobody_serves_and_none_in_other_modes(ticks: list[Tick]) -> None:
     for tick in ticks:
@@ -155,6 +166,7 @@ def test_no_weight_goes_where_nobody_serves_and_none_in_other_modes(ticks: list[
             assert found.weights[0] >= 5 or state.primary_ready_endpoints == 0
 
 
+@LAW
 @given(stories(wild, most=8))
 def test_money_only_ever_grows_within_a_month(ticks: list[Tick]) -> None:
     spent = [tick.decision.cost.month_to_date for tick in ticks]

@@ -61,6 +61,12 @@ def test_where_nothing_serves_nothing_is_missed() -> None:
     assert situation.gpu.verdict is GpuVerdict.UNKNOWN
 
 
+def test_completions_that_are_missing_are_not_none_even_where_nothing_is_ready() -> None:
+    seen = observation(signal=signals(completions_per_second=ABSENT), state=running(2, ready=0))
+    situation, _ = assess(spec(), seen, Memory())
+    assert (situation.trust.problem, situation.demand) == ("", None)
+
+
 @pytest.mark.parametrize("problem", ["Prometheus is down", "401 Unauthorized"])
 def test_a_source_that_failed_is_said_in_its_own_words(problem: str) -> None:
     assert assess(spec(), observation(problem=problem), Memory())[0].trust.problem == problem

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from core.cases import START, fallback, route
+from core.cases import LAW, START, fallback, route
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,6 +144,7 @@ ticks = st.tuples(
 )
 
 
+@LAW
 @given(st.lists(ticks, max_size=12), st.floats(0, 1))
 def test_weights_never_go_where_nobody_serves_and_never_leave_a_primary_that_does(
     script: list[tuple[float, str, bool, bool, list[RouteState]]], overflow: float

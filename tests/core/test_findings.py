@@ -1,7 +1,7 @@
 from decimal import Decimal
 
 import pytest
-from core.cases import START, observation, running, spec, variant
+from core.cases import LAW, START, observation, running, spec, variant
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +71,7 @@ def test_what_counts_against_a_ceiling(period: Period, dollars: Decimal) -> None
     assert spent_against(ceiling, CostReport(None, Decimal(0), None, None, None)) is None
 
 
+@LAW
 @given(st.integers(0, 5), st.integers(0, 5))
 def test_every_replica_that_holds_gpus_is_in_the_rate(ready: int, starting: int) -> None:
     state = running(ready + starting, ready=ready, starting=starting)

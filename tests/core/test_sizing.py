@@ -3,7 +3,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from core.cases import running, variant
+from core.cases import LAW, running, variant
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,6 +73,7 @@ def test_demand_is_spread_over_the_cheapest_capacity(
     assert spread(demand, plans) == counts
 
 
+@LAW
 @given(st.floats(0, 200), st.floats(0, 50), st.integers(0, 10), st.integers(0, 10))
 def test_more_demand_never_needs_fewer_replicas(demand: float, more: float, cheap: int, dear: int) -> None:
     plans = [plan("cheap", price="1", replicas=cheap, high=4), plan("dear", price="3", replicas=dear, high=6)]
@@ -102,6 +103,7 @@ def test_the_ceiling_cuts(counts: dict[str, int], plans: list[VariantPlan], ceil
     assert clamp_to_ceiling(counts, plans, Decimal(ceiling)) == kept
 
 
+@LAW
 @given(st.integers(0, 10), st.integers(0, 10), st.integers(0, 5000))
 def test_what_is_kept_fits_the_ceiling_or_is_the_minimum(cheap: int, dear: int, cents: int) -> None:
     ceiling, plans = Decimal(cents) / 100, [CHEAP, DEAR]
@@ -157,6 +159,7 @@ def test_up_waits_for_the_lowest_need_of_its_own_hold() -> None:
         assert steadied(needs, 1, 60.0, 30.0) == expected, f"after {at} s"
 
 
+@LAW
 @given(st.lists(st.tuples(st.floats(0.5, 40.0), st.integers(0, 9)), min_size=1, max_size=40), st.floats(1, 100))
 def test_forgetting_needs_changes_no_answer(script: list[tuple[float, int]], hold: float) -> None:
     """The short memory answers like one that keeps everything."""

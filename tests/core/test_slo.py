@@ -29,6 +29,7 @@ TTFT = objective(target=0.95)
         pytest.param(shares((0, 0), (60, 100)), "Breached", "Breached", id="nor for what was breached"),
         pytest.param(shares((0, 3), (60, 100)), "Breached", "Met", id="until a few users come and are served well"),
         pytest.param(shares((1, 3), (60, 100)), "Breached", "Breached", id="or are not, and it stays breached"),
+        pytest.param(shares((0, 1), (60, 100)), None, "Met", id="a single good one now is calm, also at a first look"),
         pytest.param(shares((0, 0), (0, 0), (60, 100)), "Met", "Insufficient", id="an hour ago is not now"),
         pytest.param(ObjectiveReading("ttft", SignalState.STALE, GOOD.shares), "Met", "Stale", id="stale is said"),
         pytest.param(ObjectiveReading("ttft", SignalState.ABSENT), None, "Absent", id="absence is not zero"),

@@ -202,6 +202,22 @@ def test_a_ceiling_with_precedence_cuts_through_the_hold_and_through_saturation(
     assert desired(decide(workload, seen, memory)[0]) == 2
 
 
+def test_partial_data_removes_nothing_even_for_a_ceiling_with_precedence() -> None:
+    workload = spec(precedence=Precedence.COST, ceilings=hourly("4"))
+    silent = observation(signal=signals(**QUIET | {"reporting_replicas": 2.0}), state=running(3))
+    assert desired(decided(workload, silent)) == 3
+
+
+def test_what_partial_data_could_not_judge_was_needed_then() -> None:
+    """After a minute of a silent replica the first whole look still waits out the hold of 30 s."""
+    whole, silent = signals(**QUIET), signals(**QUIET | {"reporting_replicas": 2.0})
+    memory, counts = settled_memory(spec(), observation(signal=whole, state=running(3))), []
+    for tick, signal in enumerate((silent, silent, silent, silent, whole, whole)):
+        decision, memory = decide(spec(), observation(at=START + 15.0 * tick, signal=signal, state=running(3)), memory)
+        counts.append(desired(decision))
+    assert counts == [3, 3, 3, 3, 3, 1]
+
+
 def test_a_peak_holds_for_a_start_up_time_and_then_goes() -> None:
     """Start-up 30 s: replicas needed at 0 stay at 15 and go at 30."""
     workload = spec()

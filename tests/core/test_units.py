@@ -1,6 +1,7 @@
 from decimal import Decimal
 
 import pytest
+from core.cases import LAW
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,7 @@ def test_durations_are_written(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
+@LAW
 @given(st.integers(0, 59_999))
 def test_short_durations_survive_a_round_trip(milliseconds: int) -> None:
     assert parse_duration_seconds(format_duration(milliseconds / 1000)) == pytest.approx(milliseconds / 1000)
@@ -91,6 +93,7 @@ def test_money_is_written(amount: str, text: str) -> None:
     assert format_money(Decimal(amount)) == text
 
 
+@LAW
 @given(st.decimals(0, 10**11, places=4))
 def test_money_is_read_exactly(amount: Decimal) -> None:
     assert parse_money(f"{amount:f}") == amount

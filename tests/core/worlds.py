@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from core import cases
@@ -187,10 +187,10 @@ class Tick:
     """One tick of a story: what was known and seen, and what came of it."""
 
     spec: WorkloadSpec
-    before: Memory
     seen: Observation
-    decision: Decision
-    after: Memory
+    before: Memory = field(repr=False)
+    decision: Decision = field(repr=False)
+    after: Memory = field(repr=False)
 
 
 @st.composite
@@ -202,7 +202,7 @@ def stories(draw: st.DrawFn, make: Maker, most: int = 5) -> list[Tick]:
         at += draw(st.sampled_from([1.0, 15.0, 61.0, 400.0]))
         seen = draw(make(workload, at))
         decision, after = decide(workload, seen, memory)
-        ticks.append(Tick(workload, memory, seen, decision, after))
+        ticks.append(Tick(workload, seen, memory, decision, after))
         memory = after
     return ticks
 

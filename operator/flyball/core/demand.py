@@ -191,7 +191,7 @@ def _arrivals(
     observation: Observation, signals: tuple[VariantSignals, ...], memory: Memory
 ) -> tuple[Memory, float | None, float]:
     backlog = arriving.backlog_of(signals)
-    if backlog is None:
+    if backlog is None or any(s.running.ok and not s.completions_per_second.ok for s in signals):
         return memory, None, 0.0
     window = observation.signals.window_seconds
     samples = arriving.remember(memory.backlog, observation.at, backlog, window)

@@ -38,11 +38,13 @@ def judge(objective: Objective, reading: ObjectiveReading, before: str | None) -
     enough = [share for share in reading.shares if share.total >= FEWEST_EVENTS]
     if not enough or enough[0].window_seconds > longest_look(reading):
         return INSUFFICIENT
-    if enough[0] is not reading.shares[0] and before in (MET, BURNING, BREACHED):
-        # Few events in the short window are no evidence of a breach; but where all of the few are good, users feel none.
-        calm = reading.shares[0].total >= 1 and reading.shares[0].bad_share <= objective.budget
-        return MET if calm else before
-    short = enough[0]
+    short, newest = enough[0], reading.shares[0]
+    if short is not newest:
+        # Few events in the newest window are no evidence of a breach; but where those few are good, users feel none.
+        if newest.total >= 1 and newest.bad_share <= objective.budget:
+            return MET
+        if before in (MET, BURNING, BREACHED):
+            return before
     if not _surely_burning(objective, short):
         return before if before in (BREACHED, BURNING) and short.bad_share > objective.budget else MET
     longer = enough[1] if len(enough) > 1 else short
