@@ -110,6 +110,8 @@ def test_the_same_sight_again_tells_nothing_and_turns_no_count_back(ticks: list[
         counts.append([v.desired for v in again.variants])
         told = {str(event.reason) for event in again.events}
         assert not {reason for reason in told if not reason.startswith(("ROI", "Budget"))}, "only money runs on"
+    if last.spec.scaling.down_stabilization_seconds == 0.0:
+        return  # whoever asks for no hold gets every wavering of the backlog's growth
     for variant_counts in zip(*counts, strict=True):
         assert list(variant_counts) in (sorted(variant_counts), sorted(variant_counts, reverse=True))
 
