@@ -144,13 +144,15 @@ class ReplicaLimits:
 class ReplicaCapacity:
     """What one replica carries within its limits: batch and requests per second; and what bound the batch.
 
-    `infeasible` says in words which objective a lone request already breaks; then the limit is left out.
+    `infeasible` says in words which objective a lone request already breaks; then the limit is left out. `confident` is
+    that of the fit.
     """
 
     batch: float
     requests_per_second: float
     bound: str
     infeasible: str = ""
+    confident: bool = False
 
 
 def replica_capacity(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimits) -> ReplicaCapacity:
@@ -184,7 +186,7 @@ def replica_capacity(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimit
     bound = min(candidates, key=lambda name: candidates[name])
     batch = max(1.0, candidates[bound])
     seconds = float(shape.regressors(batch) @ terms)
-    return ReplicaCapacity(batch, batch / (output * seconds), bound, "; ".join(broken))
+    return ReplicaCapacity(batch, batch / (output * seconds), bound, "; ".join(broken), fit.confident)
 
 
 def fleet_capacity(replicas: int, requests_per_second: float) -> float:

@@ -5,8 +5,6 @@ from decimal import Decimal
 
 from flyball.core.names import ConditionType, EventReason, GpuVerdict, Mode, WorkloadKey
 
-NO_CHANGE = "NoChange"
-
 
 @dataclass(frozen=True, slots=True)
 class Cause:

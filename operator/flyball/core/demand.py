@@ -42,15 +42,13 @@ class Trust:
 class Situation:
     """What a tick concluded from its observation, before anything is decided.
 
-    `demand` is requests/s that arrive in all, fallback share included; None where it cannot be known. `capacities` has
-    one entry per variant.
+    `demand` is requests/s that arrive in all, fallback share included; None where it cannot be known. `waiting` counts
+    requests. `capacities` has one entry per variant.
     """
 
     trust: Trust
     demand: float | None
-    backlog: float
     waiting: float
-    shape: RequestShape | None
     capacities: tuple[ReplicaCapacity | None, ...]
     gpu: GpuReport
 
@@ -63,9 +61,9 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     memory = _remember_shape(signals, observation, memory)
     shape = memory.shape
     memory = _watch_ready(spec, states, observation.at, memory)
-    demand, backlog = None, 0.0
+    demand = None
     if not trust.problem:
-        memory, demand, backlog = _arrivals(observation, signals, memory)
+        memory, demand = _arrivals(observation, signals, memory)
         memory = _learn(spec, observation, signals, states, memory)
     capacities = tuple(_capacity(spec, memory.variant(v.name), shape) for v in spec.variants)
     loads = tuple(load_of(s, state.ready) for s, state in zip(signals, states, strict=True) if state.ready)
@@ -74,7 +72,7 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     if gpu.verdict is GpuVerdict.STARVED and not _settled(spec, observation, memory):
         # The mean over replicas of which some have just come says little: the old ones' queue is not theirs yet.
         gpu = replace(gpu, verdict=GpuVerdict.SATURATED)
-    return Situation(trust, demand, backlog, waiting, shape, capacities, gpu), memory
+    return Situation(trust, demand, waiting, capacities, gpu), memory
 
 
 def limits_of(spec: WorkloadSpec) -> ReplicaLimits:
@@ -189,17 +187,17 @@ def _settled(spec: WorkloadSpec, observation: Observation, memory: Memory) -> bo
 
 def _arrivals(
     observation: Observation, signals: tuple[VariantSignals, ...], memory: Memory
-) -> tuple[Memory, float | None, float]:
+) -> tuple[Memory, float | None]:
     backlog = arriving.backlog_of(signals)
     if backlog is None or any(s.running.ok and not s.completions_per_second.ok for s in signals):
-        return memory, None, 0.0
+        return memory, None
     window = observation.signals.window_seconds
     samples = arriving.remember(memory.backlog, observation.at, backlog, window)
     completions = sum(s.completions_per_second.otherwise(0.0) for s in signals)
     found = arriving.estimate(samples, completions, window)
     stays = 1.0 - memory.fallback.moved_over(observation.at, window)
     demand = found.demand / stays if stays >= SMALLEST_SAMPLE else None
-    return replace(memory, backlog=samples), demand, backlog
+    return replace(memory, backlog=samples), demand
 
 
 def _learn(

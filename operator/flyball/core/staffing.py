@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flyball.core import slo
+from flyball.core.causes import demand_cause, gpu_text, starved_text
 from flyball.core.decision import Cause, ObjectiveReport, VariantDecision
 from flyball.core.demand import Situation
 from flyball.core.memory import Memory
@@ -152,7 +153,7 @@ def _needs(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]]:
         text = f"telemetry cannot be trusted, so nothing is removed: {situation.trust.problem}"
         return held, [Cause("TelemetryHold", text)]
     if situation.gpu.verdict is GpuVerdict.STARVED:
-        return held, [Cause("Starved", _starved_text(situation))]
+        return held, [Cause("Starved", starved_text(situation))]
     needs, causes = _demanded(case, memory) or (held, [])
     if case.burning:
         needs, cause = _burn_step(case, needs, case.settled(memory))
@@ -183,7 +184,7 @@ def _demanded(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]] 
     ready = {p.variant.name: min(p.state.ready, needs[p.variant.name]) for p in plans}
     if len(plans) > 1 and carried(plans, ready) < staffed:
         needs = _floored(plans, needs)  # one variant makes room for another only once that one serves
-    return needs, [_demand_cause(case, staffed, drain, memory.trim)]
+    return needs, [demand_cause(situation, staffed, drain, memory.trim)]
 
 
 def _floored(plans: Sequence[VariantPlan], needs: dict[str, int]) -> dict[str, int]:
@@ -307,43 +308,3 @@ def _gpus_would_help(situation: Situation) -> bool:
     infeasible = any(c.infeasible for c in situation.capacities if c)
     verdicts = (GpuVerdict.SATURATED, GpuVerdict.EFFICIENT, GpuVerdict.UNKNOWN)
     return situation.gpu.verdict in verdicts and not (infeasible and situation.gpu.verdict is not GpuVerdict.SATURATED)
-
-
-def _demand_cause(case: Case, staffed: float, drain: float, trim: float) -> Cause:
-    situation = case.situation
-    capacity = next(c for c in situation.capacities if c)
-    demand = situation.demand or 0.0
-    text = f"{demand:.2f} requests/s arrive"
-    if drain > 0:
-        text += f" and {situation.waiting:.0f} wait"
-    text += f"; staffed for {staffed:.2f}; one replica carries {capacity.requests_per_second:.2f}"
-    text += f" (bound by {capacity.bound})"
-    numbers = (
-        ("arrivals_per_second", demand),
-        ("waiting", situation.waiting),
-        ("staffed_per_second", staffed),
-        ("capacity_per_replica", capacity.requests_per_second),
-        ("trim", trim),
-        ("ready", float(sum(p.state.ready for p in case.plans))),
-    )
-    return Cause("Demand", text, numbers)
-
-
-def _starved_text(situation: Situation) -> str:
-    return (
-        f"requests wait while the GPUs do not work ({gpu_text(situation)}): something else is short (CPU, network, "
-        "tokenizer, a hung engine), and another GPU would not help"
-    )
-
-
-def gpu_text(situation: Situation) -> str:
-    """The numbers of the GPU verdict in words."""
-    gpu = situation.gpu
-    parts = []
-    if gpu.utilization is not None:
-        parts.append(f"{gpu.utilization:.0%} busy")
-    if gpu.waiting is not None:
-        parts.append(f"{gpu.waiting:.1f} waiting per replica")
-    if gpu.kv_cache_usage is not None:
-        parts.append(f"KV cache {gpu.kv_cache_usage:.0%}")
-    return ", ".join(parts) or "GPU metrics unknown"

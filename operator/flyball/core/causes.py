@@ -1,0 +1,45 @@
+"""The sentences of a size's causes, with their numbers: what arrives, what one replica carries, what the GPUs do."""
+
+from flyball.core.decision import Cause
+from flyball.core.demand import Situation
+
+
+def demand_cause(situation: Situation, staffed: float, drain: float, trim: float) -> Cause:
+    """Why the demand needs what it needs: arrivals, queue and capacity in requests/s."""
+    capacity = next(c for c in situation.capacities if c)
+    demand = situation.demand or 0.0
+    text = f"{demand:.2f} requests/s arrive"
+    if drain > 0:
+        text += f" and {situation.waiting:.0f} wait"
+    measured = "" if capacity.confident else ", not measured yet"
+    text += f"; staffed for {staffed:.2f}; one replica carries {capacity.requests_per_second:.2f}"
+    text += f" (bound by {capacity.bound}{measured})"
+    numbers = (
+        ("arrivals_per_second", demand),
+        ("waiting", situation.waiting),
+        ("staffed_per_second", staffed),
+        ("capacity_per_replica", capacity.requests_per_second),
+        ("trim", trim),
+    )
+    return Cause("Demand", text, numbers)
+
+
+def starved_text(situation: Situation) -> str:
+    """Why no GPU is added although requests wait."""
+    return (
+        f"requests wait while the GPUs do not work ({gpu_text(situation)}): something else is short (CPU, network, "
+        "tokenizer, a hung engine), and another GPU would not help"
+    )
+
+
+def gpu_text(situation: Situation) -> str:
+    """The numbers of the GPU verdict in words."""
+    gpu = situation.gpu
+    parts = []
+    if gpu.utilization is not None:
+        parts.append(f"{gpu.utilization:.0%} busy")
+    if gpu.waiting is not None:
+        parts.append(f"{gpu.waiting:.1f} waiting per replica")
+    if gpu.kv_cache_usage is not None:
+        parts.append(f"KV cache {gpu.kv_cache_usage:.0%}")
+    return ", ".join(parts) or "GPU metrics unknown"
