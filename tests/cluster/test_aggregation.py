@@ -64,8 +64,17 @@ def test_a_failed_write_is_not_repeated_but_written() -> None:
     aggregation = Aggregation()
     name = event_name("chat", "uid", BREACHED)
     aggregation.plan("chat", "uid", BREACHED, 0.0)
-    aggregation.failed(name)
+    aggregation.failed(name, "uid", BREACHED)
     assert aggregation.plan("chat", "uid", BREACHED, 1.0) == Create(name)
+
+
+def test_writes_that_fail_for_long_use_up_no_tokens() -> None:
+    aggregation = Aggregation()
+    for second in range(100):
+        plan = aggregation.plan("chat", "uid", BREACHED, float(second))
+        assert isinstance(plan, Create)
+        aggregation.failed(plan.name, "uid", BREACHED)
+    assert aggregation.dropped == 0
 
 
 def test_takes_up_the_count_of_an_earlier_process() -> None:

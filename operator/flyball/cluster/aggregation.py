@@ -85,9 +85,12 @@ class Aggregation:
         self._series[name].count = count + 1
         return Repeat(name, count + 1)
 
-    def failed(self, name: str) -> None:
-        """A write did not succeed or its Event has expired: the next occurrence is a first one."""
+    def failed(self, name: str, uid: str, event: Event) -> None:
+        """A write did not succeed: its token is given back, and the next occurrence is a first one."""
         self._series.pop(name, None)
+        bucket = self._buckets.get((uid, str(event.reason)))
+        if bucket is not None:
+            bucket.tokens = min(BURST, bucket.tokens + 1.0)
 
     def _take_token(self, owner: tuple[str, str], at: float) -> bool:
         bucket = self._buckets.setdefault(owner, _Bucket(BURST, at))

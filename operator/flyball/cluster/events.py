@@ -38,7 +38,7 @@ class EventRecorder:
         try:
             await self._write(plan, key, uid, event, at)
         except PortError:
-            self._aggregation.failed(plan.name)
+            self._aggregation.failed(plan.name, uid, event)
             raise
 
     async def _write(self, plan: Plan, key: WorkloadKey, uid: str, event: Event, at: float) -> None:

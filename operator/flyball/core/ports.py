@@ -74,6 +74,13 @@ class Cluster(Protocol):
         """Give a route the weights back that its user had, and forget them. Does nothing where nothing was changed."""
         ...
 
+    async def restore_all(self, key: WorkloadKey) -> None:
+        """Restore every rule that this workload moved, also those that its spec no longer names.
+
+        Conflict, once, where somebody else changed weights meanwhile: theirs stay.
+        """
+        ...
+
     async def hold_finalizer(self, key: WorkloadKey, hold: bool) -> None:
         """Add or remove Flyball's finalizer, which exists only while a route must be restored."""
         ...

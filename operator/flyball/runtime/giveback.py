@@ -7,11 +7,10 @@ import structlog
 from flyball.core.decision import Decision, Event
 from flyball.core.names import EventReason, Mode, WorkloadKey
 from flyball.core.observation import Observation
-from flyball.core.ports import Missing, PortError, Rejected
+from flyball.core.ports import Cluster, Missing, PortError, Rejected
 from flyball.core.spec import TargetRef, WorkloadSpec
 from flyball.runtime import budget
 from flyball.runtime.known import Known
-from flyball.runtime.restoring import RestoringCluster
 
 log = structlog.get_logger("flyball.giveback")
 
@@ -22,7 +21,7 @@ RELEASE = "release"
 
 
 async def annotate(
-    cluster: RestoringCluster,
+    cluster: Cluster,
     spec: WorkloadSpec,
     observation: Observation,
     decision: Decision,
@@ -52,7 +51,7 @@ async def annotate(
 
 
 async def release(
-    cluster: RestoringCluster, key: WorkloadKey, known: Known, has_finalizer: bool, claims: Claims
+    cluster: Cluster, key: WorkloadKey, known: Known, has_finalizer: bool, claims: Claims
 ) -> tuple[list[str], list[Event]]:
     """Give back everything of a workload that is being deleted, then let it go; once that is done, nothing.
 
@@ -77,7 +76,7 @@ async def release(
     return failures, events
 
 
-async def depart(cluster: RestoringCluster, key: WorkloadKey, known: Known, claims: Claims, reborn: bool) -> bool:
+async def depart(cluster: Cluster, key: WorkloadKey, known: Known, claims: Claims, reborn: bool) -> bool:
     """Give back what an object that is gone left behind; returns whether that is done.
 
     The routes of an object that was `reborn` under the same name are the new one's, which takes them over.
@@ -101,7 +100,7 @@ def _targets(known: Known) -> set[TargetRef]:
 
 
 async def _remove_annotations(
-    cluster: RestoringCluster, namespace: str, targets: Iterable[TargetRef], known: Known, claims: Claims
+    cluster: Cluster, namespace: str, targets: Iterable[TargetRef], known: Known, claims: Claims
 ) -> list[str]:
     """Take the annotations off targets that nobody governs now. A target that is gone or forbidden is let go."""
     failures = []

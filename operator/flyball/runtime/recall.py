@@ -29,7 +29,9 @@ def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
         *_ceiling_states(raw, status, conditions),
         *_condition_states(conditions),
     )
-    memory = Memory(states=states, spend=_spend(status))
+    # A condition's age tells for how long costs have been on record: after a restart an ROI window need not fill again.
+    started_at = min((condition.since for condition in conditions if condition.since > 0), default=None)
+    memory = Memory(states=states, spend=_spend(status), started_at=started_at)
     if status.fallback is not None and status.fallback.state == "Fallback":
         since = parse_time(status.fallback.since) or 0.0
         share = _ratio(status.fallback.weight)

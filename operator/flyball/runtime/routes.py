@@ -12,11 +12,10 @@ from flyball.core.decision import Condition, Decision, Event, FallbackReport
 from flyball.core.memory import FallbackMemory, Memory, SpendMemory
 from flyball.core.names import ConditionType, EventReason, Mode
 from flyball.core.observation import Observation, RouteState
-from flyball.core.ports import Conflict, Missing, PortError, Rejected
+from flyball.core.ports import Cluster, Conflict, Missing, PortError, Rejected
 from flyball.core.spec import FallbackRoute, WorkloadSpec
 from flyball.core.units import format_ratio
 from flyball.runtime.known import Known
-from flyball.runtime.restoring import RestoringCluster
 
 
 @dataclass(slots=True)
@@ -35,7 +34,7 @@ class Moves:
 
 
 async def move_routes(
-    cluster: RestoringCluster,
+    cluster: Cluster,
     spec: WorkloadSpec,
     observation: Observation,
     decision: Decision,
@@ -71,7 +70,7 @@ def _unread(observation: Observation) -> bool:
 
 
 async def _shift(
-    cluster: RestoringCluster,
+    cluster: Cluster,
     spec: WorkloadSpec,
     route: FallbackRoute,
     seen: RouteState,
@@ -107,7 +106,7 @@ async def _shift(
 
 
 async def _give_back(
-    cluster: RestoringCluster,
+    cluster: Cluster,
     spec: WorkloadSpec,
     route: FallbackRoute,
     seen: RouteState,
@@ -135,7 +134,7 @@ async def _give_back(
 
 
 async def _give_back_dropped(
-    cluster: RestoringCluster, spec: WorkloadSpec, routes: tuple[FallbackRoute, ...], known: Known, moves: Moves
+    cluster: Cluster, spec: WorkloadSpec, routes: tuple[FallbackRoute, ...], known: Known, moves: Moves
 ) -> None:
     """Give back the routes that the last spec named and this one does not."""
     before = known.spec.fallback.routes if known.spec and known.spec.fallback else ()

@@ -15,13 +15,12 @@ from flyball.core.decide import decide
 from flyball.core.decision import Condition, Decision, Event, VariantDecision
 from flyball.core.names import ConditionType, EventReason, Mode, WorkloadKey
 from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
-from flyball.core.ports import Events, Metrics, Missing, PortError, Rejected
+from flyball.core.ports import Cluster, Events, Metrics, Missing, PortError, Rejected
 from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
 from flyball.runtime import giveback, routes, status
 from flyball.runtime.giveback import Claims
 from flyball.runtime.known import SCALE_BLOCKED, Known
 from flyball.runtime.mirror import Declared, Mirror
-from flyball.runtime.restoring import RestoringCluster
 
 log = structlog.get_logger("flyball.tick")
 
@@ -55,7 +54,7 @@ class TickReport:
 class Ticker:
     """Runs ticks over the mirror. Nothing but `tick` changes its state."""
 
-    def __init__(self, mirror: Mirror, metrics: Metrics, cluster: RestoringCluster, events: Events) -> None:
+    def __init__(self, mirror: Mirror, metrics: Metrics, cluster: Cluster, events: Events) -> None:
         self._mirror = mirror
         self._metrics = metrics
         self._cluster = cluster
