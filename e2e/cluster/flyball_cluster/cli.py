@@ -16,6 +16,7 @@ from flyball_cluster.embedded import EmbeddedCluster
 from flyball_cluster.errors import ClusterError
 from flyball_cluster.images import ImageBuilder
 from flyball_cluster.outside import CurrentCluster, KindCluster
+from flyball_cluster.prerequisites import API_TOOLS, TEST_TOOLS, require_tools
 from flyball_cluster.settings import Mode, Settings, settings_from
 from flyball_cluster.toolchain import find_go
 
@@ -97,6 +98,7 @@ def _status(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _build(settings: Settings, options: argparse.Namespace) -> None:
+    require_tools((*API_TOOLS, *TEST_TOOLS))
     builds = Builds(settings.cache, find_go(settings.cache))
     started = time.monotonic()
     builds.ensure()

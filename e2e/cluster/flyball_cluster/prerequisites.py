@@ -46,6 +46,10 @@ NODE_TOOLS = (
     Tool("ip", "iproute2", "from your distribution"),
     Tool("mount", "mount", "util-linux from your distribution"),
 )
+TEST_TOOLS = (
+    Tool("promtool", "prometheus", "from the releases of prometheus/prometheus, 2.42 or later", service="prometheus"),
+)
+"""What the test suite runs beside the cluster: a Prometheus over blocks of known history."""
 IMAGE_TOOLS = (
     Tool("buildah", "buildah", "from your distribution"),
     Tool("mmdebstrap", "mmdebstrap", "from Debian or Ubuntu"),
