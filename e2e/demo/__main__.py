@@ -133,7 +133,7 @@ def _show(kit: Kit, started: float) -> None:
     for command in (
         ("-n", "demo", "get", "wslo", "-o", "wide"),
         ("-n", "demo", "describe", "wslo", "chat"),
-        ("-n", "demo", "get", "events.events.k8s.io", "--field-selector=reportingController=flyball.dev/flyball"),
+        ("-n", "demo", "get", "events.events.k8s.io", "--sort-by=.metadata.creationTimestamp"),
         ("-n", "demo", "get", "deploy", "chat", "-o", "jsonpath={.metadata.annotations}"),
     ):
         print(f"\n$ kubectl {' '.join(command)}\n{kit.kubectl(*command, check=False)}", flush=True)
