@@ -17,13 +17,14 @@ def samples(*pairs: tuple[float, float]) -> tuple[BacklogSample, ...]:
     [
         pytest.param([(0, 10)], 2.0, 2.0, 2.0, id="one sample has no growth"),
         pytest.param(
-            [(0, 10), (45, 40), (60, 70)], 2.0, 3.0, 4.0, id="2 + (70 − 10)/60 = 3 smooth, 2 + (70 − 40)/15 = 4 fast"
+            [(0, 10), (45, 40), (60, 70)], 2.0, 3.0, 3.0, id="2 + 60/60 = 3 smooth, 2 + 30/15 − chance 2√(2/8) = 3 fast"
         ),
         pytest.param(
             [(0, 70), (45, 40), (60, 10)], 2.0, 1.0, 0.0, id="draining: 2 − 1 = 1 smooth, 2 − 2 = 0 fast, never less"
         ),
+        pytest.param([(0, 5), (45, 5), (60, 8)], 2.0, 2.05, 2.0, id="three in 15 s are chance at 2 requests/s"),
         pytest.param([(0, 0), (3, 30)], 2.0, 2.0, 2.0, id="three seconds are too short to call it growth"),
-        pytest.param([(0, 0), (5, 30)], 2.0, 8.0, 8.0, id="five are not: 2 + 30/5"),
+        pytest.param([(0, 0), (5, 30)], 2.0, 8.0, 7.0, id="five are not: 2 + 30/5, chance 1 less if fast"),
     ],
 )
 def test_arrivals_are_completions_plus_growth(

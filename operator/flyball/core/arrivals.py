@@ -3,6 +3,7 @@
 Arrivals = completions + growth of what is running or waiting (DESIGN.md, "How it decides", 1).
 """
 
+import math
 from dataclasses import dataclass
 
 from flyball.core.memory import BacklogSample
@@ -10,6 +11,9 @@ from flyball.core.observation import VariantSignals
 
 # A growth measured over less than this is mostly the noise of single requests.
 SHORTEST_GROWTH_SECONDS = 8.0
+# A step shows as growth beyond this many standard deviations of chance: of a hundred ticks of a steady trickle two
+# exceed it, and then by little.
+CHANCE_DEVIATIONS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,19 @@ def estimate(samples: tuple[BacklogSample, ...], completions_per_second: float, 
     newest = samples[-1]
     return Arrivals(
         smooth=max(0.0, completions_per_second + _growth(samples, window)),
-        fast=max(0.0, completions_per_second + _growth(samples, SHORTEST_GROWTH_SECONDS)),
+        fast=max(0.0, completions_per_second + _surge(samples, completions_per_second)),
         backlog=newest.requests,
     )
+
+
+def _surge(samples: tuple[BacklogSample, ...], completions_per_second: float) -> float:
+    """The backlog's growth since the last tick, less what chance alone brings at the completion rate.
+
+    Over s seconds Poisson arrivals at r per second vary by √(r/s) per second; a trickle that bunches is no step.
+    """
+    growth = _growth(samples, SHORTEST_GROWTH_SECONDS)
+    chance = CHANCE_DEVIATIONS * math.sqrt(completions_per_second / SHORTEST_GROWTH_SECONDS)
+    return growth if growth < 0 else max(0.0, growth - chance)
 
 
 def _growth(samples: tuple[BacklogSample, ...], span: float) -> float:
