@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from e2e.story import kit as tools
-from e2e.story.watch import Snapshot, events, look
+from e2e.story.watch import Snapshot, events, look, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,14 +104,9 @@ def _watch(kit: Kit, started: float, told: set[str], seconds: float, *, until_se
             if text not in told:
                 told.add(text)
                 say(f"        Event {text}")
-        if until_settled and _settled(snapshot):
+        if until_settled and settled(snapshot):
             return
         time.sleep(max(0.0, min(5.0, deadline - time.monotonic())))
-
-
-def _settled(snapshot: Snapshot) -> bool:
-    calm = all(snapshot.condition(kind) == "True" for kind in ("SLOMet", "WithinBudget", "ROIMet"))
-    return calm and snapshot.replicas == snapshot.ready == 1 and snapshot.weights[1] == 0
 
 
 def _line(snapshot: Snapshot) -> str:

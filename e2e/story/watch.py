@@ -28,6 +28,12 @@ class Snapshot:
         return next((c["status"] for c in self.status.get("conditions", ()) if c["type"] == kind), None)
 
 
+def settled(snapshot: Snapshot) -> bool:
+    """Whether nothing is left of a surge: one replica, objectives, budget and ROI met, and the route as it was."""
+    calm = all(snapshot.condition(kind) == "True" for kind in ("SLOMet", "WithinBudget", "ROIMet"))
+    return calm and snapshot.replicas == snapshot.ready == 1 and snapshot.weights[1] == 0
+
+
 def look(kit: Kit, started: float, namespace: str = "demo", name: str = "chat") -> Snapshot:
     """Take a snapshot."""
     found = kit.get("-n", namespace, f"wslo/{name}", f"deploy/{name}", f"httproute/{name}")["items"]

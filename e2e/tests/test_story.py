@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from e2e.story import kit as tools
-from e2e.story.watch import Snapshot, events, look
+from e2e.story.watch import Snapshot, events, look, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def story(flyball: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         surge_began = time.time()
         stack.enter_context(_load(flyball, folder, "surge", SURGE, "10m", "80s"))
         surge = _watch(flyball, started, 85)
-        after = _watch(flyball, started, 180, until=_settled)
+        after = _watch(flyball, started, 180, until=settled)
     clients = [row for name in ("calm", "surge") for row in _rows(folder / f"{name}.csv")]
     yield Story(calm, surge, after, events(flyball), clients, surge_began)
     flyball.kubectl("delete", "namespace", "demo", "--timeout=90s")
@@ -87,11 +87,6 @@ def _watch(kit: Kit, started: float, seconds: float, until: Any = None) -> list[
         seen.append(look(kit, started))
         time.sleep(2)
     return seen
-
-
-def _settled(snapshot: Snapshot) -> bool:
-    calm = all(snapshot.condition(kind) == "True" for kind in ("SLOMet", "WithinBudget", "ROIMet"))
-    return calm and snapshot.replicas == snapshot.ready == 1 and snapshot.weights[1] == 0
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -163,7 +158,7 @@ def test_the_roi_target_is_breached_by_the_overflow_and_met_again_without_it(sto
 
 def test_without_the_load_everything_it_caused_is_gone(story: Story) -> None:
     last = story.after[-1]
-    assert _settled(last), last.status
+    assert settled(last), last.status
     assert last.condition("FallbackActive") is None
 
 
