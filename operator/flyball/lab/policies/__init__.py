@@ -1,0 +1,1 @@
+"""Scaling policies that the lab plays against each other: Flyball's own core, rivals, and constant fleets."""
