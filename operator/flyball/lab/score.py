@@ -76,18 +76,18 @@ def good(trace: Trace, answers: Answers, objectives: Sequence[Objective]) -> dic
     )
     found: dict[str, Flags] = {}
     for objective in objectives:
-        threshold: float | Seconds = objective.threshold_seconds
+        limits = np.full(len(trace), objective.threshold_seconds)
         if objective.indicator == TIME_TO_FIRST_TOKEN:
-            late = answers.first_token_at - trace.t_seconds
+            taken = answers.first_token_at - trace.t_seconds
         elif objective.indicator == END_TO_END:
-            late = answers.finished_at - trace.t_seconds
+            taken = answers.finished_at - trace.t_seconds
         elif objective.indicator == INTER_TOKEN_LATENCY:
             begins = answers.first_token_at if first_token_limit is None else trace.t_seconds + first_token_limit
-            late, threshold = answers.finished_at - begins, (trace.output_tokens - 1) * objective.threshold_seconds
+            taken, limits = answers.finished_at - begins, limits * (trace.output_tokens - 1)
         else:
             raise ValueError(f"the lab cannot judge {objective.indicator}; it judges {', '.join(INDICATORS)}")
         # Times are sums of many iterations: a difference in the last bit must not decide.
-        found[objective.indicator] = late <= threshold + 1e-9
+        found[objective.indicator] = taken <= limits + 1e-9
     found[ALL] = np.logical_and.reduce(list(found.values()))
     return found
 
