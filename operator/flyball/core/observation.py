@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from flyball.core.demand_events import DemandWindow
 from flyball.core.names import WorkloadKey
 
 # No gauge or rate of one workload comes near this (requests, tokens, per second): what is larger is a broken exporter.
@@ -228,9 +229,13 @@ class WorkloadState:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One workload at one instant. `at` is seconds since the epoch, UTC."""
+    """One workload at one instant. `at` is seconds since the epoch, UTC.
+
+    `expected` is the load that DemandEvents announce for it, now and later.
+    """
 
     key: WorkloadKey
     at: float
     signals: WorkloadSignals
     state: WorkloadState
+    expected: tuple[DemandWindow, ...] = ()
