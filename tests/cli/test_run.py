@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -40,6 +41,7 @@ def test_defaults(started: list[Settings]) -> None:
     assert (settings.prometheus.url, settings.prometheus.timeout_seconds) == (URL, 10.0)
     assert (settings.tick_seconds, settings.stalled_after, settings.routes) == (15.0, 60.0, True)
     assert (settings.namespaces, settings.listen) == ((), ("0.0.0.0", 8080))
+    assert (settings.records, settings.records_bytes) == (None, 64 << 20)
 
 
 def test_every_option_is_an_environment_variable(started: list[Settings]) -> None:
@@ -54,6 +56,8 @@ def test_every_option_is_an_environment_variable(started: list[Settings]) -> Non
         FLYBALL_WATCH_NAMESPACES="team-a, team-b,",
         FLYBALL_LISTEN="[::1]:9000",
         FLYBALL_ROUTES="false",
+        FLYBALL_RECORDS="/var/lib/flyball/decisions",
+        FLYBALL_RECORDS_SIZE="8",
         FLYBALL_LOG_LEVEL="warning",
         FLYBALL_LOG_FORMAT="text",
     )
@@ -66,6 +70,7 @@ def test_every_option_is_an_environment_variable(started: list[Settings]) -> Non
     assert (settings.tick_seconds, settings.stalled_after) == (30.0, 90.0)
     assert (settings.namespaces, settings.listen, settings.routes) == (("team-a", "team-b"), ("::1", 9000), False)
     assert (settings.log_level, settings.log_format) == ("warning", "text")
+    assert (settings.records, settings.records_bytes) == (Path("/var/lib/flyball/decisions"), 8 << 20)
 
 
 @pytest.mark.parametrize(

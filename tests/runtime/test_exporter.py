@@ -97,6 +97,8 @@ async def test_unknown_figures_are_absent_not_zero(world: World) -> None:
 def test_before_the_first_tick_only_counters_are_shown() -> None:
     assert {name for name, _ in scrape(Tally())} == {
         "flyball_ticks_total",
+        "flyball_decisions_recorded_total",
+        "flyball_decisions_lost_total",
         "flyball_ticks_failed_total",
         "flyball_defects_total",
         "flyball_events_dropped_total",

@@ -73,3 +73,17 @@ async def test_an_address_in_use_is_an_error_and_leaves_nothing_open() -> None:
                 pass
     async with serve(("127.0.0.1", port), Tally(), lambda: True, STALLED_SECONDS) as again:
         assert again == port
+
+
+async def test_the_record_of_a_decision_is_served_by_its_id() -> None:
+    found = {"0123456789ab": b'{"id":"0123456789ab"}\n'}
+    async with serve(("127.0.0.1", 0), Tally(), lambda: True, STALLED_SECONDS, found.get) as port:
+        assert await ask(port, "/decisions/0123456789ab") == (200, '{"id":"0123456789ab"}\n')
+        status, text = await ask(port, "/decisions/ffffffffffff")
+    assert (status, text) == (404, "decision ffffffffffff is not recorded, or its record was dropped by now\n")
+
+
+async def test_it_is_said_where_nothing_is_recorded() -> None:
+    async with serve(("127.0.0.1", 0), Tally(), lambda: True, STALLED_SECONDS) as port:
+        status, text = await ask(port, "/decisions/0123456789ab")
+    assert (status, text) == (404, "decisions are not recorded: start the operator with --records\n")

@@ -17,6 +17,7 @@ COMMANDS = {
     "crd": "flyball.cli.crd:crd",
     "lint": "flyball.cli.lint:lint",
     "explain": "flyball.cli.explain:explain",
+    "replay": "flyball.cli.replay:replay",
     "load": "flyball.lab.load.command:load",
     "trace": "flyball.lab.trace_command:trace",
     "modelserver": "flyball.lab.modelserver.command:modelserver",

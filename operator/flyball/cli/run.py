@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+from pathlib import Path
 from typing import Any
 
 import click
@@ -16,8 +17,16 @@ from flyball.runtime.settings import Settings
 @prometheus_options(required=True)
 @click.option("--tick", type=Duration(least=1.0), default="15s", help="Time from one evaluation to the next.")
 @click.option("--watch-namespaces", default="", help="Comma-separated namespaces; all when empty.")
-@click.option("--listen", type=Address(), default="0.0.0.0:8080", help="Address of /metrics, /healthz and /readyz.")
+@click.option(
+    "--listen", type=Address(), default="0.0.0.0:8080", help="Address of /metrics, /healthz, /readyz and /decisions."
+)
 @click.option("--routes/--no-routes", default=True, help="Whether HTTPRoutes may be read and their weights moved.")
+@click.option(
+    "--records",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder where decisions are recorded for `flyball replay`; not recorded when left out.",
+)
+@click.option("--records-size", type=click.IntRange(min=1), default=64, help="Most MiB that the records may take.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="json")
 def run(
@@ -25,6 +34,8 @@ def run(
     watch_namespaces: str,
     listen: tuple[str, int],
     routes: bool,
+    records: Path | None,
+    records_size: int,
     log_level: str,
     log_format: str,
     **prometheus: Any,
@@ -38,6 +49,8 @@ def run(
         log_level=log_level,
         log_format=log_format,
         routes=routes,
+        records=records,
+        records_bytes=records_size << 20,
     )
     from flyball.runtime.operator import run as run_operator
 

@@ -55,6 +55,8 @@ FAMILIES = (
     Family("flyball_defects_total", "Evaluations of one workload that ended in a defect.", (), False, True),
     Family("flyball_api_writes_total", "Writes sent to the API server.", ("resource", "verb"), False, True),
     Family("flyball_events_dropped_total", "Events held back to avoid a flood.", per_workload=False, counter=True),
+    Family("flyball_decisions_recorded_total", "Decisions recorded for `flyball replay`.", (), False, True),
+    Family("flyball_decisions_lost_total", "Decisions that could not be recorded.", (), False, True),
 )
 
 
@@ -70,6 +72,8 @@ class Tally:
     failed_ticks: int = 0
     defects: int = 0
     events_dropped: Callable[[], int] = lambda: 0
+    decisions_recorded: Callable[[], int] = lambda: 0
+    decisions_lost: Callable[[], int] = lambda: 0
     writes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def count_write(self, resource: str, verb: str) -> None:
@@ -110,6 +114,8 @@ class SnapshotCollector(Collector):
         yield "flyball_ticks_failed_total", (), tally.failed_ticks
         yield "flyball_defects_total", (), tally.defects
         yield "flyball_events_dropped_total", (), tally.events_dropped()
+        yield "flyball_decisions_recorded_total", (), tally.decisions_recorded()
+        yield "flyball_decisions_lost_total", (), tally.decisions_lost()
         for (resource, verb), count in tally.writes.items():
             yield "flyball_api_writes_total", (resource, verb), count
         if tally.report is None:

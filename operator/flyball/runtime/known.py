@@ -24,6 +24,7 @@ class Known:
     `spec` is the last valid one. `status` is the one that the API server has, and `status_at` when this process wrote
     it (None: a predecessor did). `annotated` are the targets that carry annotations, with their values. `blocked` are
     the writes whose refusal was announced, `unpublished` the Events that could not be written yet, each with its time.
+    `told_wants` is what the last decision wanted to change: told once, not with every tick that wants the same.
     """
 
     uid: str
@@ -36,6 +37,7 @@ class Known:
     blocked: set[str] = field(default_factory=set)
     unpublished: list[tuple[Event, float]] = field(default_factory=list)
     told_invalid: int | None = None
+    told_wants: tuple[tuple[str, object], ...] = ()
     released: bool = False
 
     @classmethod

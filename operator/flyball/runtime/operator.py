@@ -8,7 +8,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, nullcontext, suppress
 from typing import Any
 
 import kopf
@@ -18,6 +18,7 @@ from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.events import EventRecorder
 from flyball.core.ports import Metrics, PortError
+from flyball.ledger.recorder import Recorder
 from flyball.runtime.exporter import Tally
 from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
@@ -53,15 +54,29 @@ async def operate(settings: Settings, api: ApiServer, metrics: Metrics, tally: T
     mirror, events = Mirror(), EventRecorder(api)
     cluster = KubernetesCluster(api, namespaces=settings.namespaces, routes=settings.routes)
     tally.events_dropped = lambda: events.dropped
-    loop = Loop(Ticker(mirror, metrics, cluster, events), tally, settings.tick_seconds)
-    async with serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after) as port:
-        log.info("serving", port=port, prometheus=settings.prometheus.url, tick_seconds=settings.tick_seconds)
-        await _supervise(
-            stop,
-            watch=_watch(settings, mirror, loop, stop),
-            evaluate=_evaluate(cluster, mirror, loop, tally),
-            relist=_relist(settings, cluster, mirror, loop),
-        )
+    recorder = _recorder(settings, tally)
+    record = recorder.record if recorder else lambda _: None
+    loop = Loop(Ticker(mirror, metrics, cluster, events, record), tally, settings.tick_seconds)
+    find = recorder.find_line if recorder else None
+    with closing(recorder) if recorder else nullcontext():
+        async with serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after, find) as port:
+            log.info("serving", port=port, prometheus=settings.prometheus.url, tick_seconds=settings.tick_seconds)
+            await _supervise(
+                stop,
+                watch=_watch(settings, mirror, loop, stop),
+                evaluate=_evaluate(cluster, mirror, loop, tally),
+                relist=_relist(settings, cluster, mirror, loop),
+            )
+
+
+def _recorder(settings: Settings, tally: Tally) -> Recorder | None:
+    """The recorder of decisions, running and counted; None where they are not recorded."""
+    if settings.records is None:
+        return None
+    recorder = Recorder(settings.records, settings.records_bytes)
+    tally.decisions_recorded, tally.decisions_lost = lambda: recorder.recorded, lambda: recorder.lost
+    recorder.start()
+    return recorder
 
 
 async def _supervise(stop: asyncio.Event, **parts: Coroutine[Any, Any, None]) -> None:

@@ -1,6 +1,7 @@
-"""The operator's own HTTP endpoints: /metrics, /healthz (a tick finished lately, or the
-first waits for the API server) and /readyz (mirror synced)."""
+"""The operator's own HTTP endpoints: /metrics, /healthz (a tick finished lately, or the first waits for the API
+server), /readyz (mirror synced) and /decisions/ID (the record of a decision, one line of JSON)."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,9 +15,16 @@ from flyball.runtime.exporter import SnapshotCollector, Tally
 
 @asynccontextmanager
 async def serve(
-    address: tuple[str, int], tally: Tally, ready: Callable[[], bool], stalled_after_seconds: float
+    address: tuple[str, int],
+    tally: Tally,
+    ready: Callable[[], bool],
+    stalled_after_seconds: float,
+    find_decision: Callable[[str], bytes | None] | None = None,
 ) -> AsyncIterator[int]:
-    """Serve while the context lasts; yields the port. Raises OSError when the address cannot be bound."""
+    """Serve while the context lasts; yields the port. Raises OSError when the address cannot be bound.
+
+    `find_decision` gives a decision's record by its id; it may read files. None where decisions are not recorded.
+    """
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(tally))
     ProcessCollector(registry=registry)
@@ -38,8 +46,24 @@ async def serve(
             return web.Response(status=503, text="WorkloadSLOs have not been listed yet\n")
         return web.Response(text="ready\n")
 
+    async def decision(request: web.Request) -> web.Response:
+        if find_decision is None:
+            return web.Response(status=404, text="decisions are not recorded: start the operator with --records\n")
+        name = request.match_info["id"]
+        line = await asyncio.to_thread(find_decision, name)
+        if line is None:
+            return web.Response(status=404, text=f"decision {name} is not recorded, or its record was dropped by now\n")
+        return web.Response(body=line, content_type="application/json")
+
     app = web.Application()
-    app.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    app.add_routes(
+        [
+            web.get("/metrics", metrics),
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+            web.get("/decisions/{id}", decision),
+        ]
+    )
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

@@ -1,6 +1,7 @@
 """The operator's settings, one frozen value made from flags and environment variables by the command line."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from flyball.telemetry.settings import PrometheusSettings
 
@@ -11,7 +12,9 @@ class Settings:
 
     `tick_seconds` is the time from one evaluation's start to the next; `relist_seconds` that between full LISTs which
     correct the watch. `namespaces` are the only ones looked at, all of them when empty. `listen` is host and port of
-    /metrics, /healthz and /readyz. `stalled_seconds` without a finished tick make the process unhealthy.
+    /metrics, /healthz, /readyz and /decisions. `records` is the folder where decisions are recorded, None where they
+    are not; its files take at most `records_bytes`. `stalled_seconds` without a finished tick make the process
+    unhealthy.
     """
 
     prometheus: PrometheusSettings
@@ -22,6 +25,8 @@ class Settings:
     log_level: str = "info"
     log_format: str = "json"
     routes: bool = True
+    records: Path | None = None
+    records_bytes: int = 64 << 20
     stalled_seconds: float = field(default=0.0)
 
     @property

@@ -5,7 +5,7 @@ repeated here, since the next tick sees what is true then and decides again.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from flyball.core.names import ConditionType, EventReason, Mode, WorkloadKey
 from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
 from flyball.core.ports import Cluster, Events, Metrics, Missing, PortError, Rejected
 from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
+from flyball.ledger.record import Record, record_of
 from flyball.runtime import giveback, routes, status
 from flyball.runtime.giveback import Claims
 from flyball.runtime.known import SCALE_BLOCKED, Known
@@ -52,13 +53,25 @@ class TickReport:
 
 
 class Ticker:
-    """Runs ticks over the mirror. Nothing but `tick` changes its state."""
+    """Runs ticks over the mirror. Nothing but `tick` changes its state.
 
-    def __init__(self, mirror: Mirror, metrics: Metrics, cluster: Cluster, events: Events) -> None:
+    `record` is handed every decision that people can come upon: those shown in a status, told in the log or an Event,
+    and all that changed or failed to change replicas or weights.
+    """
+
+    def __init__(
+        self,
+        mirror: Mirror,
+        metrics: Metrics,
+        cluster: Cluster,
+        events: Events,
+        record: Callable[[Record], None] = lambda _: None,
+    ) -> None:
         self._mirror = mirror
         self._metrics = metrics
         self._cluster = cluster
         self._events = events
+        self._record = record
         self._known: dict[WorkloadKey, Known] = {}
         self._departed: list[tuple[WorkloadKey, Known]] = []
 
@@ -126,6 +139,7 @@ class Ticker:
             spec, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
         )
         decision, memory = decide(spec, observation, known.memory)
+        record = record_of(spec, observation, known.memory, decision)
         failures, events, blocks = await self._scale_all(spec, decision, known)
         decision = _blocked(decision, blocks)
         moves = await routes.move_routes(self._cluster, spec, observation, decision, known, entry.has_finalizer)
@@ -133,9 +147,15 @@ class Ticker:
         known.memory, known.spec, known.told_invalid = memory, spec, None
         failures += moves.failures
         failures += await giveback.annotate(self._cluster, spec, observation, decision, known, claims)
-        failures += await self._publish(spec.key, (*decision.events, *events, *moves.events), at)
+        events = [*decision.events, *events, *moves.events]
+        failures += await self._publish(spec.key, events, at)
         failures += await self._write_status(spec.key, status.render(spec, observation, decision, known.conditions), at)
-        _log(decision, failures, shown=known.status_at == at)
+        wants = _wants(decision)
+        told = known.status_at == at or bool(events) or (bool(wants) and wants != known.told_wants)
+        known.told_wants = wants
+        _log(decision, failures, told=told)
+        if told or failures:
+            self._record(record)
         return Outcome(spec, observation, decision, tuple(failures))
 
     async def _scale_all(
@@ -265,9 +285,17 @@ def _blocked(decision: Decision, blocks: Sequence[str]) -> Decision:
     return replace(decision, conditions=conditions)
 
 
-def _log(decision: Decision, failures: Sequence[str], *, shown: bool) -> None:
-    """One line; decisions whose id people find in a status (`shown`) or an Event are told, the others are detail."""
-    told = shown or any(v.desired != v.current for v in decision.variants) or bool(decision.events)
+def _wants(decision: Decision) -> tuple[tuple[str, object], ...]:
+    """What the decision wants to be otherwise than it is: replicas by variant, weights by route."""
+    replicas = ((v.name, (v.current, v.desired)) for v in decision.variants if v.desired != v.current)
+    weights = ((route.route, route.weights) for route in decision.routes if route.weights is not None)
+    return (*replicas, *weights)
+
+
+def _log(decision: Decision, failures: Sequence[str], *, told: bool) -> None:
+    """One line; decisions that people find in a status or an Event, or that want something new, are told, the others
+    are detail.
+    """
     say = log.warning if failures else log.info if told else log.debug
     say(
         "decision",

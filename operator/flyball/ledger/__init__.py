@@ -1,0 +1,1 @@
+"""Durable records of what was decided, and from what."""
