@@ -144,6 +144,7 @@ class _Run:
             for walk in [walk for walk in going if None not in (walk.results or ())]:
                 if not self._step(walk, submitter):
                     going.remove(walk)
+        self._report()
         return [walk.conclusion for walk in walks]
 
     def _step(self, walk: _Walk, submitter: _Submitter) -> bool:
