@@ -1,0 +1,163 @@
+"""The pieces of a scenario that a process can do by itself, each keyed by everything that shapes its result."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from flyball.lab.bounds.floor import floor
+from flyball.lab.bounds.need import initial_replicas, request_work
+from flyball.lab.play import Game, play
+from flyball.lab.policies.model import Policy, Setting
+from flyball.lab.policies.registry import build
+from flyball.lab.scenario import Scenario
+from flyball.lab.suite.feasible import infeasible
+from flyball.lab.suite.figures import run_figures, run_series
+from flyball.lab.suite.pool import Document
+from flyball.lab.suite.results import Knob, knob_text
+from flyball.lab.suite.store import code_hash, file_hash, key_of
+from flyball.lab.suite.traffic_kind import traffic_kind
+from flyball.lab.traffic import TraceSource
+
+_TRAFFIC_CODE = (
+    "lab/trace.py",
+    "lab/traffic.py",
+    "lab/generate.py",
+    "lab/engine.py",
+    "lab/score.py",
+    "lab/scenario.py",
+)
+_SIMULATION_CODE = (*_TRAFFIC_CODE, "lab/fleet", "lab/play.py", "lab/modelserver/histograms.py")
+_BOUNDS_CODE = (*_SIMULATION_CODE, "lab/bounds", "lab/policies/static.py")
+_PIECE_CODE = ("lab/suite/pieces.py", "lab/suite/figures.py", "lab/suite/feasible.py", "lab/suite/traffic_kind.py")
+_OWN_CODE = ("lab/policies/flyball.py", "lab/observe.py")
+_RIVAL_CODE = (*_SIMULATION_CODE, *_PIECE_CODE, "lab/policies")
+_FLYBALL_CODE = (*_RIVAL_CODE, "lab/observe.py", "core", "telemetry")
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What is to be known of one seed's traffic before anything is played: whether any fleet can meet the objectives,
+    what kind of traffic it is, and with how many replicas every policy starts.
+    """
+
+    scenario: Scenario
+    seed: int
+
+    @property
+    def key(self) -> str:
+        return key_of("ground", _question(self.scenario), self.seed, code_hash((*_BOUNDS_CODE, *_PIECE_CODE)))
+
+    @property
+    def label(self) -> str:
+        return f"{self.scenario.name}: traffic"
+
+    def work(self) -> Document:
+        scenario = self.scenario
+        trace = scenario.load_trace(self.seed)
+        warmup = scenario.trace.warmup_seconds
+        sentence = infeasible(trace, scenario.variants, scenario.objectives, warmup)
+        if sentence is not None:
+            return {"infeasible": sentence}
+        work = request_work(trace, scenario.variants[0].engine, scenario.objectives).total
+        window = max(scenario.variants[0].startup_seconds, 1.0)
+        kind = traffic_kind(trace.t_seconds, work, trace.span_seconds, window)
+        return {
+            "infeasible": None,
+            "initial": list(initial_replicas(trace, scenario.variants, scenario.objectives, warmup)),
+            "variation": kind.variation,
+            "dailyCorrelation": kind.daily_correlation,
+            "spanSeconds": float(trace.t_seconds[-1]),
+            "requests": len(trace),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FloorPiece:
+    """The bound that no policy can beat, on one seed."""
+
+    scenario: Scenario
+    seed: int
+    initial: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        return key_of(
+            "floor", _question(self.scenario), self.seed, self.initial, code_hash((*_BOUNDS_CODE, *_PIECE_CODE))
+        )
+
+    @property
+    def label(self) -> str:
+        return f"{self.scenario.name}: floor"
+
+    def work(self) -> Document:
+        scenario = self.scenario
+        found = floor(
+            scenario.load_trace(self.seed),
+            scenario.variants,
+            scenario.objectives,
+            self.initial,
+            scenario.trace.warmup_seconds,
+            scenario.options,
+            (self.seed,),
+        )
+        return {"gpuHours": found.gpu_hours, "cost": found.cost, "meanReplicas": found.mean_replicas}
+
+
+@dataclass(frozen=True, slots=True)
+class PlayPiece:
+    """One run of one policy with some of its knobs set, on one seed."""
+
+    scenario: Scenario
+    seed: int
+    initial: tuple[int, ...]
+    capacity: tuple[float, ...]
+    concurrency: tuple[float, ...]
+    policy: str
+    knobs: Mapping[str, Knob] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        ours = self.policy == "flyball"
+        code = code_hash(_FLYBALL_CODE) if ours else code_hash(_RIVAL_CODE, _OWN_CODE)
+        shared = (self.seed, self.initial, self.capacity, self.concurrency, self.policy, dict(self.knobs), code)
+        return key_of("play", _question(self.scenario), *shared)
+
+    @property
+    def label(self) -> str:
+        knobs = f" ({knob_text(self.knobs)})" if self.knobs else ""
+        return f"{self.scenario.name}: {self.policy}{knobs}, seed {self.seed}"
+
+    def work(self) -> Document:
+        scenario = self.scenario
+        trace = scenario.load_trace(self.seed)
+        setting = Setting(
+            scenario.variants, scenario.objectives, self.initial, self.capacity, self.concurrency, self.seed
+        )
+        policy = build(self.policy, setting, self.knobs)
+        game = Game(trace, scenario.variants, scenario.options, self.initial, self.seed)
+        return play_document(scenario, game, policy)
+
+
+def play_document(scenario: Scenario, game: Game, policy: Policy) -> Document:
+    """Play one run and keep its figures and its series."""
+    played = play(game, policy)
+    return {
+        "figures": run_figures(scenario, game.trace, played.outcome)
+        | {
+            "decideSeconds": played.decide_seconds,
+            "simSeconds": played.simulation_seconds,
+            "forecastCoverage": {},
+            "modelError30m": None,
+        },
+        "series": run_series(game.trace, played.outcome),
+    }
+
+
+def _question(scenario: Scenario) -> Any:
+    """What shapes the result of a scenario's pieces; its name, its seeds and its choice of policies do not."""
+    identity = replace(scenario, name="", seeds=1, policies=(), hindsight=False)
+    return identity, _content(scenario.trace), None if scenario.history is None else _content(scenario.history)
+
+
+def _content(source: TraceSource) -> str:
+    return source.path if source.generated else file_hash(source.path)
