@@ -61,14 +61,16 @@ class Rival:
         }
 
 
-_SHARES = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
-_SHARE_SWEEP = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0)
+_SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35)
+_FEW_SHARES = (0.7, 0.85, 1.0, 1.15)
+_SHARE_SWEEP = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5)
 _STABILIZATIONS = (None, 60.0, 900.0)
 
 _GPU = Knobs(
     "target_percent",
-    (20, 30, 40, 50, 60, 70, 80, 90, 95),
-    {"target_percent": (30, 40, 50, 60, 70, 80, 90), "stabilization_seconds": _STABILIZATIONS},
+    # From 91 on full utilization is within the tolerance, and nothing is ever added.
+    (20, 30, 40, 50, 60, 70, 75, 80, 84, 87, 90),
+    {"target_percent": (40, 50, 60, 70, 80, 85, 90), "stabilization_seconds": _STABILIZATIONS},
 )
 _QUEUE = Knobs(
     "target",
@@ -79,7 +81,7 @@ _KEDA = Knobs("target_share", _SHARE_SWEEP, {"target_share": _SHARES, "stabiliza
 _LLMD_SLO = Knobs(
     "up",
     (0.2, 0.3, 0.4, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0),
-    {"up": (0.3, 0.4, 0.55, 0.7, 0.85, 1.0), "down": (0.1, 0.2, 0.4, 0.6), "smoothing_seconds": (45.0,)},
+    {"up": (0.4, 0.55, 0.7, 0.8, 0.9, 1.0), "down": (0.2, 0.4, 0.6), "smoothing_seconds": (45.0, 120.0)},
 )
 _LLMD_QUEUE = Knobs(
     "running_target",
@@ -94,7 +96,7 @@ _KPA = Knobs(
     "target_share",
     _SHARE_SWEEP,
     {
-        "target_share": (0.5, 0.7, 0.85, 1.0),
+        "target_share": _FEW_SHARES,
         "stable_seconds": (60.0, 180.0, 600.0),
         "scale_down_delay_seconds": (0.0, 300.0),
     },
@@ -107,18 +109,18 @@ _APA = Knobs(
 )
 _WVA = Knobs(
     "kv_spare",
-    (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+    (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6),
     {
-        "kv_spare": (0.05, 0.1, 0.2, 0.35, 0.5),
+        "kv_spare": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4),
         "queue_spare": (1.0, 3.0, 4.5),
         "up_stabilization_seconds": (0.0, 120.0),
     },
 )
 _WVA_TOKENS = Knobs(
     "up_threshold",
-    (0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 0.95),
+    (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0),
     {
-        "up_threshold": (0.4, 0.55, 0.7, 0.85, 0.95),
+        "up_threshold": (0.4, 0.55, 0.7, 0.85, 0.9, 0.95),
         "down_boundary": (0.3, 0.5, 0.7),
         "up_stabilization_seconds": (0.0, 120.0),
     },
@@ -126,7 +128,7 @@ _WVA_TOKENS = Knobs(
 _DYNAMO = Knobs(
     "sla_scale",
     (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5),
-    {"sla_scale": (0.5, 0.7, 0.85, 1.0), "sensitivity": (0.5, 0.8, 0.95), "predictor": ("constant", "kalman")},
+    {"sla_scale": (0.5, 0.6, 0.7, 0.8, 1.0), "sensitivity": (0.5, 0.8, 0.95), "predictor": ("constant", "kalman")},
 )
 _EASY_TARGETS = ("throughput", "latency")
 _DYNAMO_EASY = Knobs("easy_target", _EASY_TARGETS, {"easy_target": _EASY_TARGETS})
@@ -138,7 +140,7 @@ _RAY = Knobs(
     "target_share",
     _SHARE_SWEEP,
     {
-        "target_share": (0.5, 0.7, 0.85, 1.0),
+        "target_share": _FEW_SHARES,
         "upscale_delay_seconds": (0.0, 30.0),
         "downscale_delay_seconds": (120.0, 300.0, 600.0),
     },
@@ -152,7 +154,7 @@ _SKYSERVE = Knobs(
     "target_share",
     _SHARE_SWEEP,
     {
-        "target_share": (0.5, 0.7, 0.85, 1.0),
+        "target_share": _FEW_SHARES,
         "upscale_delay_seconds": (20.0, 60.0, 300.0),
         "downscale_delay_seconds": (300.0, 1200.0),
     },

@@ -8,8 +8,10 @@ import math
 
 import numpy as np
 
-from flyball.lab.fleet.samples import Column, History, Sample, Values
+from flyball.lab.fleet.samples import Column, History, Sample
 from flyball.lab.policies.model import Setting, View
+
+_LOOK_BACK_SECONDS = 300.0
 
 
 def variant_shares(view: View, setting: Setting) -> list[float]:
@@ -25,19 +27,18 @@ def variant_shares(view: View, setting: Setting) -> list[float]:
     return [weight / total for weight in weights] if total > 0 else [1 / len(weights)] * len(weights)
 
 
-def _rows(sample: Sample, variant: int) -> Values:
-    rows: Values = sample.values[sample.variants == variant]
-    return rows
+def _total(sample: Sample, column: Column, variant: int) -> float:
+    return float(sample.values[sample.variants == variant, column].sum())
 
 
 def waiting_in(sample: Sample, variant: int, share: float) -> float:
     """Requests of the variant that wait, those held at the gateway included by `share`."""
-    return float(_rows(sample, variant)[:, Column.WAITING].sum()) + sample.held * share
+    return _total(sample, Column.WAITING, variant) + sample.held * share
 
 
 def in_flight_in(sample: Sample, variant: int, share: float) -> float:
     """Requests of the variant that run or wait, those held at the gateway included by `share`."""
-    return float(_rows(sample, variant)[:, Column.RUNNING].sum()) + waiting_in(sample, variant, share)
+    return _total(sample, Column.RUNNING, variant) + waiting_in(sample, variant, share)
 
 
 def waiting(view: View, variant: int, share: float) -> float | None:
@@ -59,33 +60,16 @@ def mean_gauge(view: View, column: Column, variant: int) -> float | None:
 
 
 def busy_percents(history: History, variant: int) -> list[int]:
-    """GPU utilization of each replica as DCGM exports it: a whole percentage, here of the time between its last two
-    samples. A replica with one sample has none yet.
+    """GPU utilization of each replica as DCGM exports it: a whole percentage, here of the time between the last two
+    samples. A replica that is in one of them only has none.
     """
-    found: dict[int, int] = {}
-    if history.latest is None:
+    samples = history.within(_LOOK_BACK_SECONDS)[-2:]
+    if len(samples) < 2:
         return []
-    samples = history.within(300.0)
-    present = {int(number) for number in samples[-1].replicas[samples[-1].variants == variant]} if samples else set()
-    for before, after in zip(reversed(samples[:-1]), reversed(samples[1:]), strict=True):
-        for number, older, newer in _pairs(before, after, variant):
-            if number in present and number not in found:
-                found[number] = max(0, math.floor(100 * (newer - older) / (after.at - before.at) + 1e-9))
-        if len(found) == len(present):
-            break
-    return [found[number] for number in sorted(found)]
-
-
-def _pairs(before: Sample, after: Sample, variant: int) -> list[tuple[int, float, float]]:
-    """Replicas in both samples, with their busy seconds then and now."""
+    before, after = samples
     mine = np.flatnonzero(after.variants == variant)
-    earlier = {int(number): row for row, number in enumerate(before.replicas)}
-    return [
-        (
-            int(after.replicas[row]),
-            float(before.values[earlier[int(after.replicas[row])], Column.BUSY_SECONDS]),
-            float(after.values[row, Column.BUSY_SECONDS]),
-        )
-        for row in mine
-        if int(after.replicas[row]) in earlier
-    ]
+    _, older, newer = np.intersect1d(before.replicas, after.replicas[mine], return_indices=True)
+    busy = after.values[mine[newer], Column.BUSY_SECONDS] - before.values[older, Column.BUSY_SECONDS]
+    shares = busy / (after.at - before.at)
+    # Sums of iterations miss a full interval by rounding alone.
+    return [max(0, math.floor(100 * share + 1e-9)) for share in shares.tolist()]
