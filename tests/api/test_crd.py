@@ -74,18 +74,27 @@ def _leads_somewhere(schema: dict[str, Any], path: list[str]) -> bool:
 
 
 def test_first_question_is_answered_without_wide_output() -> None:
-    [workload, _] = [custom_resource_definition(resource) for resource in RESOURCES]
-    columns = workload["spec"]["versions"][0]["additionalPrinterColumns"]
-    narrow = [column["name"] for column in columns if not column.get("priority")]
-    assert narrow == ["Mode", "SLO", "Budget", "Cost", "Replicas", "ROI", "Fallback", "Ready", "Age"]
+    narrow = {
+        resource.names.kind: [column.name for column in resource.columns if not column.priority]
+        for resource in RESOURCES
+    }
+    assert narrow["WorkloadSLO"] == ["Mode", "SLO", "Budget", "Cost", "Replicas", "ROI", "Fallback", "Ready", "Age"]
+    assert narrow["GPUPool"] == ["Granted", "Asked", "Short", "Age"]
+    assert narrow["DemandEvent"] == ["Phase", "Multiple", "Start", "End", "Workloads", "Age"]
 
 
 def test_names_and_subresources() -> None:
     definitions = {d["spec"]["names"]["kind"]: d["spec"] for d in map(custom_resource_definition, RESOURCES)}
     assert definitions["WorkloadSLO"]["names"]["shortNames"] == ["wslo"]
     assert definitions["PriceBook"]["names"]["shortNames"] == ["pb"]
-    assert definitions["WorkloadSLO"]["scope"] == "Namespaced"
-    assert definitions["PriceBook"]["scope"] == "Cluster"
+    assert definitions["GPUPool"]["names"]["shortNames"] == ["gpupool"]
+    assert definitions["DemandEvent"]["names"]["shortNames"] == ["demandevent"]
+    assert {kind: spec["scope"] for kind, spec in definitions.items()} == {
+        "WorkloadSLO": "Namespaced",
+        "PriceBook": "Cluster",
+        "GPUPool": "Cluster",
+        "DemandEvent": "Namespaced",
+    }
     for spec in definitions.values():
         assert spec["names"]["categories"] == ["flyball"]
         assert spec["versions"][0]["subresources"] == {"status": {}}

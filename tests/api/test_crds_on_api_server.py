@@ -10,7 +10,9 @@ import yaml
 
 from flyball.api.v1alpha1 import (
     CostStatus,
+    DemandEventStatus,
     FallbackStatus,
+    GPUPoolStatus,
     GpuStatus,
     LastDecision,
     ObjectiveStatus,
@@ -22,6 +24,7 @@ from flyball.api.v1alpha1 import (
     TargetStatus,
     WorkloadSLOStatus,
 )
+from flyball.api.v1alpha1.gpupool import PoolSummary, PoolWorkloadStatus, StockStatus
 
 if TYPE_CHECKING:
     from flyball_cluster import ApiServer
@@ -106,6 +109,14 @@ def test_explain_reads_well(server: "ApiServer") -> None:
     assert "Dollars per GPU and hour" in answer.stdout
 
 
+READY = StatusCondition(
+    type="Ready",
+    status="True",
+    reason="Reconciled",
+    message="the spec is in force",
+    last_transition_time="2026-11-23T21:00:00Z",
+    observed_generation=1,
+)
 FULL_STATUS = WorkloadSLOStatus(
     observed_generation=1,
     mode="Recommend",
@@ -118,16 +129,7 @@ FULL_STATUS = WorkloadSLOStatus(
         fallback="Primary",
         reason="queue grows",
     ),
-    conditions=(
-        StatusCondition(
-            type="Ready",
-            status="True",
-            reason="Reconciled",
-            message="the spec is in force",
-            last_transition_time="2026-11-23T21:00:00Z",
-            observed_generation=1,
-        ),
-    ),
+    conditions=(READY,),
     objectives=(
         ObjectiveStatus(
             name="first-token",
@@ -205,3 +207,69 @@ def test_every_field_of_the_status_survives_and_fills_the_columns(server: "ApiSe
         assert "queue grows" in kubectl(server, "get", "wslo", "chat", "--output=wide").stdout
     finally:
         kubectl(server, "delete", "workloadslo", "chat")
+
+
+FULL_POOL_STATUS = GPUPoolStatus(
+    observed_generation=1,
+    summary=PoolSummary(granted="16 of 16", asked="18", short="team/chat 2 of 4: 12 to team/search (priority 10)"),
+    accelerators=(StockStatus(accelerator="NVIDIA-L4", capacity=18, reserve=2, granted=16, asked=18),),
+    workloads=(
+        PoolWorkloadStatus(
+            namespace="team",
+            name="chat",
+            target="gpu",
+            accelerator="NVIDIA-L4",
+            priority=-5,
+            granted=2,
+            asked=4,
+            reason="12 to team/search (priority 10)",
+        ),
+    ),
+    workloads_not_shown=3,
+    conditions=(READY,),
+)
+FULL_EVENT_STATUS = DemandEventStatus(
+    observed_generation=1,
+    phase="Upcoming",
+    summary="2: chat, search",
+    workloads=("chat", "search"),
+    conditions=(READY,),
+)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "status", "header", "cells"),
+    [
+        pytest.param(
+            "gpupool-every-field", FULL_POOL_STATUS, "NAME GRANTED ASKED SHORT AGE",
+            ["16 of 16", "18", "team/chat 2 of 4: 12 to team/search (priority 10)"], id="GPUPool",
+        ),
+        pytest.param(
+            "demandevent-every-field", FULL_EVENT_STATUS, "NAME PHASE MULTIPLE START END WORKLOADS AGE",
+            ["Upcoming", "2.5", "2026-12-01T08:00:00Z", "2: chat, search"], id="DemandEvent",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_shared_keeps_its_spec_and_status_and_fills_its_columns(
+    server: "ApiServer", manifest: str, status: Any, header: str, cells: list[str]
+) -> None:
+    text = (DATA / "accept" / f"{manifest}.yaml").read_text(encoding="utf-8")
+    raw = yaml.safe_load(text)
+    name = [raw["kind"].lower(), raw["metadata"]["name"]]
+    assert kubectl(server, "create", "--filename=-", text=text).returncode == 0
+    try:
+        written = {key: raw[key] for key in ("apiVersion", "kind", "metadata")} | {"status": status.to_wire()}
+        answer = kubectl(
+            server,
+            *("apply", "--server-side", "--subresource=status", "--validate=strict", "--filename=-"),
+            text=yaml.safe_dump(written),
+        )
+        assert answer.returncode == 0, answer.stderr
+        stored = json.loads(kubectl(server, "get", *name, "--output=json").stdout)
+        assert (stored["spec"], stored["status"]) == (raw["spec"], status.to_wire())
+        assert type(status).model_validate(stored["status"]) == status
+        [first, row] = kubectl(server, "get", *name).stdout.splitlines()
+        assert " ".join(first.split()) == header
+        assert all(cell in row for cell in cells), row
+    finally:
+        kubectl(server, "delete", *name)

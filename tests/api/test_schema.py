@@ -60,6 +60,8 @@ def test_only_what_a_user_must_see_is_defaulted_by_the_api_server() -> None:
         "cost.ceilings[].enforcement": "Alert",
         "roiTargets[].baseline": "Absolute",
         "scaling.forecast.method": "Auto",
+        "yieldRule.samePriority": "MarginalValue",
+        "yieldRule.preemption": "HigherPriority",
     }
 
 

@@ -5,7 +5,10 @@ seconds, Decimal and ratios happens in `flyball.core.units`.
 """
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -17,11 +20,16 @@ BAD_TEXT = "bad_text"
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string of a certain form. `expected` completes the sentence “write …”."""
+    """A string of a certain form. `expected` completes the sentence “write …”.
+
+    `format` is one that the API server knows, and `reads` its Python twin, which raises ValueError.
+    """
 
     pattern: str
     max_length: int
     expected: str
+    format: str = ""
+    reads: Callable[[str], object] = str
 
     def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_before_validator_function(self._check, handler(source))
@@ -30,14 +38,17 @@ class Text:
         # Python's $ also matches before a last line break, the API server's does not.
         pattern = self.pattern.removesuffix("$") + (r"\Z" if self.pattern.endswith("$") else "")
         if isinstance(value, str) and len(value) <= self.max_length and re.search(pattern, value):
-            return value
+            with suppress(ValueError):
+                self.reads(value)
+                return value
         shown = repr(value) if isinstance(value, str) else f"{value!r} (not a string)"
         raise PydanticCustomError(
             BAD_TEXT, "{shown} does not fit; {expected}", {"shown": shown[:80], "expected": f"write {self.expected}"}
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return handler(schema) | {"pattern": self.pattern, "maxLength": self.max_length}
+        bounds = {"pattern": self.pattern, "maxLength": self.max_length}
+        return handler(schema) | bounds | ({"format": self.format} if self.format else {})
 
 
 Duration = Annotated[
@@ -53,6 +64,14 @@ Money = Annotated[
 ]
 Number = Annotated[
     str, Text(r"^[0-9]{1,12}(\.[0-9]{1,12})?$", 25, "a quoted decimal string such as '3' or '0.02', without a sign")
+]
+Multiple = Annotated[
+    str,
+    Text(
+        r"^[1-9][0-9]{0,2}(\.[0-9]{1,3})?$",
+        7,
+        "how many times the usual, at least 1, as a quoted decimal string such as '3' or '1.5'",
+    ),
 ]
 Percent = Annotated[
     str,
@@ -96,6 +115,16 @@ StageName = Annotated[
 RoleName = Annotated[str, Text(r"^[A-Za-z][-A-Za-z0-9]{0,62}$", 63, "a role such as SupportAgent")]
 PromQL = Annotated[str, Text(r"\S", 4096, "a PromQL expression of at most 4096 characters")]
 Prose = Annotated[str, Text(r"\S", 1024, "a sentence of at most 1024 characters")]
+DateTime = Annotated[
+    str,
+    Text(
+        r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[-+]([01][0-9]|2[0-3]):[0-5][0-9])$",
+        25,
+        "a time with its zone such as '2026-12-01T08:00:00Z' or '2026-12-01T09:00:00+01:00'",
+        format="date-time",
+        reads=datetime.fromisoformat,
+    ),
+]
 Date = Annotated[str, Text(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", 10, "a quoted date such as '2026-11-01'")]
 LabelValue = Annotated[str, Field(max_length=253)]
 
@@ -104,6 +133,8 @@ Replicas = Annotated[Int32, Field(ge=0, le=10000)]
 """A number of replicas that may be none."""
 Count = Annotated[Int32, Field(ge=1, le=10000)]
 """A number of things, at least one."""
+Gpus = Annotated[Int32, Field(ge=0, le=1_000_000)]
+"""A number of GPUs that may be none."""
 
 ANY_DIGIT_BUT_ZERO = "[1-9]"
 

@@ -3,7 +3,7 @@
 Counts of replicas are a target's; counts of GPUs are replicas × GPUs per replica.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +25,15 @@ class Preemption(StrEnum):
 
     HIGHER_PRIORITY = "HigherPriority"
     NEVER = "Never"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGpus:
+    """The GPUs that pods can be given on one node, and its labels."""
+
+    accelerator: str
+    gpus: int
+    labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

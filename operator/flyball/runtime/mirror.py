@@ -7,17 +7,14 @@ Nothing in here raises for a bad object: it is kept as `Invalid`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from flyball.api.convert import read_workload
-from flyball.api.parse import parse_resource
-from flyball.api.v1alpha1 import PriceBook
+from flyball.api.v1alpha1 import DemandEvent, GPUPool, PriceBook
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import Invalid, WorkloadSpec
+from flyball.runtime.shelf import Raw, Shelf, identity
 
 FINALIZER = "flyball.dev/restore-routes"
-
-Raw = Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -45,65 +42,96 @@ class Declared:
         return FINALIZER in (self.raw["metadata"].get("finalizers") or ())
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels, by which DemandEvents may name it."""
+        return self.raw["metadata"].get("labels") or {}
+
+    @property
     def created(self) -> tuple[str, str]:
         """Sort key of its age; the name breaks ties."""
         return (str(self.raw["metadata"].get("creationTimestamp", "")), str(self.key))
 
 
 class Mirror:
-    """WorkloadSLOs and PriceBooks by name. `synced` is set by the first reconcile: before it nothing is decided."""
+    """Everything declared, by name. `synced` is set by the first reconcile: before it nothing is decided.
+
+    A PriceBook, GPUPool or DemandEvent that is invalid counts as absent; workloads that name such a book say so.
+    """
 
     def __init__(self) -> None:
         self._declared: dict[WorkloadKey, Declared] = {}
-        self._books: dict[str, PriceBook] = {}
-        self._raw_books: dict[str, Raw] = {}
+        self.books: Shelf[str, PriceBook] = Shelf(PriceBook, _name)
+        self.pools: Shelf[str, GPUPool] = Shelf(GPUPool, _name)
+        self.demand_events: Shelf[WorkloadKey, DemandEvent] = Shelf(DemandEvent, _key)
         self._moves = 0
-        self._moved: dict[WorkloadKey | str, int] = {}
+        self._moved: dict[tuple[str, object], int] = {}
         self.synced = False
 
     def put(self, raw: Raw) -> bool:
         """Take in a WorkloadSLO; returns whether anything but its status changed."""
-        self._note(_key(raw))
+        self._note("WorkloadSLO", _key(raw))
         return self._put(raw)
 
     def remove(self, raw: Raw) -> None:
         """Forget a WorkloadSLO."""
-        self._note(_key(raw))
+        self._note("WorkloadSLO", _key(raw))
         self._declared.pop(_key(raw), None)
 
     def put_book(self, raw: Raw) -> bool:
-        """Take in a PriceBook; an invalid one counts as absent, and the workloads that name it say so.
-
-        Returns whether it changed.
-        """
-        self._note(_name(raw))
-        changed = self._put_book(raw)
+        """Take in a PriceBook; returns whether it changed."""
+        self._note("PriceBook", _name(raw))
+        changed = self.books.put(raw)
         if changed:
             self._convert_all()
         return changed
 
     def remove_book(self, raw: Raw) -> None:
         """Forget a PriceBook."""
-        self._note(_name(raw))
-        self._drop_book(_name(raw))
+        self._note("PriceBook", _name(raw))
+        self.books.remove(_name(raw))
         self._convert_all()
+
+    def put_pool(self, raw: Raw) -> bool:
+        """Take in a GPUPool; returns whether it changed."""
+        self._note("GPUPool", _name(raw))
+        return self.pools.put(raw)
+
+    def remove_pool(self, raw: Raw) -> None:
+        """Forget a GPUPool."""
+        self._note("GPUPool", _name(raw))
+        self.pools.remove(_name(raw))
+
+    def put_demand_event(self, raw: Raw) -> bool:
+        """Take in a DemandEvent; returns whether it changed."""
+        self._note("DemandEvent", _key(raw))
+        return self.demand_events.put(raw)
+
+    def remove_demand_event(self, raw: Raw) -> None:
+        """Forget a DemandEvent."""
+        self._note("DemandEvent", _key(raw))
+        self.demand_events.remove(_key(raw))
 
     def mark(self) -> int:
         """The present moment, for `reconcile`: take it before the lists are asked for."""
         return self._moves
 
-    def reconcile(self, workloads: Iterable[Raw], books: Iterable[Raw], mark: int) -> None:
-        """Make the mirror equal to two complete lists, but for what moved since `mark`."""
-        later = {name for name, moved in self._moved.items() if moved > mark}
-        self._moved = {name: self._moved[name] for name in later}
-        listed_books = {_name(raw): raw for raw in books}
-        gone = self._raw_books.keys() - listed_books.keys() - later
-        for name in gone:
-            self._drop_book(name)
-        changed = [name for name in listed_books.keys() - later if self._put_book(listed_books[name])]
-        if gone or changed:
+    def reconcile(
+        self,
+        workloads: Iterable[Raw],
+        books: Iterable[Raw],
+        mark: int,
+        pools: Iterable[Raw] | None = None,
+        demand_events: Iterable[Raw] | None = None,
+    ) -> None:
+        """Make the mirror equal to complete lists, but for what moved since `mark`; None keeps what is known."""
+        self._moved = {name: moved for name, moved in self._moved.items() if moved > mark}
+        if self.books.reconcile({_name(raw): raw for raw in books}, self._later("PriceBook")):
             self._convert_all()
-        listed = {_key(raw): raw for raw in workloads}
+        if pools is not None:
+            self.pools.reconcile({_name(raw): raw for raw in pools}, self._later("GPUPool"))
+        if demand_events is not None:
+            self.demand_events.reconcile({_key(raw): raw for raw in demand_events}, self._later("DemandEvent"))
+        listed, later = {_key(raw): raw for raw in workloads}, self._later("WorkloadSLO")
         for missing in self._declared.keys() - listed.keys() - later:
             del self._declared[missing]
         for key in listed.keys() - later:
@@ -120,7 +148,7 @@ class Mirror:
             return spec
         if not accelerators.items() <= declared.accelerators.items():
             declared.accelerators = {**declared.accelerators, **accelerators}
-            declared.spec = read_workload(declared.raw, self._books, declared.accelerators)
+            declared.spec = read_workload(declared.raw, self.books.valid, declared.accelerators)
         found = declared.spec
         return found if isinstance(found, WorkloadSpec) and found.generation == spec.generation else spec
 
@@ -128,41 +156,28 @@ class Mirror:
         """Everything declared now, oldest first: where two claim one target, the older keeps it."""
         return tuple(sorted(self._declared.values(), key=lambda declared: declared.created))
 
-    def _note(self, name: WorkloadKey | str) -> None:
+    def _note(self, kind: str, name: object) -> None:
         self._moves += 1
-        self._moved[name] = self._moves
+        self._moved[kind, name] = self._moves
+
+    def _later(self, kind: str) -> set[object]:
+        """The names of that kind that moved since the mark of the present reconcile."""
+        return {name for moved, name in self._moved if moved == kind}
 
     def _put(self, raw: Raw) -> bool:
         key = _key(raw)
         known = self._declared.get(key)
-        if known is not None and _identity(known.raw) == _identity(raw):
+        if known is not None and identity(known.raw) == identity(raw):
             known.raw = raw
             return False
         same = known is not None and known.uid == str(raw["metadata"].get("uid", ""))
         accelerators = known.accelerators if known is not None and same else {}
-        self._declared[key] = Declared(key, raw, read_workload(raw, self._books, accelerators), accelerators)
+        self._declared[key] = Declared(key, raw, read_workload(raw, self.books.valid, accelerators), accelerators)
         return True
-
-    def _put_book(self, raw: Raw) -> bool:
-        name = _name(raw)
-        before = self._raw_books.get(name)
-        if before is not None and _identity(before) == _identity(raw):
-            return False
-        self._raw_books[name] = raw
-        parsed = parse_resource(PriceBook, raw)
-        if isinstance(parsed, PriceBook):
-            self._books[name] = parsed
-        else:
-            self._books.pop(name, None)
-        return True
-
-    def _drop_book(self, name: str) -> None:
-        self._raw_books.pop(name, None)
-        self._books.pop(name, None)
 
     def _convert_all(self) -> None:
         for declared in self._declared.values():
-            declared.spec = read_workload(declared.raw, self._books, declared.accelerators)
+            declared.spec = read_workload(declared.raw, self.books.valid, declared.accelerators)
 
 
 def _key(raw: Raw) -> WorkloadKey:
@@ -171,13 +186,3 @@ def _key(raw: Raw) -> WorkloadKey:
 
 def _name(raw: Raw) -> str:
     return str(raw["metadata"]["name"])
-
-
-def _identity(raw: Raw) -> tuple[object, ...]:
-    metadata = raw["metadata"]
-    return (
-        metadata.get("uid"),
-        metadata.get("generation"),
-        metadata.get("deletionTimestamp"),
-        tuple(metadata.get("finalizers") or ()),
-    )

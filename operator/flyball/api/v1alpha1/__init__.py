@@ -1,5 +1,7 @@
 """The resources of `flyball.dev/v1alpha1`. These models are the one source: CRDs and reference are made from them."""
 
+from flyball.api.v1alpha1.demandevent import DemandEvent, DemandEventSpec, DemandEventStatus
+from flyball.api.v1alpha1.gpupool import GPUPool, GPUPoolSpec, GPUPoolStatus
 from flyball.api.v1alpha1.pricebook import PriceBook, PriceBookSpec, PriceBookStatus
 from flyball.api.v1alpha1.status import (
     CostStatus,
@@ -20,7 +22,13 @@ from flyball.api.v1alpha1.workloadslo import WorkloadSLO, WorkloadSLOSpec
 
 __all__ = [
     "CostStatus",
+    "DemandEvent",
+    "DemandEventSpec",
+    "DemandEventStatus",
     "FallbackStatus",
+    "GPUPool",
+    "GPUPoolSpec",
+    "GPUPoolStatus",
     "GpuStatus",
     "LastDecision",
     "ObjectiveStatus",
