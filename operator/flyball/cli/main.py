@@ -18,6 +18,7 @@ COMMANDS = {
     "lint": "flyball.cli.lint:lint",
     "explain": "flyball.cli.explain:explain",
     "replay": "flyball.cli.replay:replay",
+    "backtest": "flyball.cli.backtest:backtest",
     "load": "flyball.lab.load.command:load",
     "trace": "flyball.lab.trace_command:trace",
     "modelserver": "flyball.lab.modelserver.command:modelserver",

@@ -74,7 +74,7 @@ async def _fetch(url: str, decision_id: str) -> bytes:
         ):
             body = await response.read()
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        why = f"{url} does not answer ({error or 'no answer in time'}): is its port forwarded?"
+        why = f"{url} does not answer ({str(error) or 'no answer in time'}): is its port forwarded?"
         raise click.ClickException(why) from error
     if response.status != 200:
         raise click.ClickException(f"{url} answers {response.status}: {body[:200].decode(errors='replace').strip()}")

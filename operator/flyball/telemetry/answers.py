@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flyball.core.spec import Variant, WorkloadSpec
 from flyball.telemetry.pods import GROUP_LABEL, groups_of, worker_groups
@@ -27,6 +27,28 @@ class Answer:
 
     rows: tuple[Row, ...] = ()
     failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeAnswer:
+    """The rows of one range query by their time (epoch seconds); `failure` is a sentence where there was no answer."""
+
+    rows: Mapping[float, tuple[Row, ...]] = field(default_factory=dict)
+    failure: str = ""
+
+
+def parse_matrix(result: object) -> dict[float, tuple[Row, ...]]:
+    """The rows of a range query's `data.result` by time, oldest first. Raises MalformedAnswer for anything else."""
+    if not isinstance(result, list):
+        raise MalformedAnswer(f"result is {type(result).__name__}, not a list")
+    found: dict[float, list[Row]] = defaultdict(list)
+    for entry in result:
+        if not isinstance(entry, dict) or not isinstance(entry.get("values"), list):
+            raise MalformedAnswer("an entry has no values")
+        for sample in entry["values"]:
+            row = _row({"metric": entry.get("metric"), "value": sample})
+            found[float(sample[0])].append(row)
+    return {at: tuple(found[at]) for at in sorted(found)}
 
 
 def parse_rows(result: object) -> tuple[Row, ...]:

@@ -10,9 +10,10 @@ import io
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from prometheus_api_client import PrometheusApiClientException, PrometheusConnect
@@ -20,8 +21,10 @@ from requests.auth import AuthBase
 from typing_extensions import override
 from urllib3.util.retry import Retry
 
-from flyball.telemetry.answers import Answer, MalformedAnswer, parse_rows
+from flyball.telemetry.answers import Answer, MalformedAnswer, RangeAnswer, parse_matrix, parse_rows
 from flyball.telemetry.settings import PrometheusSettings
+
+Rows = TypeVar("Rows")
 
 _CHUNK_BYTES = 64 * 1024
 _REFUSED = re.compile(r"HTTP Status Code (\d{3}) \((b.*)\)", re.DOTALL)
@@ -101,35 +104,54 @@ class PrometheusClient:
 
     def ask(self, query: str, at: float, timeout_seconds: float) -> Answer:
         """The answer of an instant query at that time (epoch seconds); never raises for what Prometheus does."""
-        params: Mapping[str, str] = {
-            "time": f"{at:.3f}",
-            "timeout": f"{max(1, round(timeout_seconds * 1000))}ms",
-            # Thanos and VictoriaMetrics would otherwise leave out stores that do not answer, and say nothing.
-            "partial_response": "false",
-            "deny_partial_response": "1",
-        }
+        params = {"time": f"{at:.3f}", **_limits(timeout_seconds)}
+        rows, failure = self._attempt(
+            lambda: parse_rows(self._connect.custom_query(query, params=params, timeout=timeout_seconds)),
+            timeout_seconds,
+        )
+        return Answer(rows or (), failure)
+
+    def ask_range(
+        self, query: str, start: float, end: float, step_seconds: float, timeout_seconds: float
+    ) -> RangeAnswer:
+        """The answers at start, start + step, … up to end (whole epoch seconds); never raises for what Prometheus
+        does.
+        """
+        rows, failure = self._attempt(
+            lambda: parse_matrix(
+                self._connect.custom_query_range(
+                    query,
+                    datetime.fromtimestamp(start, UTC),
+                    datetime.fromtimestamp(end, UTC),
+                    f"{step_seconds:g}",
+                    params=dict(_limits(timeout_seconds)),
+                    timeout=timeout_seconds,
+                )
+            ),
+            timeout_seconds,
+        )
+        return RangeAnswer(rows or {}, failure)
+
+    def _attempt(self, call: Callable[[], Rows], timeout_seconds: float) -> tuple[Rows | None, str]:
+        """What the call gives, or a sentence that says why it gave nothing and what to do."""
         try:
-            return Answer(parse_rows(self._connect.custom_query(query, params=params, timeout=timeout_seconds)))
+            return call(), ""
         except PrometheusApiClientException as error:
-            return self._failed(_refusal(str(error)))
+            what = _refusal(str(error))
         except TooLong as error:
-            return self._failed(
-                f"answered with {error}: govern fewer namespaces, or drop labels from telemetry.selector"
-            )
+            what = f"answered with {error}: govern fewer namespaces, or drop labels from telemetry.selector"
         except requests.exceptions.SSLError as error:
-            return self._failed(f"has a TLS certificate that is not trusted ({_short(error)}): set prometheus.ca")
+            what = f"has a TLS certificate that is not trusted ({_short(error)}): set prometheus.ca"
         except requests.ConnectTimeout:
-            return self._failed(f"takes no connection within {timeout_seconds:.3g} s: check its NetworkPolicies")
+            what = f"takes no connection within {timeout_seconds:.3g} s: check its NetworkPolicies"
         except requests.Timeout:
-            return self._failed(_late(timeout_seconds))
+            what = _late(timeout_seconds)
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
-            return self._failed("broke off in the middle of an answer: look at its log and the proxy before it")
+            what = "broke off in the middle of an answer: look at its log and the proxy before it"
         except requests.ConnectionError as error:
-            if "Read timed out" in str(error):
-                return self._failed(_late(timeout_seconds))
-            return self._failed(
-                f"cannot be reached ({_reason(error)}): check prometheus.url, its Service and NetworkPolicies"
-            )
+            timed_out = "Read timed out" in str(error)
+            lost = f"cannot be reached ({_reason(error)}): check prometheus.url, its Service and NetworkPolicies"
+            what = _late(timeout_seconds) if timed_out else lost
         except (
             requests.exceptions.JSONDecodeError,
             MalformedAnswer,
@@ -138,11 +160,12 @@ class PrometheusClient:
             AttributeError,
             RecursionError,
         ) as error:
-            return self._failed(f"gave an answer that is none of Prometheus' ({_defect(error)}): check prometheus.url")
+            what = f"gave an answer that is none of Prometheus' ({_defect(error)}): check prometheus.url"
         except (requests.RequestException, ValueError) as error:
-            return self._failed(f"could not be asked ({_short(error)}): check prometheus.url")
+            what = f"could not be asked ({_short(error)}): check prometheus.url"
         except OSError as error:
-            return self._failed(f"was not asked: a file cannot be read ({_short(error)}); check its token and CA")
+            what = f"was not asked: a file cannot be read ({_short(error)}); check its token and CA"
+        return None, f"Prometheus at {self._url} {what}"
 
     @property
     def late(self) -> str:
@@ -153,8 +176,14 @@ class PrometheusClient:
         """Give the connections back."""
         self._session.close()
 
-    def _failed(self, what: str) -> Answer:
-        return Answer(failure=f"Prometheus at {self._url} {what}")
+
+def _limits(timeout_seconds: float) -> Mapping[str, str]:
+    return {
+        "timeout": f"{max(1, round(timeout_seconds * 1000))}ms",
+        # Thanos and VictoriaMetrics would otherwise leave out stores that do not answer, and say nothing.
+        "partial_response": "false",
+        "deny_partial_response": "1",
+    }
 
 
 def _late(timeout_seconds: float) -> str:

@@ -1,0 +1,1 @@
+"""What Flyball would have done with a workload's recorded past."""
