@@ -1,9 +1,10 @@
-"""The Cluster port over a real API server: what is observed, and the only five things that are ever written.
+"""The Cluster port over a real API server: what is observed, and the only things that are ever written.
 
 Writes are guarded by what they were decided on: a scale by the replicas expected, weights and finalizers by the
 resourceVersion just read. Nothing is written over somebody else's change, and nothing is retried beyond a lost race.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -12,11 +13,16 @@ from flyball.cluster.contention import Write
 from flyball.cluster.discovery import Discovery, Kind
 from flyball.cluster.errors import Unprocessable
 from flyball.cluster.namespaces import NamespacedLists
+from flyball.cluster.nodes import node_gpus
 from flyball.cluster.observe import Observer
+from flyball.cluster.pods import ACCELERATOR_LABELS
 from flyball.cluster.resources import (
+    DEMAND_EVENTS,
     FINALIZER,
+    GPU_POOLS,
     GROUP,
     HTTP_ROUTES,
+    NODES,
     PRICE_BOOKS,
     VERSION,
     WORKLOADS,
@@ -28,6 +34,7 @@ from flyball.cluster.resources import (
 from flyball.cluster.routes import Unusable, adoptions, find_rule, rule_key
 from flyball.cluster.targets import Place, Targets
 from flyball.cluster.weights import restore_patch, weights_patch
+from flyball.core.gpu_pools import NodeGpus
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState, WorkloadState
 from flyball.core.ports import Conflict, Missing, Rejected
@@ -56,6 +63,7 @@ class KubernetesCluster:
         discovery = Discovery(api_server, clock)
         lists = NamespacedLists(api_server, self._namespaces)
         self._targets = Targets(api_server, discovery, lists)
+        self._clock = clock
         self._writes: dict[Place, Write] = {}
         self._observer = Observer(
             api_server, self._targets, discovery, lists, routes=routes, clock=clock, writes=self._writes
@@ -63,12 +71,28 @@ class KubernetesCluster:
 
     async def list_workloads(self) -> list[Object]:
         """Every WorkloadSLO, read consistently and page by page; Missing where the CRDs are not installed."""
-        lists = [await self._list_own(WORKLOADS, namespace) for namespace in self._namespaces or ("",)]
-        return [found for part in lists for found in part]
+        return await self._list_own(WORKLOADS, self._namespaces or ("",))
 
     async def list_price_books(self) -> list[Object]:
         """Every PriceBook, in the same way."""
-        return await self._list_own(PRICE_BOOKS, "")
+        return await self._list_own(PRICE_BOOKS, ("",))
+
+    async def list_gpu_pools(self) -> list[Object]:
+        """Every GPUPool, in the same way."""
+        return await self._list_own(GPU_POOLS, ("",))
+
+    async def list_demand_events(self) -> list[Object]:
+        """Every DemandEvent, in the same way."""
+        return await self._list_own(DEMAND_EVENTS, self._namespaces or ("",))
+
+    async def list_gpus(self) -> list[NodeGpus]:
+        """The GPUs of every node whose labels name one, but for nodes that are lost."""
+        lists = await asyncio.gather(
+            *(self._api_server.list_all(NODES, labels=label, cached=True) for label in ACCELERATOR_LABELS)
+        )
+        nodes = {node["metadata"]["name"]: node for part in lists for node in part}
+        found = (node_gpus(node, self._clock()) for node in nodes.values())
+        return [gpus for gpus in found if gpus is not None]
 
     async def observe(self, workloads: Sequence[WorkloadSpec]) -> dict[WorkloadKey, WorkloadState]:
         """The state of all workloads. Never raises: what cannot be read has a `problem`."""
@@ -174,17 +198,29 @@ class KubernetesCluster:
 
     async def write_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
         """Server-side apply the whole status; what an earlier one had and this one has not is removed."""
-        body: Object = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "WorkloadSLO",
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "status": dict(status),
-        }
-        await self._api_server.patch(WORKLOADS, key.name, key.namespace, body, PatchType.APPLY, subresource="status")
+        await self._write_status(WORKLOADS, "WorkloadSLO", key.name, key.namespace, status)
 
-    async def _list_own(self, resource: Resource, namespace: str) -> list[Object]:
+    async def write_pool_status(self, name: str, status: Mapping[str, object]) -> None:
+        """The same, for a GPUPool."""
+        await self._write_status(GPU_POOLS, "GPUPool", name, "", status)
+
+    async def write_demand_event_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        """The same, for a DemandEvent."""
+        await self._write_status(DEMAND_EVENTS, "DemandEvent", key.name, key.namespace, status)
+
+    async def _write_status(
+        self, resource: Resource, kind: str, name: str, namespace: str, status: Mapping[str, object]
+    ) -> None:
+        metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+        body: Object = {
+            "apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "status": dict(status)
+        }  # fmt: skip
+        await self._api_server.patch(resource, name, namespace, body, PatchType.APPLY, subresource="status")
+
+    async def _list_own(self, resource: Resource, namespaces: Iterable[str]) -> list[Object]:
         try:
-            return await self._api_server.list_all(resource, namespace)
+            lists = [await self._api_server.list_all(resource, namespace) for namespace in namespaces]
+            return [found for part in lists for found in part]
         except Missing as error:
             raise Missing(f"the API server serves no {resource}; install the CRDs: kubectl apply -f crds/") from error
 

@@ -38,6 +38,8 @@ class Resource:
 
 WORKLOADS = Resource(GROUP, VERSION, "workloadslos")
 PRICE_BOOKS = Resource(GROUP, VERSION, "pricebooks")
+GPU_POOLS = Resource(GROUP, VERSION, "gpupools")
+DEMAND_EVENTS = Resource(GROUP, VERSION, "demandevents")
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets")
 PODS = Resource("", "v1", "pods")

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from flyball.core.decision import Event
+from flyball.core.gpu_pools import NodeGpus
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState, WorkloadSignals, WorkloadState
 from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
@@ -87,6 +88,18 @@ class Cluster(Protocol):
 
     async def write_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
         """Server-side apply the whole status."""
+        ...
+
+    async def list_gpus(self) -> Sequence[NodeGpus]:
+        """The GPUs of every node that has some. Asked only where a GPUPool's inventory is to be counted."""
+        ...
+
+    async def write_pool_status(self, name: str, status: Mapping[str, object]) -> None:
+        """Server-side apply the whole status of a GPUPool."""
+        ...
+
+    async def write_demand_event_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        """Server-side apply the whole status of a DemandEvent."""
         ...
 
 

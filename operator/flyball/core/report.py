@@ -1,10 +1,11 @@
 """From findings to what people read: conditions, Events on transitions, the cost report and a one-line summary."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flyball.core import roi, slo
-from flyball.core.decision import Condition, CostReport, Event
+from flyball.core.decision import Condition, CostReport, Event, VariantDecision
 from flyball.core.findings import Findings, ceiling_state, cost_report, spent_against
 from flyball.core.memory import Memory
 from flyball.core.names import ConditionType, Mode
@@ -39,7 +40,7 @@ def conclude(findings: Findings, memory: Memory) -> Conclusion:
         _scaling_active(findings),
         *_while_true(findings),
     )
-    return Conclusion(conditions, events, costs, _summary(findings), states)
+    return Conclusion(conditions, events, costs, summary(findings.variants), states)
 
 
 def _ready(findings: Findings) -> Condition:
@@ -174,10 +175,11 @@ def _edge_note(name: str, threshold: float, edges: BucketEdges) -> str:
     return f"{limit} is no bucket edge, so its share is interpolated between {near}"
 
 
-def _summary(findings: Findings) -> str:
+def summary(variants: Sequence[VariantDecision]) -> str:
+    """Where each variant's replicas go, and why, in a line."""
     sizes = [
         f"{v.name} {v.current}→{v.desired}" if v.current != v.desired else f"{v.name} stays at {v.current}"
-        for v in findings.variants
+        for v in variants
     ]
-    why = "; ".join(dict.fromkeys(c.text for v in findings.variants for c in v.causes))
+    why = "; ".join(dict.fromkeys(c.text for v in variants for c in v.causes))
     return f"{', '.join(sizes)}: {why}" if why else ", ".join(sizes)
