@@ -124,10 +124,10 @@ def floor(
     )
 
 
-def settled_until(trace: Trace, answers: Answers, rejected: Flags) -> float:
+def settled_until(trace: Trace, answers: Answers) -> float:
     """When the first request came that had no answer at the last arrival; the last arrival where there is none."""
     end = float(trace.t_seconds[-1])
-    open_ = ~(answers.finished_at <= end) & ~rejected
+    open_ = ~(answers.finished_at <= end) & ~answers.rejected
     return float(trace.t_seconds[open_].min(initial=end))
 
 
