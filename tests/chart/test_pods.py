@@ -46,11 +46,57 @@ def test_the_platform_may_choose_the_user(render, pod):
 
 @pytest.mark.parametrize("pod", PODS)
 def test_a_pod_has_resources_and_only_a_small_temporary_folder_to_write(render, pod):
-    spec = render().pod_specs()[pod]
+    spec = render({"decisionRecords": {"enabled": False}}).pod_specs()[pod]
     (container,) = spec["containers"]
     assert container["resources"] == {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}}
     assert spec["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}]
     assert container["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+
+
+CLAIM = {"persistentVolumeClaim": {"claimName": "flyball-decisions"}}
+
+
+@pytest.mark.parametrize(
+    ("records", "volume"),
+    [
+        pytest.param({}, {"emptyDir": {"sizeLimit": "84Mi"}}, id="with the pod"),
+        pytest.param({"sizeMiB": 8}, {"emptyDir": {"sizeLimit": "14Mi"}}, id="a smaller bound"),
+        pytest.param({"persistentVolumeClaim": {"create": True}}, CLAIM, id="on a claim of the chart"),
+        pytest.param(
+            {"persistentVolumeClaim": {"existingClaim": "mine"}},
+            {"persistentVolumeClaim": {"claimName": "mine"}},
+            id="on a claim that exists",
+        ),
+    ],
+)
+def test_decisions_are_recorded_where_it_is_wanted_with_room_to_rotate(render, records, volume):
+    rendered = render({"decisionRecords": records})
+    spec = rendered.pod_specs()[DEPLOYMENT]
+    (container,) = spec["containers"]
+    environment = _environment(container)
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "decisions"]
+    assert [each for each in spec["volumes"] if each["name"] == "decisions"] == [{"name": "decisions", **volume}]
+    assert mount["mountPath"] == environment["FLYBALL_RECORDS"]
+    assert environment["FLYBALL_RECORDS_SIZE"] == str(records.get("sizeMiB", 64))
+    assert len(rendered.all("PersistentVolumeClaim")) == (volume == CLAIM)
+
+
+def test_the_claim_outlives_an_uninstall_and_holds_what_the_records_may_take(render):
+    claim = {"create": True, "storageClassName": "fast", "accessMode": "ReadWriteOncePod"}
+    found = render({"decisionRecords": {"persistentVolumeClaim": claim}}).one(
+        "PersistentVolumeClaim", "flyball-decisions"
+    )
+    assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert found["spec"] == {
+        "accessModes": ["ReadWriteOncePod"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "84Mi"}},
+    }
+
+
+def test_the_pods_of_hooks_have_no_records(render):
+    specs = {name: spec for name, spec in render().pod_specs().items() if name != DEPLOYMENT}
+    assert all(volume["name"] != "decisions" for spec in specs.values() for volume in spec["volumes"])
 
 
 @pytest.mark.parametrize("pod", PODS)
@@ -132,6 +178,8 @@ def test_the_operator_is_told_the_defaults(render):
         "FLYBALL_RATE_WINDOW": "60s",
         "FLYBALL_ROUTES": "true",
         "FLYBALL_LISTEN": "0.0.0.0:8080",
+        "FLYBALL_RECORDS": "/var/lib/flyball/decisions",
+        "FLYBALL_RECORDS_SIZE": "64",
         "FLYBALL_LOG_LEVEL": "info",
         "FLYBALL_LOG_FORMAT": "json",
     }
@@ -156,6 +204,8 @@ def test_values_become_environment(render):
         "FLYBALL_RATE_WINDOW": "2m",
         "FLYBALL_ROUTES": "false",
         "FLYBALL_LISTEN": "0.0.0.0:8080",
+        "FLYBALL_RECORDS": "/var/lib/flyball/decisions",
+        "FLYBALL_RECORDS_SIZE": "64",
         "FLYBALL_LOG_LEVEL": "debug",
         "FLYBALL_LOG_FORMAT": "text",
         "HTTPS_PROXY": "http://proxy:3128",

@@ -62,6 +62,16 @@ def _prometheus(**more):
         pytest.param({"networkPolicy": {"egress": {"apiServerPorts": [0]}}}, "apiServerPorts", id="port 0"),
         pytest.param({"restore": {"activeDeadlineSeconds": 5}}, "activeDeadlineSeconds", id="no time to restore in"),
         pytest.param({"extraEnv": [{"value": "x"}]}, "extraEnv", id="a variable without a name"),
+        pytest.param(
+            {"decisionRecords": {"sizeMiB": "64Mi"}},
+            r"/decisionRecords/sizeMiB|decisionRecords\.sizeMiB",
+            id="a size with its unit",
+        ),
+        pytest.param(
+            {"decisionRecords": {"persistentVolumeClaim": {"create": True, "existingClaim": "mine"}}},
+            r"decisionRecords\.persistentVolumeClaim: set create or name existingClaim, not both",
+            id="two claims",
+        ),
         pytest.param({"rbac": {"targets": []}}, r"/rbac/targets|rbac\.targets", id="nothing to scale"),
         pytest.param(
             {"serviceAccount": {"create": False}}, r"serviceAccount\.name is needed", id="no ServiceAccount at all"

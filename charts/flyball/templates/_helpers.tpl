@@ -165,6 +165,17 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* The claim that holds the decision records; empty where they live and die with the pod. */}}
+{{- define "flyball.records.claim" -}}
+{{- $claim := .Values.decisionRecords.persistentVolumeClaim }}
+{{- if $claim.existingClaim }}{{ $claim.existingClaim }}{{ else if $claim.create }}{{ include "flyball.fullname" . }}-decisions{{ end }}
+{{- end }}
+
+{{/* A volume's size for the records: what they may take, and room for the file that is begun before the oldest goes. */}}
+{{- define "flyball.records.room" -}}
+{{ add .Values.decisionRecords.sizeMiB (div .Values.decisionRecords.sizeMiB 4) 4 }}Mi
+{{- end }}
+
 {{/* The port of prometheus.url as its pods are assumed to have it. */}}
 {{- define "flyball.prometheusPort" -}}
 {{- $url := urlParse .Values.prometheus.url }}
@@ -184,6 +195,11 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- if and .Values.prometheus.ca.existingSecret .Values.prometheus.ca.existingConfigMap }}
 {{- fail "prometheus.ca: name existingSecret or existingConfigMap, not both" }}
+{{- end }}
+{{- with .Values.decisionRecords.persistentVolumeClaim }}
+{{- if and .create .existingClaim }}
+{{- fail "decisionRecords.persistentVolumeClaim: set create or name existingClaim, not both" }}
+{{- end }}
 {{- end }}
 {{- end }}
 
