@@ -36,6 +36,13 @@ PLAIN = replace(ENGINE, per_sequence_ms=0.0, per_context_token_ms=0.0, per_prefi
             5,
             id="cached tokens are no work: a fifth for 40 ms a request",
         ),
+        pytest.param(
+            PLAIN,
+            Traffic(10, 99, 10, 0),
+            Sla(0.014, 1),
+            1.0,
+            id="a prompt of 10 ms waits for half an iteration of 10: out of reach too",
+        ),
         pytest.param(PLAIN, Traffic(10, 99, 10, 0), Sla(0.001, 0.001), 1.0, id="out of reach: one at a time, 1 s each"),
     ],
 )

@@ -125,6 +125,11 @@ def test_rate_limits_at_seven_replicas(
     assert down_limit(rules, state, 7, 100.0) == down
 
 
+def test_all_steps_of_the_period_count() -> None:
+    up = ScalingRules((RateLimit(Unit.PODS, 4, 60.0),), 0.0)
+    assert play(HpaSpec(1, 100, Behavior(up=up)), 1, [3, 5, 50, 50, 50]) == [3, 5, 5, 5, 7]
+
+
 def test_a_pod_in_two_minutes() -> None:
     down = ScalingRules((RateLimit(Unit.PODS, 1, 120.0),), 0.0)
     counts = play(HpaSpec(1, 100, Behavior(down=down)), 6, [1] * 20)

@@ -35,6 +35,12 @@ def pods(*samples: int, missing: int = 0, unready: int = 0, target: int = 80) ->
         pytest.param(pods(20, 20, missing=1), 3, 2, id="down with one missing: it counts as on target, 0.5 of 3"),
         pytest.param(pods(160, 160, unready=2), 4, 4, id="up with two pending: they count as idle, ratio 1: keep"),
         pytest.param(pods(40, 40, unready=2), 4, 1, id="down with pending: they do not count at all, 0.5 of 2"),
+        pytest.param(
+            pods(70, 70, missing=1, unready=1),
+            4,
+            4,
+            id="down: the missing one makes it 0.92, pending ones do not count",
+        ),
         pytest.param(pods(80, 80, missing=5), 7, 7, id="on target: nothing is guessed"),
         pytest.param(pods(200, missing=1), 5, 5, id="up, but fewer than there are: keep"),
     ],
@@ -61,9 +67,9 @@ def test_utilization_is_cut_to_a_whole_percentage(samples: tuple[int, ...], expe
 
 
 def test_utilization_takes_missing_pods_for_fully_used_before_a_step_down() -> None:
-    # 20% of two, the third at 100%: 46%, 0.575 of three pods. At the target it would have been 40%.
-    metric = UtilizationMetric(80, (200, 200), request=1000, missing=1)
-    assert metric.propose(Scale(5, 5, 5), TEN_PERCENT) == 2
+    # 20% of three, three at 100%: 60%, 0.75 of six pods. At the target it would have been 50%, and four.
+    metric = UtilizationMetric(80, (200, 200, 200), request=1000, missing=3)
+    assert metric.propose(Scale(6, 6, 6), TEN_PERCENT) == 5
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from flyball.lab.policies.keda import Activation, ConcurrencyKeda, Executor
         pytest.param([0, 3, 3], 0, 0, [0, 0, 1], id="nothing happens between polls"),
         pytest.param([3, 0, 3], 0, 2, [2, 2, 2], id="wakes to its least"),
         pytest.param([None, 3, None], 0, 0, [0, 0, 0], id="an error changes nothing"),
-        pytest.param([0, 0], 4, 0, [4, 4], id="never active: only after the initial cooldown, strictly"),
+        pytest.param([0, 0, 0], 4, 0, [4, 4, 0], id="never active: after the initial cooldown of nothing, strictly"),
+        pytest.param([0, 0, 0], 4, 1, [4, 4, 4], id="never to zero where its least is more"),
     ],
 )
 def test_polls(values: list, replicas: int, least: int, expected: list[int]) -> None:

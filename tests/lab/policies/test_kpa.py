@@ -78,11 +78,11 @@ def test_a_request_interrupts_the_grace_period() -> None:
 
 
 def test_windows_hold_what_the_samples_showed() -> None:
-    # Target 7: a minute at 7 in flight, then a burst of 28 fills the panic window within 6 s.
+    # Target 7: a minute at 7 in flight, then a burst of 35 fills the panic window within 6 s.
     fleet = Fleet(Kpa(setting()), replicas=1)
     assert {fleet.load(running=7) for _ in range(40)} == {1}
-    burst = [fleet.step(held=28, ready=1) for _ in range(3)]
-    assert burst == [2, 3, 4]
+    burst = [fleet.step(held=35, ready=1) for _ in range(3)]
+    assert burst == [3, 4, 5]
 
 
 def test_no_data_keeps_the_scale_and_held_requests_wake_it() -> None:

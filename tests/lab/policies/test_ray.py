@@ -89,6 +89,12 @@ def test_goes_up_when_thirty_seconds_agreed() -> None:
     assert [fleet.step(held=21) for _ in range(4)] == [1, 1, 1, 3]
 
 
+def test_ticks_are_neither_lost_nor_counted_twice() -> None:
+    # 302 ticks are needed, and at 30 s there were 301.
+    fleet = Fleet(RayServe(setting(), upscale_delay_seconds=30.1), replicas=1)
+    assert [fleet.step(held=21) for _ in range(5)] == [1, 1, 1, 1, 3]
+
+
 def test_goes_down_when_ten_minutes_agreed() -> None:
     fleet = Fleet(RayServe(setting()), replicas=1)
     for _ in range(4):

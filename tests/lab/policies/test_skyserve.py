@@ -10,6 +10,8 @@ def test_counts_consecutive_decisions() -> None:
     assert [hysteresis.apply(2, wanted) for wanted in (3, 3, 4)] == [2, 2, 4]
     assert [hysteresis.apply(4, wanted) for wanted in (5, 5, 4, 5, 5)] == [4] * 5
     assert [hysteresis.apply(4, wanted) for wanted in (1, 1, 1, 1, 2)] == [4, 4, 4, 4, 2]
+    contrary = Hysteresis(60.0, 100.0)
+    assert [contrary.apply(4, wanted) for wanted in (5, 5, 3, 5, 4)] == [4] * 5
 
 
 def test_arrivals_of_the_last_minute() -> None:

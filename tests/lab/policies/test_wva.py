@@ -56,6 +56,19 @@ def test_holds_while_one_loads() -> None:
     assert {fleet.step(*rows, ready=2) for _ in range(10)} == {3}
 
 
+def test_holds_a_step_down_while_one_does_not_report() -> None:
+    fleet = Fleet(build("wva-fixed", setting(), {"down_stabilization_seconds": 0.0}), replicas=3)
+    rows = [replica(0, kv_usage=0.1), replica(1, kv_usage=0.1)]
+    assert {fleet.step(*rows, ready=2) for _ in range(10)} == {3}
+
+
+def test_never_waits_for_what_its_bounds_forbid() -> None:
+    knobs = {"up_stabilization_seconds": 0.0, "down_stabilization_seconds": 0.0}
+    fleet = Fleet(build("wva-fixed", setting(variant(max_replicas=3)), knobs), replicas=3, bounds=(1, 3))
+    assert [fleet.load(kv_usage=0.9) for _ in range(4)] == [3, 3, 3, 3]
+    assert [fleet.load(kv_usage=0.1) for _ in range(3)] == [2, 2, 1]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
