@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flyball.lab.fleet.gateway import evict, release, run, scrape
+from flyball.lab.fleet.gateway import release, take_back
+from flyball.lab.fleet.loop import run, scrape
 from flyball.lab.fleet.model import FleetOptions, FleetVariant, ReplicaCounts
 from flyball.lab.fleet.outcome import Outcome, PaidReplicas, ScaleAction
 from flyball.lab.fleet.replicas import Draws, Ledger, Replica
 from flyball.lab.fleet.samples import Sample
-from flyball.lab.fleet.state import Scalar, Status, grown, new_state, occupy
+from flyball.lab.fleet.state import Status, grown, new_state, occupy
 from flyball.lab.trace import Trace
 
 _FIRST_SLOTS = 16
@@ -124,8 +125,8 @@ class Simulation:
             variants,
             numbers,
             scrape(self._state, slots, self.now),
-            int(self._state.scalars[Scalar.HELD]),
-            int(self._state.scalars[Scalar.NEXT_ARRIVAL]),
+            int(self._state.fleet[0]["held"]),
+            int(self._state.fleet[0]["next_arrival"]),
         )
 
     def outcome(self) -> Outcome:
@@ -149,7 +150,7 @@ class Simulation:
     @property
     def in_flight(self) -> int:
         """Requests that have come and are neither finished nor dropped nor rejected."""
-        come = self._state.requests["status"][: self._state.scalars[Scalar.NEXT_ARRIVAL]]
+        come = self._state.requests["status"][: self._state.fleet[0]["next_arrival"]]
         return int(np.count_nonzero(come < Status.FINISHED))
 
     def _settle(self, variant: int) -> None:
@@ -249,10 +250,18 @@ class Simulation:
         else:
             self._reclaims += 1
             if replica.ready:
-                evict(self._state, replica.slot)
+                self._take_back(replica.slot)
             self._bury(replica)
             self._settle(replica.variant)
         return True
+
+    def _take_back(self, slot: int) -> None:
+        """The requests of a slot that is lost go back to the gateway."""
+        requests = self._state.requests
+        ours = (requests["slot"] == slot) & (requests["status"] >= Status.ARRIVING)
+        take_back(self._state, np.flatnonzero(ours & (requests["status"] <= Status.RUNNING)))
+        self._state.ends[1 + 2 * slot : 3 + 2 * slot] = -1
+        self._state.slots[slot]["in_flight"] = 0
 
     def _become_ready(self, replica: Replica) -> None:
         if not self._free_slots:
@@ -270,8 +279,9 @@ class Simulation:
         state = self._state
         state.ready[: len(ready)] = ready
         state.active[: len(active)] = [replica.slot for replica in active]
-        state.scalars[Scalar.READY], state.scalars[Scalar.ACTIVE] = len(ready), len(active)
-        state.scalars[Scalar.CURSOR] %= max(1, len(ready))
+        fleet = state.fleet[0]
+        fleet["ready"], fleet["active"] = len(ready), len(active)
+        fleet["cursor"] %= max(1, len(ready))
         self._rows = None
 
 

@@ -1,9 +1,7 @@
 """The simulator's state, as a few flat arrays of records that compiled code can work on.
 
-Requests are numbered as in the trace. Replicas occupy slots, which are used again when a replica is gone. A request is
-in at most one queue: the gateway's, or the waiting or arriving queue of one slot; the queues are doubly linked lists
-through the requests, so that any request leaves in constant time. Times are in seconds since the trace's beginning,
-NaN until they happen.
+Requests are numbered as in the trace. Replicas occupy slots, which are used again when a replica is gone. Times are in
+seconds since the trace's beginning, NaN until they happen.
 """
 
 from enum import IntEnum
@@ -23,9 +21,6 @@ Flags = npt.NDArray[np.bool_]
 Records = Any
 """A numpy array of records: mypy cannot type their fields."""
 
-GATEWAY = 0
-"""The gateway's queue; slot r has the waiting queue 1 + 2r and the arriving queue 2 + 2r."""
-
 
 class Status(IntEnum):
     """Where a request is."""
@@ -42,25 +37,24 @@ class Status(IntEnum):
     REJECTED = 7
 
 
-class Scalar(IntEnum):
-    """Indices into `State.scalars`."""
-
-    NEXT_ARRIVAL = 0
-    NEXT_DEADLINE = 1
-    READY = 2
-    """How many entries of `State.ready` are valid; ACTIVE the same for `State.active`."""
-    ACTIVE = 3
-    HELD = 4
-    CURSOR = 5
-    """Where in `ready` the router looks first."""
-    EMPTIED = 6
-    """1 when a draining slot has just lost its last request."""
-    ROUTING = 7
-    GATEWAY_QUEUE = 8
-
-
 ROUTINGS = (Routing.LEAST_OUTSTANDING, Routing.ROUND_ROBIN, Routing.RANDOM, Routing.KV_AWARE)
 
+
+FLEET = np.dtype(
+    [
+        ("routing", np.int64),  # index into ROUTINGS
+        ("gateway_queue", np.bool_),
+        ("timeout", np.float64),  # the clients' patience, seconds
+        ("next_arrival", np.int64),
+        ("next_deadline", np.int64),
+        ("ready", np.int64),  # how many entries of State.ready are valid, and of State.active
+        ("active", np.int64),
+        ("cursor", np.int64),  # where in `ready` the router looks first
+        ("held", np.int64),  # requests at the gateway
+        ("emptied", np.bool_),  # a draining replica has just lost its last request
+    ],
+    align=True,
+)
 
 REQUEST = np.dtype(
     [
@@ -130,9 +124,8 @@ PLACE = np.dtype(
 class State(NamedTuple):
     """Everything that changes."""
 
-    scalars: Integers
-    timeout: Floats
-    """One number: the clients' patience, seconds."""
+    fleet: Records
+    """One record."""
     requests: Records
     slots: Records
     places: Records
@@ -162,12 +155,12 @@ def new_state(
         requests[name] = np.nan
     for name in ("slot", "next", "previous"):
         requests[name] = -1
-    scalars = np.zeros(len(Scalar), np.int64)
-    scalars[Scalar.ROUTING] = ROUTINGS.index(options.routing)
-    scalars[Scalar.GATEWAY_QUEUE] = options.gateway_queue
+    fleet = np.zeros(1, FLEET)
+    fleet["routing"] = ROUTINGS.index(options.routing)
+    fleet["gateway_queue"] = options.gateway_queue
+    fleet["timeout"] = options.client_timeout_seconds
     return State(
-        scalars=scalars,
-        timeout=np.array([options.client_timeout_seconds], np.float64),
+        fleet=fleet,
         requests=requests,
         slots=np.zeros(slots, SLOT),
         places=np.zeros((slots, max_batch), PLACE),
