@@ -130,6 +130,17 @@ def test_all_steps_of_the_period_count() -> None:
     assert play(HpaSpec(1, 100, Behavior(up=up)), 1, [3, 5, 50, 50, 50]) == [3, 5, 5, 5, 7]
 
 
+def test_a_step_replaces_one_that_the_other_direction_still_counted() -> None:
+    rules = ScalingRules((RateLimit(Unit.PODS, 9, 15.0),), 0.0)
+    spec = HpaSpec(1, 100, Behavior(rules, ScalingRules((PODS_2_60,), 0.0)))
+    state = HpaState(added=((0.0, 5), (20.0, 1)))
+    state, replicas = recommend(spec, state, Scale(10, 10, 10), ask(12), 50.0)
+    assert state.added == ((0.0, 5), (50.0, 2))
+    # The one that stayed still counts for steps down within its minute.
+    assert replicas == 12
+    assert down_limit(spec.behavior.down, state, 12, 59.0) == 12 - 7 - 2
+
+
 def test_a_pod_in_two_minutes() -> None:
     down = ScalingRules((RateLimit(Unit.PODS, 1, 120.0),), 0.0)
     counts = play(HpaSpec(1, 100, Behavior(down=down)), 6, [1] * 20)

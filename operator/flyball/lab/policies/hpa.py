@@ -186,13 +186,22 @@ def _scaled(spec: HpaSpec, state: HpaState, current: int, replicas: int, now: fl
     """Only with `behavior` are the steps remembered: its rate limits alone need them."""
     if spec.behavior is None or replicas == current:
         return state, replicas
-    limits = (*spec.behavior.up.limits, *spec.behavior.down.limits)
-    since = now - max((limit.period_seconds for limit in limits), default=0.0)
-    added = tuple(entry for entry in state.added if entry[0] >= since)
-    removed = tuple(entry for entry in state.removed if entry[0] >= since)
     if replicas > current:
-        return replace(state, added=(*added, (now, replicas - current)), removed=removed), replicas
-    return replace(state, added=added, removed=(*removed, (now, current - replicas))), replicas
+        return replace(state, added=_stored(state.added, spec.behavior.up, replicas - current, now)), replicas
+    return replace(state, removed=_stored(state.removed, spec.behavior.down, current - replicas, now)), replicas
+
+
+def _stored(
+    events: tuple[tuple[float, int], ...], rules: ScalingRules, change: int, now: float
+) -> tuple[tuple[float, int], ...]:
+    """As in the source a step takes the place of the last one beyond its own direction's longest period, even where
+    the other direction's limits still counted that one.
+    """
+    since = now - max((limit.period_seconds for limit in rules.limits), default=0.0)
+    outdated = [index for index, (at, _) in enumerate(events) if at < since]
+    if not outdated:
+        return (*events, (now, change))
+    return (*events[: outdated[-1]], (now, change), *events[outdated[-1] + 1 :])
 
 
 def scale_of(counts: ReplicaCounts) -> Scale:
