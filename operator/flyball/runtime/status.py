@@ -50,7 +50,7 @@ def render(spec: WorkloadSpec, observation: Observation, decision: Decision, kno
         "observedGeneration": spec.generation,
         "mode": str(spec.mode),
         "summary": _summary(spec, decision),
-        "conditions": [_condition(condition) for condition in conditions],
+        "conditions": [condition_to_wire(condition) for condition in conditions],
         "objectives": [_objective(o, r) for o, r in zip(spec.objectives, decision.objectives, strict=True)],
         "targets": _targets(spec, observation, decision),
         "gpu": _gpu(decision),
@@ -73,7 +73,7 @@ def render_invalid(invalid: Invalid, at: float, known: Sequence[KnownCondition],
     return {
         "observedGeneration": invalid.generation,
         "summary": {"reason": text[:256]},
-        "conditions": [_condition(condition) for condition in merged],
+        "conditions": [condition_to_wire(condition) for condition in merged],
         **{part: before[part] for part in ("cost", "fallback") if before.get(part)},
     }
 
@@ -114,7 +114,8 @@ def conditions_of(written: Status) -> tuple[KnownCondition, ...]:
     return known_conditions(parse_status({"status": written}))
 
 
-def _condition(condition: KnownCondition) -> Status:
+def condition_to_wire(condition: KnownCondition) -> Status:
+    """A condition as Kubernetes writes it."""
     return {
         "type": str(condition.type),
         "status": condition.status,
