@@ -38,7 +38,6 @@ def test_every_field_of_a_pool_reaches_the_core() -> None:
         frozenset({"chat", "search"}),
         Peers.EQUAL_SHARE,
         Preemption.NEVER,
-        1800.0,
     )
 
 

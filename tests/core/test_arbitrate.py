@@ -13,9 +13,6 @@ from flyball.core.arbitrate import Measure, arbitrate, measure, served_more
 from flyball.core.gpu_pools import Ask, Grant, Peers, Pool, Preemption, Stock
 from flyball.core.names import WorkloadKey
 
-AT = 1_000_000.0
-HOUR = 3600.0
-
 
 def ask(name: str = "chat", desired: int = 2, **fields: object) -> Ask:
     own = {"gpus_per_replica": 1, "minimum": 0, "current": 0} | fields
@@ -28,8 +25,8 @@ def pool(gpus: int | None = 4, **fields: object) -> Pool:
     return Pool("shared", (Stock("L4", gpus, **stock),), **fields)  # type: ignore[arg-type]
 
 
-def counts(found: Pool, *asks: Ask, at: float = AT) -> list[int]:
-    return [grant.replicas for grant in arbitrate([found], asks, at)]
+def counts(found: Pool, *asks: Ask) -> list[int]:
+    return [grant.replicas for grant in arbitrate([found], asks)]
 
 
 def measured(name: str, desired: int, arrivals: float, capacity: float, **fields: object) -> Ask:
@@ -166,29 +163,14 @@ def test_two_variants_of_one_workload_share_its_load() -> None:
     ],
 )  # fmt: skip
 def test_what_is_said(found: Pool, asks: list[Ask], parts: list[str]) -> None:
-    text = arbitrate([found], asks, AT)[0].text
+    text = arbitrate([found], asks)[0].text
     assert all(part in text for part in parts), text
     assert bool(text) is bool(parts)
 
 
 def test_without_a_pool_everything_is_granted() -> None:
-    [grant] = arbitrate([], [ask(desired=9)], AT)
+    [grant] = arbitrate([], [ask(desired=9)])
     assert (grant.replicas, grant.pool, grant.short) == (9, "", False)
-
-
-def test_who_gets_nothing_by_its_rank_gets_one_in_the_end_and_keeps_it() -> None:
-    found, high, low = pool(4), ask("a", 4, current=4, priority=1), ask("b", 3)
-    at, waiting = AT, None
-    for minute in range(120):
-        at = AT + 60 * minute
-        grants = arbitrate([found], [high, replace(low, waiting_since=waiting)], at)
-        assert [g.replicas for g in grants] == ([4, 0] if minute < 60 else [3, 1])
-        high, low = (replace(each, current=g.replicas) for each, g in zip((high, low), grants, strict=True))
-        waiting = grants[1].waiting_since
-    assert waiting == AT
-    assert (
-        arbitrate([found], [replace(high, desired=1), replace(low, waiting_since=waiting)], at)[1].waiting_since is None
-    )
 
 
 @pytest.mark.parametrize(
@@ -237,7 +219,6 @@ def asks(most: int = 6, sizes: Sequence[int] = (1, 2, 4)) -> st.SearchStrategy[l
             "arrivals_per_second": figures,
             "capacity_per_replica": figures,
             "value_per_request": figures,
-            "waiting_since": st.sampled_from([None, AT - 2 * HOUR]),
         }
     )
     return st.lists(one, min_size=1, max_size=most).map(
@@ -280,7 +261,7 @@ def free_for(found: Pool, grants: Sequence[Grant], each: Ask) -> int:
 
 @given(pools, asks())
 def test_never_more_than_there_is_nor_than_is_asked(found: Pool, wanted: list[Ask]) -> None:
-    grants = arbitrate([found], wanted, AT)
+    grants = arbitrate([found], wanted)
     [stock] = found.stocks
     held = sum(each.current * each.gpus_per_replica for each in wanted if each.fixed)
     assert total(grants) <= max(stock.available or 0, held)
@@ -295,7 +276,7 @@ def test_never_more_than_there_is_nor_than_is_asked(found: Pool, wanted: list[As
 def test_nothing_is_left_that_somebody_who_is_short_could_use_and_he_is_told_why(
     found: Pool, wanted: list[Ask]
 ) -> None:
-    grants = arbitrate([found], wanted, AT)
+    grants = arbitrate([found], wanted)
     for grant in grants:
         assert bool(grant.text) is grant.short
         assert not grant.short or free_for(found, grants, grant.ask) < grant.ask.gpus_per_replica
@@ -303,17 +284,17 @@ def test_nothing_is_left_that_somebody_who_is_short_could_use_and_he_is_told_why
 
 @given(pools, asks())
 def test_deciding_again_changes_nothing(found: Pool, wanted: list[Ask]) -> None:
-    first = arbitrate([found], wanted, AT)
-    again = [replace(g.ask, current=g.replicas, waiting_since=g.waiting_since) for g in first]
-    assert [g.replicas for g in arbitrate([found], again, AT)] == [g.replicas for g in first]
-    assert arbitrate([found], wanted, AT) == first
+    first = arbitrate([found], wanted)
+    again = [replace(g.ask, current=g.replicas) for g in first]
+    assert [g.replicas for g in arbitrate([found], again)] == [g.replicas for g in first]
+    assert arbitrate([found], wanted) == first
 
 
 @given(pools, asks(), st.randoms(use_true_random=False))
 def test_the_order_of_asking_does_not_matter(found: Pool, wanted: list[Ask], dice: object) -> None:
     mixed = list(wanted)
     dice.shuffle(mixed)  # type: ignore[attr-defined]
-    first, other = (arbitrate([found], each, AT) for each in (wanted, mixed))
+    first, other = (arbitrate([found], each) for each in (wanted, mixed))
     assert {g.ask.key: g.replicas for g in first} == {g.ask.key: g.replicas for g in other}
 
 
@@ -321,17 +302,16 @@ def test_the_order_of_asking_does_not_matter(found: Pool, wanted: list[Ask], dic
 def test_nobody_is_below_a_minimum_that_what_others_hold_beyond_theirs_would_fill(
     found: Pool, wanted: list[Ask]
 ) -> None:
-    grants = arbitrate([found], wanted, AT)
+    grants = arbitrate([found], wanted)
     for grant in grants:
         each = grant.ask
         if each.fixed or grant.replicas >= floor(each):
             continue
         beyond = [
-            (g.replicas - (floor(g.ask) if g.ask.priority >= each.priority else 0)) * g.ask.gpus_per_replica
-            for g in grants
-            if not g.ask.fixed and g.replicas > (floor(g.ask) if g.ask.priority >= each.priority else 0)
-            and g.ask.key != each.key
-        ]  # fmt: skip
+            (other.replicas - floor(other.ask)) * other.ask.gpus_per_replica
+            for other in grants
+            if not other.ask.fixed and other.replicas > floor(other.ask)
+        ]
         stock = found.stocks[0]
         bound_by_quota = each.key.namespace in dict(stock.quotas)
         assert bound_by_quota or stock.available is None or (
@@ -344,11 +324,9 @@ def test_what_runs_is_taken_only_for_a_higher_priority_or_a_minimum(found: Pool,
     """Where all that runs and is wanted fits, whoever loses some of it loses it to one of these."""
     keeps = [Grant(each, min(each.current, each.desired)) for each in wanted]
     assume(all(free_for(found, keeps, each) >= 0 for each in wanted))
-    grants = arbitrate([found], wanted, AT)
+    grants = arbitrate([found], wanted)
     for grant, kept in zip(grants, keeps, strict=True):
         if grant.replicas >= kept.replicas:
-            continue
-        if any(each.waiting_since for each in wanted):
             continue
         growing = [g for g, k in zip(grants, keeps, strict=True) if g.replicas > k.replicas]
         for_a_minimum = any(g.replicas <= floor(g.ask) or k.replicas < floor(g.ask)
@@ -359,15 +337,13 @@ def test_what_runs_is_taken_only_for_a_higher_priority_or_a_minimum(found: Pool,
 
 @given(pools, asks())
 def test_nobody_starves(found: Pool, wanted: list[Ask]) -> None:
-    """Where minimums and one replica for each fit, everybody who goes on asking has one after the starvation time."""
-    least = [Grant(each, each.current if each.fixed else max(floor(each), min(1, each.desired))) for each in wanted]
+    """Where one replica for each fits, everybody with a minimum has one, however low and at once; and so it stays."""
+    least = [Grant(each, each.current if each.fixed else min(1, floor(each))) for each in wanted]
     assume(all(free_for(found, least, each) >= 0 for each in wanted))
-    for step in range(6):
-        at = AT + step * HOUR / 2
-        grants = arbitrate([found], wanted, at)
-        wanted = [replace(g.ask, current=g.replicas, waiting_since=g.waiting_since) for g in grants]
-        if step >= 2:
-            assert all(grant.replicas for grant in grants if grant.ask.desired)
+    for _ in range(3):
+        grants = arbitrate([found], wanted)
+        assert all(grant.replicas >= kept.replicas for grant, kept in zip(grants, least, strict=True))
+        wanted = [replace(grant.ask, current=grant.replicas) for grant in grants]
 
 
 @given(

@@ -6,7 +6,7 @@ from datetime import datetime
 from flyball.api.v1alpha1 import DemandEventSpec, GPUPoolSpec
 from flyball.api.v1alpha1.gpupool import GpuStock, YieldRule
 from flyball.core.demand_events import DemandEvent, DemandWindow
-from flyball.core.gpu_pools import DEFAULT_STARVATION_SECONDS, NodeGpus, Pool, Stock
+from flyball.core.gpu_pools import NodeGpus, Pool, Stock
 from flyball.core.units import parse_duration_seconds
 
 
@@ -15,7 +15,6 @@ def to_pool(name: str, spec: GPUPoolSpec, nodes: Iterable[NodeGpus] | None) -> P
     are; None where they are not known.
     """
     rule = spec.yield_rule or YieldRule()
-    after = rule.starvation_after
     known = None if nodes is None else [node for node in nodes if _carries(node.labels, spec.node_selector)]
     return Pool(
         name,
@@ -23,7 +22,6 @@ def to_pool(name: str, spec: GPUPoolSpec, nodes: Iterable[NodeGpus] | None) -> P
         frozenset(spec.namespaces or ()),
         rule.same_priority,
         rule.preemption,
-        DEFAULT_STARVATION_SECONDS if after is None else parse_duration_seconds(after),
     )
 
 

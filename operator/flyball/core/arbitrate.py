@@ -1,12 +1,11 @@
-"""Who gets the GPUs when there are fewer than all want: `arbitrate(pools, asks, at) -> grants`, pure.
+"""Who gets the GPUs when there are fewer than all want: `arbitrate(pools, asks) -> grants`, pure.
 
 The laws, in the order in which they win, for each accelerator of a pool:
 
 1. Never more than the inventory less its reserve, nor than a namespace's quota. Targets that Flyball may not change
    hold what they hold.
-2. Minimums come first, those of the highest priority before others. Then a target that has had nothing for the pool's
-   starvation time gets one replica, and keeps it until there is enough for all; and so does then every target that
-   runs, lest one starves for another.
+2. First one replica for every target that was promised a minimum, then the minimums, each time those of the highest
+   priority before others. So nobody with a minimum starves where one replica for each fits.
 3. A higher priority goes before a lower one, also with GPUs that run for the lower (unless preemption is Never).
 4. Within a priority nobody loses what runs; a GPU that is free goes where it serves most: the next replica's requests/s
    × the worth of a request, per GPU. What replicas serve grows with their number until all that arrives is served,
@@ -40,8 +39,8 @@ class Measure(Enum):
     SHARE = "to whom the smallest share is granted"
 
 
-def arbitrate(pools: Sequence[Pool], asks: Sequence[Ask], at: float) -> tuple[Grant, ...]:
-    """A grant for each ask, in their order, at that time (seconds since the epoch)."""
+def arbitrate(pools: Sequence[Pool], asks: Sequence[Ask]) -> tuple[Grant, ...]:
+    """A grant for each ask, in their order."""
     drawn: dict[tuple[str, str], list[int]] = defaultdict(list)
     found: dict[str, Pool] = {}
     grants = [Grant(ask, ask.desired) for ask in asks]
@@ -57,44 +56,20 @@ def arbitrate(pools: Sequence[Pool], asks: Sequence[Ask], at: float) -> tuple[Gr
         pool = found[name]
         stock = pool.stock(accelerator)
         if stock is not None:
-            for index, grant in zip(
-                indices, _of_stock(pool, stock, [asks[i] for i in indices], wanted, at), strict=True
-            ):
+            shared = _of_stock(pool, stock, [asks[index] for index in indices], wanted)
+            for index, grant in zip(indices, shared, strict=True):
                 grants[index] = grant
     return tuple(grants)
 
 
-def _of_stock(
-    pool: Pool, stock: Stock, asks: Sequence[Ask], wanted: Mapping[WorkloadKey, int], at: float
-) -> list[Grant]:
+def _of_stock(pool: Pool, stock: Stock, asks: Sequence[Ask], wanted: Mapping[WorkloadKey, int]) -> list[Grant]:
     if stock.available is None or _enough(stock, asks):
         return [Grant(ask, ask.desired, pool.name) for ask in asks]
-    at_least_one = {i for i, ask in enumerate(asks) if _starves(ask, pool, at)}
-    if at_least_one:
-        at_least_one |= {i for i, ask in enumerate(asks) if ask.current}
-    counts = _Sharing(pool, stock, asks, wanted, at_least_one).counts()
+    counts = _Sharing(pool, stock, asks, wanted).counts()
     story = _Story(pool, stock, asks, counts)
     return [
-        Grant(
-            ask,
-            counts[i],
-            pool.name,
-            story.of(i) if counts[i] < ask.desired else "",
-            _waiting_since(ask, counts[i], at),
-        )
-        for i, ask in enumerate(asks)
+        Grant(ask, counts[i], pool.name, story.of(i) if counts[i] < ask.desired else "") for i, ask in enumerate(asks)
     ]
-
-
-def _starves(ask: Ask, pool: Pool, at: float) -> bool:
-    return ask.waiting_since is not None and at - ask.waiting_since >= pool.starvation_seconds
-
-
-def _waiting_since(ask: Ask, count: int, at: float) -> float | None:
-    """Kept once it is set, also by whom waiting has got a replica: without it he would lose it again."""
-    if not ask.desired or ask.waiting_since is not None:
-        return ask.waiting_since if ask.desired else None
-    return None if count else at
 
 
 def _enough(stock: Stock, asks: Sequence[Ask]) -> bool:
@@ -113,7 +88,6 @@ class _Sharing:
     stock: Stock
     asks: Sequence[Ask]
     wanted: Mapping[WorkloadKey, int]
-    at_least_one: set[int]
     granted: list[int] = field(init=False)
     replicas: dict[WorkloadKey, int] = field(init=False)
     """By workload, the replicas that serve its load: those granted here, and those that it wants elsewhere."""
@@ -133,7 +107,7 @@ class _Sharing:
         self.quota = {namespace: most - held[namespace] for namespace, most in self.stock.quotas}
         open_ = sorted((i for i, ask in enumerate(self.asks) if not ask.fixed), key=lambda i: -self.asks[i].priority)
         bands = [list(band) for _, band in groupby(open_, key=lambda i: self.asks[i].priority)]
-        for least in (self._minimum, self._one):
+        for least in (self._one, self._minimum):
             for band in bands:
                 self._hand_out(band, least, Measure.SHARE, running=True)
                 self._hand_out(band, least, Measure.SHARE)
@@ -149,7 +123,7 @@ class _Sharing:
         return min(self.asks[index].desired, self.asks[index].minimum)
 
     def _one(self, index: int) -> int:
-        return min(self.asks[index].desired, 1 if index in self.at_least_one else 0)
+        return min(self._minimum(index), 1)
 
     def _desired(self, index: int) -> int:
         return self.asks[index].desired
@@ -236,7 +210,7 @@ class _Story:
     """Why the asks of one stock are granted what they are."""
 
     def __init__(self, pool: Pool, stock: Stock, asks: Sequence[Ask], counts: Sequence[int]) -> None:
-        self._pool, self._stock, self._asks, self._counts = pool, stock, asks, counts
+        self._pool, self._stock, self._asks = pool, stock, asks
         self._by_workload: dict[WorkloadKey, int] = defaultdict(int)
         self._by_namespace: dict[str, int] = defaultdict(int)
         self._peers: dict[int, list[Ask]] = defaultdict(list)
@@ -252,14 +226,13 @@ class _Story:
         self._workloads_holding = Counter(priority for _, _, priority in held)
 
     def of(self, index: int) -> str:
-        """Why fewer replicas are granted than this ask wants, in a sentence."""
-        ask, count, pool = self._asks[index], self._counts[index], self._pool.name
-        granted = f"{count} of the {counted(ask.desired, 'replica')} asked for {'is' if count == 1 else 'are'} granted"
+        """Why fewer replicas are granted than this ask wants, in words."""
+        ask, pool = self._asks[index], self._pool.name
         namespace, accelerator = ask.key.namespace, self._stock.accelerator
         most = dict(self._stock.quotas).get(namespace)
         if most is not None and self._by_namespace[namespace] + ask.gpus_per_replica > most:
-            return f"{granted}: namespace {namespace} may hold {most} {accelerator} of GPUPool {pool}"
-        parts = [f"{granted}: GPUPool {pool} hands out {self._stock.available} {accelerator}", *self._others(ask.key)]
+            return f"namespace {namespace} may hold {most} {accelerator} of GPUPool {pool}"
+        parts = [f"GPUPool {pool} hands out {self._stock.available} {accelerator}", *self._others(ask.key)]
         own = 1 if self._by_workload[ask.key] else 0
         rule = ""
         if self._workloads_holding[ask.priority] > own and ask.priority in self._measures:

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from flyball.core.names import WorkloadKey
-
-# A target without a minimum may be left without GPUs by those that rank above it, but not for longer than this.
-DEFAULT_STARVATION_SECONDS = 3600.0
+from flyball.core.units import counted
 
 
 class Peers(StrEnum):
@@ -63,7 +61,6 @@ class Pool:
     namespaces: frozenset[str] = frozenset()
     peers: Peers = Peers.MARGINAL_VALUE
     preemption: Preemption = Preemption.HIGHER_PRIORITY
-    starvation_seconds: float = DEFAULT_STARVATION_SECONDS
 
     def stock(self, accelerator: str | None) -> Stock | None:
         """The stock of that accelerator, None where the pool holds none."""
@@ -75,7 +72,6 @@ class Ask:
     """What one target of a workload wants: `desired` replicas, where `current` run and `minimum` were promised.
 
     `fixed` targets are not Flyball's to change now: they hold what they hold, and ask for nothing more.
-    `waiting_since` is since when it was left without any GPU in the present shortage.
     """
 
     key: WorkloadKey
@@ -90,26 +86,32 @@ class Ask:
     capacity_per_replica: float | None = None
     value_per_request: float | None = None
     fixed: bool = False
-    waiting_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
     """The replicas that one target may have. `pool` is empty where no pool holds its accelerator for its namespace.
 
-    `text` says in a sentence why it is fewer than asked, and is empty where it is not.
+    `why` says for what reason it is fewer than asked, and is empty where it is not.
     """
 
     ask: Ask
     replicas: int
     pool: str = ""
-    text: str = ""
-    waiting_since: float | None = None
+    why: str = ""
 
     @property
     def short(self) -> bool:
         """Whether fewer replicas are granted than were asked for."""
         return self.replicas < self.ask.desired
+
+    @property
+    def text(self) -> str:
+        """How few are granted and why, in a sentence; empty where it is all."""
+        if not self.short:
+            return ""
+        verb = "is" if self.replicas == 1 else "are"
+        return f"{self.replicas} of the {counted(self.ask.desired, 'replica')} asked for {verb} granted: {self.why}"
 
     @property
     def gpus(self) -> int:

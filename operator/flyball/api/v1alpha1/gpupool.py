@@ -6,7 +6,7 @@ from pydantic import Field
 
 from flyball.api.model import ApiModel, ListMap, ListSet, rule
 from flyball.api.resource import PrinterColumn, Resource, ResourceNames
-from flyball.api.scalars import Accelerator, Duration, Gpus, ItemName, LabelValue, Prose
+from flyball.api.scalars import Accelerator, Gpus, ItemName, LabelValue, Prose
 from flyball.api.v1alpha1.status import StatusCondition
 from flyball.core.gpu_pools import Peers, Preemption
 
@@ -44,7 +44,11 @@ class GpuStock(ApiModel):
 
 
 class YieldRule(ApiModel):
-    """Who yields to whom when GPUs run short. Minimums (minReplicas) come first, then the higher spec.priority."""
+    """Who yields to whom when GPUs run short.
+
+    Minimums come first (minReplicas, and at least one replica for each workload that wants any), then the higher
+    spec.priority.
+    """
 
     same_priority: Peers = Peers.MARGINAL_VALUE
     """Where a free GPU goes among workloads of one priority. MarginalValue: where the next replica serves most
@@ -53,9 +57,6 @@ class YieldRule(ApiModel):
     preemption: Preemption = Preemption.HIGHER_PRIORITY
     """Whether GPUs that run for one workload may be given to another. HigherPriority: to one of a higher priority.
     Never: only for minimums."""
-    starvation_after: Duration | None = None
-    """How long a target with minReplicas 0 may be left without any GPU before it gets one replica all the same.
-    Defaults to 1h."""
 
 
 class GPUPoolSpec(ApiModel):
