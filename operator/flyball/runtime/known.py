@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from flyball.api.parse import parse_status
 from flyball.core.conditions import KnownCondition
 from flyball.core.decision import Event
 from flyball.core.memory import Memory
 from flyball.core.names import ConditionType
+from flyball.core.rationing import GPUS_SHORT, limited_by_pool
 from flyball.core.spec import TargetRef, WorkloadSpec
 from flyball.runtime.budget import Annotations
 from flyball.runtime.recall import recall
@@ -50,4 +52,5 @@ class Known:
                 known.told_invalid = condition.observed_generation
             if condition.type is ConditionType.SCALING_ACTIVE and condition.reason == SCALE_BLOCKED:
                 known.blocked |= {word.rstrip(":") for word in condition.message.split()}
+        known.blocked |= {f"{GPUS_SHORT}/{t.name}" for t in parse_status(raw).targets if limited_by_pool(t.limited_by)}
         return known

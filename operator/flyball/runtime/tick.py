@@ -13,15 +13,20 @@ import structlog
 
 from flyball.core.decide import decide
 from flyball.core.decision import Condition, Decision, Event, VariantDecision
+from flyball.core.memory import Memory
 from flyball.core.names import ConditionType, EventReason, Mode, WorkloadKey
 from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
 from flyball.core.ports import Cluster, Events, Metrics, Missing, PortError, Rejected
+from flyball.core.rationing import GPUS_SHORT, limited_by_pool
 from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
+from flyball.core.units import counted
 from flyball.ledger.record import Record, record_of
 from flyball.runtime import giveback, routes, status
+from flyball.runtime.announced import Announced
 from flyball.runtime.giveback import Claims
 from flyball.runtime.known import SCALE_BLOCKED, Known
 from flyball.runtime.mirror import Declared, Mirror
+from flyball.runtime.pools import Pools, Wanted
 
 log = structlog.get_logger("flyball.tick")
 
@@ -37,6 +42,15 @@ class Outcome:
     observation: Observation
     decision: Decision
     failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided for one workload before anything was written: `memory` is what to remember of it."""
+
+    wanted: Wanted
+    memory: Memory
+    record: Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +88,8 @@ class Ticker:
         self._record = record
         self._known: dict[WorkloadKey, Known] = {}
         self._departed: list[tuple[WorkloadKey, Known]] = []
+        self._pools = Pools(mirror, cluster)
+        self._announced = Announced(mirror, cluster)
 
     async def tick(self, at: float) -> TickReport:
         """Observe, decide and apply for everything declared. Raises only what is a defect of Flyball itself."""
@@ -84,20 +100,26 @@ class Ticker:
         claims = _claims(specs)
         self._departed = [(key, known) for key, known in self._departed if not await self._depart(key, known, claims)]
         await self._each([(entry.key, self._release(entry, claims, at)) for entry in declared if entry.deleting])
-        signals, states = await asyncio.gather(self._metrics.read(specs, at), self._cluster.observe(specs))
-        defects = []
-        outcomes = []
+        self._announced.begin(declared)
+        signals, states, _ = await asyncio.gather(
+            self._metrics.read(specs, at), self._cluster.observe(specs), self._pools.look(at)
+        )
         valid = [(entry, entry.spec) for entry in living if isinstance(entry.spec, WorkloadSpec)]
-        for key, outcome in await self._each(
+        decided = await self._each(
             [
-                (spec.key, self._one(entry, spec, at, signals.get(spec.key), states.get(spec.key), claims))
+                (spec.key, self._decide(entry, spec, at, signals.get(spec.key), states.get(spec.key), claims))
                 for entry, spec in valid
             ]
-        ):
-            if outcome is None:
-                defects.append(key)
-            else:
-                outcomes.append(outcome)
+        )
+        found: list[Decided] = [each for _, each in decided if each is not None]
+        rationed = self._ration(living, [each.wanted for each in found])
+        applied = await self._each(
+            [(d.wanted.spec.key, self._apply(d, rationed[d.wanted.spec.key], claims)) for d in found]
+        )
+        defects = [key for key, result in (*decided, *applied) if result is None]
+        outcomes = [outcome for _, outcome in applied if outcome is not None]
+        await self._pools.tell(at)
+        await self._announced.tell(at)
         invalid = [entry.spec for entry in living if isinstance(entry.spec, Invalid)]
         await self._each([(spec.key, self._tell_invalid(spec, at)) for spec in invalid])
         return TickReport(at, tuple(outcomes), tuple(invalid), tuple(defects))
@@ -123,7 +145,7 @@ class Ticker:
             found.append((key, None if isinstance(result, Exception) else result))
         return found
 
-    async def _one(
+    async def _decide(
         self,
         entry: Declared,
         spec: WorkloadSpec,
@@ -131,16 +153,32 @@ class Ticker:
         signals: WorkloadSignals | None,
         state: WorkloadState | None,
         claims: Claims,
-    ) -> Outcome:
+    ) -> Decided:
         known = self._known[spec.key]
         state = _contend(spec, state or WorkloadState(problem="the cluster was not observed"), claims)
-        observation = Observation(spec.key, at, signals or WorkloadSignals(problem="telemetry was not read"), state)
+        signals = signals or WorkloadSignals(problem="telemetry was not read")
+        observation = Observation(spec.key, at, signals, state, self._announced.expected(entry, at))
         spec = self._mirror.learn_accelerators(
             spec, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
         )
         decision, memory = decide(spec, observation, known.memory)
         record = record_of(spec, observation, known.memory, decision)
+        return Decided(Wanted(entry, spec, observation, decision), memory, record)
+
+    def _ration(self, living: Sequence[Declared], wanted: Sequence[Wanted]) -> dict[WorkloadKey, Decision]:
+        """The decisions within what GPUPools grant; a defect in there holds nobody's decision up."""
+        try:
+            return self._pools.ration(living, wanted)
+        except Exception:
+            log.exception("a defect of Flyball, please report it: GPUPools are not heeded")
+            return {each.spec.key: each.decision for each in wanted}
+
+    async def _apply(self, decided: Decided, decision: Decision, claims: Claims) -> Outcome:
+        """Write what the decision changes; `decision` is the one within what GPUPools grant."""
+        entry, spec, observation = decided.wanted.entry, decided.wanted.spec, decided.wanted.observation
+        known, memory, record, at = self._known[spec.key], decided.memory, decided.record, decision.at
         failures, events, blocks = await self._scale_all(spec, decision, known)
+        events = [*_gpus_short(spec, decision, known), *events]
         decision = _blocked(decision, blocks)
         moves = await routes.move_routes(self._cluster, spec, observation, decision, known, entry.has_finalizer)
         decision, memory = routes.as_moved(spec, decision, known.memory, memory, moves)
@@ -274,6 +312,21 @@ def _contend(spec: WorkloadSpec, state: WorkloadState, claims: Claims) -> Worklo
 def _scaling(target: TargetRef, decided: VariantDecision) -> str:
     why = "; ".join(cause.text for cause in decided.causes)
     return f"{target} from {decided.current} to {decided.desired} replicas: {why}"
+
+
+def _gpus_short(spec: WorkloadSpec, decision: Decision, known: Known) -> list[Event]:
+    """An Event for each target that a GPUPool holds below what it needs, when that begins."""
+    events = []
+    for variant, decided in zip(spec.variants, decision.variants, strict=True):
+        subject = f"{GPUS_SHORT}/{variant.name}"
+        if not limited_by_pool(decided.limited_by):
+            known.blocked.discard(subject)
+        elif subject not in known.blocked:
+            known.blocked.add(subject)
+            why = next(cause.text for cause in decided.causes if cause.code == GPUS_SHORT)
+            text = f"cannot scale {variant.target} beyond {counted(decided.desired, 'replica')}: {why}"
+            events.append(Event(EventReason.SCALE_BLOCKED, text, "Scale", warning=True))
+    return events
 
 
 def _blocked(decision: Decision, blocks: Sequence[str]) -> Decision:
