@@ -6,8 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flyball.api.parse import unknown_fields
-from flyball.api.v1alpha1 import WorkloadSLO, WorkloadSLOStatus
+from flyball.api.v1alpha1 import (
+    DemandEvent,
+    DemandEventStatus,
+    GPUPool,
+    GPUPoolStatus,
+    WorkloadSLO,
+    WorkloadSLOStatus,
+)
 from flyball.core.decision import Event
+from flyball.core.gpu_pools import NodeGpus
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState, VariantState, WorkloadState
 from flyball.core.ports import Conflict, Missing, PortError
@@ -36,6 +44,9 @@ class FakeCluster:
     workloads: dict[WorkloadKey, dict[str, Any]] = field(default_factory=dict)
     fail: dict[str, PortError] = field(default_factory=dict)
     problem: str = ""
+    nodes: list[NodeGpus] = field(default_factory=list)
+    statuses: dict[str | WorkloadKey, dict[str, Any]] = field(default_factory=dict)
+    reads: list[str] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
 
     async def observe(self, workloads: Sequence[WorkloadSpec]) -> Mapping[WorkloadKey, WorkloadState]:
@@ -105,6 +116,27 @@ class FakeCluster:
         assert not unknown_fields(WorkloadSLO, {"status": dict(status)})
         self.workloads[key] = {**self.workloads[key], "status": dict(status)}
         self.mirror.put(self.workloads[key])
+
+    async def list_gpus(self) -> Sequence[NodeGpus]:
+        self.reads.append("list_gpus")
+        error = self.fail.get("list_gpus")
+        if error is not None:
+            raise error
+        return self.nodes
+
+    async def write_pool_status(self, name: str, status: Mapping[str, object]) -> None:
+        self._write("write_pool_status", name)
+        GPUPoolStatus.model_validate(status, by_alias=True, by_name=False)
+        assert not unknown_fields(GPUPool, {"status": dict(status)})
+        self.statuses[name] = dict(status)
+        self.mirror.put_pool({**self.mirror.pools.raw[name], "status": dict(status)})
+
+    async def write_demand_event_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        self._write("write_demand_event_status", key.name)
+        DemandEventStatus.model_validate(status, by_alias=True, by_name=False)
+        assert not unknown_fields(DemandEvent, {"status": dict(status)})
+        self.statuses[key] = dict(status)
+        self.mirror.put_demand_event({**self.mirror.demand_events.raw[key], "status": dict(status)})
 
     def counted(self) -> Counter[str]:
         """How often each kind of write was sent, those that failed among them."""

@@ -22,6 +22,7 @@ from flyball.core.observation import (
 )
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime.mirror import Mirror
+from flyball.runtime.status import rfc3339
 from flyball.runtime.tick import Ticker, TickReport
 
 START = 1_767_960_000.0  # 2026-01-09T12:00:00Z
@@ -99,6 +100,30 @@ class World:
         else:
             del self.cluster.workloads[key]
             self.mirror.remove(raw)
+
+    def pool(self, gpus: int | None, name: str = "shared", **spec: Any) -> None:
+        """Create or edit a GPUPool of NVIDIA-L4; without a number they are counted from the nodes."""
+        stock = {"accelerator": "NVIDIA-L4"} | ({} if gpus is None else {"gpus": gpus})
+        known = self.mirror.pools.raw.get(name)
+        generation = known["metadata"]["generation"] + 1 if known else 1
+        metadata = {"name": name, "uid": f"pool-{name}", "generation": generation}
+        raw = {"kind": "GPUPool", "metadata": metadata, "spec": {"inventory": [stock], **spec}}
+        self.mirror.put_pool({**(known or {}), **raw})
+
+    def pool_condition(self, kind: str, name: str = "shared") -> dict[str, Any]:
+        """A condition of a GPUPool's status as written."""
+        return next(c for c in self.cluster.statuses[name]["conditions"] if c["type"] == kind)
+
+    def announce(self, start: float, end: float, name: str = "launch", **spec: Any) -> WorkloadKey:
+        """Create or edit a DemandEvent that begins and ends so many seconds from now."""
+        times = {key: rfc3339(self.at + seconds) for key, seconds in (("start", start), ("end", end))}
+        key = WorkloadKey("team", name)
+        known = self.mirror.demand_events.raw.get(key)
+        generation = known["metadata"]["generation"] + 1 if known else 1
+        metadata = {"namespace": "team", "name": name, "uid": f"event-{name}", "generation": generation}
+        raw = {"kind": "DemandEvent", "metadata": metadata, "spec": {**times, "multiple": "3", **spec}}
+        self.mirror.put_demand_event({**(known or {}), **raw})
+        return key
 
     async def tick(self, times: int = 1) -> TickReport:
         """Tick every 15 seconds; the last report."""
