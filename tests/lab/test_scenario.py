@@ -65,7 +65,7 @@ def test_the_evaluations_own_example_is_read(tmp_path: Path) -> None:
 
 def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     scenario = parse_scenario(document(), tmp_path, POLICIES)
-    assert scenario.policies == POLICIES
+    assert scenario.policies == ()
     assert scenario.variants[0].engine == PRESETS["a100_8b"].parameters
     assert (scenario.variants[0].min_replicas, scenario.variants[0].max_replicas) == (1, 60)
     assert (scenario.history, scenario.hindsight, scenario.seeds) == (None, False, 3)

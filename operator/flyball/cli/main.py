@@ -19,8 +19,10 @@ COMMANDS = {
     "explain": "flyball.cli.explain:explain",
     "replay": "flyball.cli.replay:replay",
     "backtest": "flyball.cli.backtest:backtest",
+    "plan": "flyball.cli.plan:plan",
     "load": "flyball.lab.load.command:load",
     "trace": "flyball.lab.trace_command:trace",
+    "lab": "flyball.lab.run_command:lab",
     "modelserver": "flyball.lab.modelserver.command:modelserver",
 }
 

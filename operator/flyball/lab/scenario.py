@@ -53,6 +53,7 @@ class Scenario:
     tick_seconds: float = 15.0
     seeds: int = 3
     policies: tuple[str, ...] = ()
+    """Empty where the file names none: the lab's own choice then."""
     hindsight: bool = False
     prior_factor: float = 1.0
     """How many times too much capacity the engine prior that Flyball is given promises."""
@@ -218,7 +219,7 @@ def _gaps(failures: Fields) -> tuple[tuple[float, float], ...]:
 
 
 def _policies(fields: Fields, known: Sequence[str]) -> tuple[str, ...]:
-    named = fields.take("policies", words, tuple(known))
+    named: tuple[str, ...] = fields.take("policies", words, ())
     for name in named:
         if known and name not in known:
             raise fields.fault("policies", f"there is no policy {name!r}; choose of {', '.join(known)}")

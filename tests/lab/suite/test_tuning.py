@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.lab.scenario import parse_scenario
-from flyball.lab.suite.tuning import around, busiest_day, ranked, thinned
+from flyball.lab.suite.tuning import around, busiest_day, cut_to_day, ranked, thinned
 from flyball.lab.trace import Trace
 from flyball.lab.traffic import LengthShift
 
@@ -42,12 +42,15 @@ def test_the_busiest_day_is_the_one_with_most_work(tmp_path: Path) -> None:
     times = np.sort(np.concatenate([np.repeat(hours[:30], 3), hours[30:]]))
     outputs = np.where((times < 30 * HOUR) | (times > 54 * HOUR), 2, 500)
     trace = Trace("made", times, np.full(len(times), 100), outputs, 60 * HOUR)
-    day = busiest_day(scenario, trace).trace
+    begin = busiest_day(scenario, trace)
+    assert begin == 30 * HOUR
+    day = cut_to_day(scenario, begin).trace
     assert day.start_seconds == 31 * HOUR
     assert day.duration_seconds == 24 * HOUR
     assert day.shift == LengthShift(0.0, 2.0, 1.0)
     short = replace(trace, span_seconds=24 * HOUR)
-    assert busiest_day(scenario, short) is scenario
+    assert busiest_day(scenario, short) is None
+    assert cut_to_day(scenario, None) is scenario
 
 
 @given(st.integers(1, 40), st.integers(2, 12))

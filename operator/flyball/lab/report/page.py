@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from flyball.core.units import format_duration, format_ratio
+from flyball.core.units import format_ratio
 from flyball.lab.report.plots import frontier_svg, timeline_svg
 from flyball.lab.report.sentences import findings, objectives_text
-from flyball.lab.report.table import equal_attainment
+from flyball.lab.report.table import SHORT, equal_attainment, short_duration
 from flyball.lab.report.verdict import verdict
 from flyball.lab.suite.conclusion import BOUNDS, FLOOR, FLYBALL, Conclusion
 from flyball.lab.suite.results import Pooled, knob_text
@@ -116,8 +116,9 @@ def _frontier_caption(conclusion: Conclusion) -> str:
     floor = conclusion.line(FLOOR)
     text = (
         "Each mark is one setting of a policy over its seeds: the large one as it was played (open: published "
-        "defaults; filled: flyball's own default, or knobs tuned in hindsight, NAME*), the small ones its main knob "
-        "turned up and down. Better is up and to the left; below the dashed line the objectives are missed. "
+        "defaults; filled: flyball's own default, or knobs tuned in hindsight, NAME*), the small ones with its knobs "
+        "turned, where no other of its settings is better and cheaper. Better is up and to the left; below the dashed "
+        "line the objectives are missed. "
     )
     if floor is not None:
         text += f"The line at {floor.gpu_hours:.1f} GPU-hours is the floor. "
@@ -152,7 +153,7 @@ def _standings(conclusion: Conclusion) -> str:
         kind = "ours" if line.policy == FLYBALL else "bound" if line.policy in BOUNDS else ""
         rows.append(f'<tr class="{kind}">' + "".join(f"<td{more}>{cell}</td>" for cell, more in cells) + "</tr>")
     headings = (
-        "policy", "meets", *(f"{name}<br>good %" for name in names), "GPU-h", "$", "÷ floor", "÷ oracle",
+        "policy", "meets", *(f"{SHORT[name]}<br>good %" for name in names), "GPU-h", "$", "÷ floor", "÷ oracle",
         "flyball ÷ it, at<br>equal attainment", "TTFT p95", "worst<br>hour %", "5 min<br>met %",
         "largest<br>dip, points", "replicas<br>mean / peak", "scale<br>actions", "of them<br>undone", "cold<br>hits",
     )  # fmt: skip
@@ -167,7 +168,7 @@ def _costs(line: Pooled) -> list[str]:
 
 def _behaviour(line: Pooled) -> list[str]:
     return [
-        "–" if line.ttft_p95 is None else format_duration(line.ttft_p95),
+        "–" if line.ttft_p95 is None else short_duration(line.ttft_p95),
         f"{line.worst_hour * 100:.1f}",
         f"{line.windows_met * 100:.0f}",
         f"{line.worst_dip * 100:.1f}",

@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from flyball.core.units import format_duration
 from flyball.lab.suite.conclusion import BOUNDS, FLOOR, FLYBALL, ORACLE, Conclusion, Series
+from flyball.lab.suite.frontier import Point, frontier
 from flyball.lab.suite.results import Pooled, Role
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, BLACK = (
@@ -44,7 +45,7 @@ def frontier_svg(conclusion: Conclusion) -> str:
         panel.axvline(cost(floor, conclusion), color=BLACK, linewidth=1.2)
         panel.annotate(
             "floor: no policy can be left of this", (cost(floor, conclusion), 0.02), xycoords=("data", "axes fraction"),
-            rotation=90, fontsize=8, ha="right", va="bottom",
+            xytext=(3, 0), textcoords="offset points", rotation=90, fontsize=8, ha="left", va="bottom",
         )  # fmt: skip
     panel.axhspan(1.0, _WORST_BURN, color=VERMILION, alpha=0.07, linewidth=0)
     panel.axhline(1.0, color=BLACK, linewidth=0.9, linestyle=(0, (4, 3)))
@@ -102,21 +103,27 @@ def cost(line: Pooled, conclusion: Conclusion) -> float:
 
 
 def _draw_frontier(panel: Axes, name: str, place: int, lines: Sequence[Pooled], conclusion: Conclusion) -> None:
-    """One policy's settings, joined in the order of their cost; the one that it was played with stands out."""
+    """One policy's settings; those that none of its own dominates are joined, the one it was played with stands out."""
     tuned, ours, bound = name.endswith("*"), name == FLYBALL, name in BOUNDS
     colour = BLUE if ours else BLACK if bound else _RIVAL_COLOURS[place % len(_RIVAL_COLOURS)]
     marker = "o" if ours else "_" if bound else _MARKERS[place % len(_MARKERS)]
-    xs = [cost(line, conclusion) for line in lines]
-    ys = [_shown(burn(line, conclusion)) for line in lines]
-    style = {"color": colour, "linewidth": 2.2 if ours else 0.9, "linestyle": "-" if ours or tuned else ":"}
-    panel.plot(xs, ys, zorder=4 if ours else 2, alpha=1.0 if ours else 0.75, **style)  # type: ignore[arg-type]
-    for line, x, y in zip(lines, xs, ys, strict=True):
+    efficient = frontier(Point(-burn(line, conclusion), cost(line, conclusion)) for line in lines)
+    xs, ys = [point.cost for point in efficient], [_shown(-point.margin) for point in efficient]
+    panel.plot(
+        xs, ys, color=colour, linewidth=2.4 if ours else 1.0, linestyle="-" if ours or tuned else ":",
+        alpha=1.0 if ours else 0.8, zorder=4 if ours else 2,
+    )  # fmt: skip
+    for line in lines:
         chief = line.role is not Role.SWEEP
-        size = (11 if bound or ours else 8) if chief else 3.5
-        filled = colour if tuned or ours or bound else "white"
-        label = name if chief else None
-        panel.plot([x], [y], marker=marker, markersize=size, color=colour, markerfacecolor=filled, linestyle="none",
-                   label=label, zorder=5 if ours else 3, markeredgewidth=1.8 if bound else 1.1)  # fmt: skip
+        kept = Point(-burn(line, conclusion), cost(line, conclusion)) in efficient
+        if not chief and not kept:
+            continue
+        panel.plot(
+            [cost(line, conclusion)], [_shown(burn(line, conclusion))], marker=marker, color=colour,
+            markersize=(12 if bound or ours else 8) if chief else 3.5, linestyle="none",
+            markerfacecolor=colour if tuned or ours or bound else "white",
+            markeredgewidth=2.4 if bound else 1.1, zorder=5 if ours else 3, label=name if chief else None,
+        )  # fmt: skip
 
 
 def _draw_latency(panel: Axes, hours: np.ndarray, series: Series, conclusion: Conclusion) -> None:
@@ -158,7 +165,7 @@ def _cost_limits(lines: Sequence[Pooled], floor: Pooled | None, conclusion: Conc
     least = min([*chief, *([cost(floor, conclusion)] if floor is not None else [])])
     median = float(np.median(chief))
     most = max(value for value in chief if value <= 3 * median)
-    return least * 0.94, most * 1.06
+    return least - (most - least) * 0.03, most + (most - least) * 0.05
 
 
 def _floats(values: Sequence[float | None]) -> np.ndarray:

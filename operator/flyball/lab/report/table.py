@@ -9,10 +9,12 @@ from rich.text import Text
 from flyball.core.units import counted, format_duration
 from flyball.lab.report.sentences import findings, objectives_text
 from flyball.lab.suite.conclusion import BOUNDS, FLOOR, FLYBALL, Conclusion
-from flyball.lab.suite.results import Pooled, knob_text
+from flyball.lab.suite.results import Pooled
 
-_SHORT = {"TimeToFirstToken": "TTFT", "InterTokenLatency": "ITL", "EndToEnd": "E2E"}
+SHORT = {"TimeToFirstToken": "TTFT", "InterTokenLatency": "ITL", "EndToEnd": "E2E"}
 _DAY_SECONDS = 86_400.0
+_WIDE = 125
+"""Columns of a terminal that hold the wide table."""
 
 
 def print_conclusion(console: Console, conclusion: Conclusion) -> None:
@@ -24,7 +26,7 @@ def print_conclusion(console: Console, conclusion: Conclusion) -> None:
         return
     console.print(Text(f"{conclusion.about}; {objectives_text(conclusion)}; {counted(conclusion.seeds, 'seed')}."))
     if conclusion.standings:
-        console.print(standings_table(conclusion))
+        console.print(standings_table(conclusion, wide=console.width >= _WIDE))
     for sentence in findings(conclusion):
         console.print(Text(sentence))
     if conclusion.not_counted:
@@ -33,35 +35,43 @@ def print_conclusion(console: Console, conclusion: Conclusion) -> None:
         console.print(Text(f"Failed: {fault}", style="red"))
 
 
-def standings_table(conclusion: Conclusion) -> Table:
-    """A line for each policy; costs are those of the span after warm-up."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def standings_table(conclusion: Conclusion, *, wide: bool) -> Table:
+    """A line for each policy; a `wide` one has more about how evenly it served. Costs are of the span after warm-up."""
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("policy", no_wrap=True)
-    table.add_column("met")
-    indicators = [objective.indicator for objective in conclusion.objectives]
-    for heading in (*(f"{_SHORT.get(name, name)} %" for name in indicators), "GPU-h", "$", "÷ floor", "÷ oracle"):
-        table.add_column(heading, justify="right")
-    for heading in ("flyball ÷", "TTFT p95", "worst hour %", "5m met %", "changes/day"):
-        table.add_column(heading, justify="right")
+    table.add_column("met", no_wrap=True)
+    names = [objective.indicator for objective in conclusion.objectives]
+    headings = [*(f"{SHORT[name]} %" for name in names), "GPU-h", "÷floor", "÷oracle", "flyball÷it", "TTFT p95"]
+    for heading in [*headings, *(("acts/day", "worst h %", "5m met %", "dip pts", "$") if wide else ())]:
+        table.add_column(heading, justify="right", no_wrap=True)
     ours = conclusion.line(FLYBALL)
     for line in conclusion.standings:
-        bound = line.policy == FLOOR
-        table.add_row(
+        cells = [
             line.policy,
-            "" if bound else "yes" if line.meets else "NO",
-            *("" if bound else f"{line.attainment[name] * 100:.2f}" for name in indicators),
-            f"{line.gpu_hours:.2f}",
-            f"{line.cost:.2f}",
+            "yes" if line.meets else "NO",
+            *(f"{line.attainment[name] * 100:.2f}" for name in names),
+            f"{line.gpu_hours:.1f}",
             _ratio(line.floor_ratio),
             _ratio(line.oracle_ratio),
             equal_attainment(ours, line.policy),
-            "" if bound or line.ttft_p95 is None else format_duration(line.ttft_p95),
-            "" if bound else f"{line.worst_hour * 100:.1f}",
-            "" if bound else f"{line.windows_met * 100:.0f}",
-            "" if bound else f"{line.actions * _DAY_SECONDS / max(_counted_seconds(conclusion), 1.0):.0f}",
-            style="bold" if line.policy == FLYBALL else "dim" if line.policy in BOUNDS else "",
-        )
+            "" if line.ttft_p95 is None else short_duration(line.ttft_p95),
+            f"{line.actions * _DAY_SECONDS / max(conclusion.counted_seconds, 1.0):.0f}",
+            f"{line.worst_hour * 100:.1f}",
+            f"{line.windows_met * 100:.0f}",
+            f"{line.worst_dip * 100:.1f}",
+            f"{line.cost:.2f}",
+        ]
+        if line.policy == FLOOR:
+            known = {0, 2 + len(names), 3 + len(names), 4 + len(names), len(cells) - 1}
+            cells = [cell if place in known else "" for place, cell in enumerate(cells)]
+        style = "bold" if line.policy == FLYBALL else "dim" if line.policy in BOUNDS else ""
+        table.add_row(*cells[: len(table.columns)], style=style)
     return table
+
+
+def short_duration(seconds: float) -> str:
+    """A latency with no more digits than say something."""
+    return format_duration(seconds if seconds < 1 else round(seconds, 1) if seconds < 60 else round(seconds))
 
 
 def equal_attainment(ours: Pooled | None, rival: str) -> str:
@@ -97,14 +107,5 @@ def conclusion_json(conclusion: Conclusion) -> dict[str, Any]:
     }
 
 
-def tuned_knobs(conclusion: Conclusion) -> list[str]:
-    """What hindsight chose for each rival."""
-    return [f"{line.policy}: {knob_text(line.knobs)}" for line in conclusion.standings if line.policy.endswith("*")]
-
-
 def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
-
-
-def _counted_seconds(conclusion: Conclusion) -> float:
-    return conclusion.span_seconds - conclusion.warmup_seconds

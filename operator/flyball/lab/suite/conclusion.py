@@ -38,6 +38,11 @@ class Conclusion:
     faults: tuple[str, ...] = ()
 
     @property
+    def counted_seconds(self) -> float:
+        """From the end of warm-up to the last arrival."""
+        return self.span_seconds - self.warmup_seconds
+
+    @property
     def settings(self) -> list[Pooled]:
         """Every setting of every policy, pooled over its seeds."""
         return [pooled(runs, self.objectives) for runs in by_setting(self.runs).values()]

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from flyball.lab.bounds.capacity_test import capacity
 from flyball.lab.bounds.floor import floor
 from flyball.lab.bounds.need import initial_replicas, request_work
+from flyball.lab.bounds.oracle import clairvoyant
+from flyball.lab.bounds.static_peak import static_peak
 from flyball.lab.play import Game, play
 from flyball.lab.policies.model import Policy, Setting
 from flyball.lab.policies.registry import build
+from flyball.lab.policies.static import Static
 from flyball.lab.scenario import Scenario
 from flyball.lab.suite.feasible import infeasible
 from flyball.lab.suite.figures import run_figures, run_series
@@ -16,6 +19,7 @@ from flyball.lab.suite.pool import Document
 from flyball.lab.suite.results import Knob, knob_text
 from flyball.lab.suite.store import code_hash, file_hash, key_of
 from flyball.lab.suite.traffic_kind import traffic_kind
+from flyball.lab.suite.tuning import busiest_day
 from flyball.lab.traffic import TraceSource
 
 _TRAFFIC_CODE = (
@@ -28,7 +32,13 @@ _TRAFFIC_CODE = (
 )
 _SIMULATION_CODE = (*_TRAFFIC_CODE, "lab/fleet", "lab/play.py", "lab/modelserver/histograms.py")
 _BOUNDS_CODE = (*_SIMULATION_CODE, "lab/bounds", "lab/policies/static.py")
-_PIECE_CODE = ("lab/suite/pieces.py", "lab/suite/figures.py", "lab/suite/feasible.py", "lab/suite/traffic_kind.py")
+_PIECE_CODE = (
+    "lab/suite/pieces.py",
+    "lab/suite/figures.py",
+    "lab/suite/feasible.py",
+    "lab/suite/traffic_kind.py",
+    "lab/suite/tuning.py",
+)
 _OWN_CODE = ("lab/policies/flyball.py", "lab/observe.py")
 _RIVAL_CODE = (*_SIMULATION_CODE, *_PIECE_CODE, "lab/policies")
 _FLYBALL_CODE = (*_RIVAL_CODE, "lab/observe.py", "core", "telemetry")
@@ -67,7 +77,7 @@ class Ground:
             "variation": kind.variation,
             "dailyCorrelation": kind.daily_correlation,
             "spanSeconds": float(trace.t_seconds[-1]),
-            "requests": len(trace),
+            "busiestDay": busiest_day(scenario, trace),
         }
 
 
@@ -104,6 +114,84 @@ class FloorPiece:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """What one replica of each variant carries within the objectives."""
+
+    scenario: Scenario
+
+    @property
+    def key(self) -> str:
+        return key_of("capacity", _question(self.scenario), code_hash((*_BOUNDS_CODE, *_PIECE_CODE)))
+
+    @property
+    def label(self) -> str:
+        return f"{self.scenario.name}: capacity test"
+
+    def work(self) -> Document:
+        scenario = self.scenario
+        trace = scenario.load_trace(1)
+        found = [capacity(trace, v, scenario.objectives, scenario.options) for v in scenario.variants]
+        return {
+            "requestsPerSecond": [each.requests_per_second_per_replica for each in found],
+            "inFlight": [each.in_flight_per_replica for each in found],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OraclePiece:
+    """The best clairvoyant plan found on one seed within a budget of core seconds, and its run."""
+
+    scenario: Scenario
+    seed: int
+    initial: tuple[int, ...]
+    budget_seconds: float
+
+    @property
+    def key(self) -> str:
+        code = code_hash((*_BOUNDS_CODE, *_PIECE_CODE))
+        return key_of("oracle", _question(self.scenario), self.seed, self.initial, self.budget_seconds, code)
+
+    @property
+    def label(self) -> str:
+        return f"{self.scenario.name}: clairvoyant plan, seed {self.seed}"
+
+    def work(self) -> Document:
+        scenario = self.scenario
+        game = _game(scenario, self.seed, self.initial)
+        warmup = scenario.trace.warmup_seconds
+        found = clairvoyant(game, scenario.objectives, warmup, self.budget_seconds)
+        return _played(scenario, game, found.policy())
+
+
+@dataclass(frozen=True, slots=True)
+class StaticPeak:
+    """The fewest constant replicas that meet the objectives over all seeds, and their runs."""
+
+    scenario: Scenario
+    seeds: tuple[int, ...]
+    initial: tuple[tuple[int, ...], ...]
+
+    @property
+    def key(self) -> str:
+        code = code_hash((*_BOUNDS_CODE, *_PIECE_CODE))
+        return key_of("static-peak", _question(self.scenario), self.seeds, self.initial, code)
+
+    @property
+    def label(self) -> str:
+        return f"{self.scenario.name}: smallest static fleet"
+
+    def work(self) -> Document:
+        scenario = self.scenario
+        games = [_game(scenario, seed, initial) for seed, initial in zip(self.seeds, self.initial, strict=True)]
+        replicas = static_peak(games, scenario.objectives, scenario.trace.warmup_seconds)
+        runs = []
+        for game in games:
+            setting = Setting(scenario.variants, scenario.objectives, game.initial, (), (), game.seed)
+            runs.append(_played(scenario, game, Static(setting, replicas=replicas)))
+        return {"replicas": replicas, "runs": runs}
+
+
+@dataclass(frozen=True, slots=True)
 class PlayPiece:
     """One run of one policy with some of its knobs set, on one seed."""
 
@@ -129,17 +217,19 @@ class PlayPiece:
 
     def work(self) -> Document:
         scenario = self.scenario
-        trace = scenario.load_trace(self.seed)
         setting = Setting(
             scenario.variants, scenario.objectives, self.initial, self.capacity, self.concurrency, self.seed
         )
         policy = build(self.policy, setting, self.knobs)
-        game = Game(trace, scenario.variants, scenario.options, self.initial, self.seed)
-        return play_document(scenario, game, policy)
+        return _played(scenario, _game(scenario, self.seed, self.initial), policy)
 
 
-def play_document(scenario: Scenario, game: Game, policy: Policy) -> Document:
-    """Play one run and keep its figures and its series."""
+def _game(scenario: Scenario, seed: int, initial: tuple[int, ...]) -> Game:
+    return Game(scenario.load_trace(seed), scenario.variants, scenario.options, initial, seed)
+
+
+def _played(scenario: Scenario, game: Game, policy: Policy) -> Document:
+    """Play one run; its figures and its series."""
     played = play(game, policy)
     return {
         "figures": run_figures(scenario, game.trace, played.outcome)
@@ -153,11 +243,21 @@ def play_document(scenario: Scenario, game: Game, policy: Policy) -> Document:
     }
 
 
-def _question(scenario: Scenario) -> Any:
-    """What shapes the result of a scenario's pieces; its name, its seeds and its choice of policies do not."""
-    identity = replace(scenario, name="", seeds=1, policies=(), hindsight=False)
-    return identity, _content(scenario.trace), None if scenario.history is None else _content(scenario.history)
+def _question(scenario: Scenario) -> Scenario:
+    """What shapes the result of a scenario's pieces; its name, its seeds and its choice of policies do not, and a
+    trace is what it holds, wherever it lies.
+    """
+    history = scenario.history
+    return replace(
+        scenario,
+        name="",
+        seeds=1,
+        policies=(),
+        hindsight=False,
+        trace=_content(scenario.trace),
+        history=None if history is None else _content(history),
+    )
 
 
-def _content(source: TraceSource) -> str:
-    return source.path if source.generated else file_hash(source.path)
+def _content(source: TraceSource) -> TraceSource:
+    return source if source.generated else replace(source, path=file_hash(source.path))

@@ -77,9 +77,12 @@ def run_courses(
     store: Store,
     workers: int,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    on_end: Callable[[ConclusionT], None] = lambda _: None,
 ) -> list[ConclusionT]:
-    """Run courses to their ends; one worker means this process. Raises StoppedError on Ctrl-C."""
-    run = _Run(store, on_progress)
+    """Run courses to their ends, and tell of each as it ends; one worker means this process. Raises StoppedError on
+    Ctrl-C.
+    """
+    run = _Run(store, on_progress, on_end)
     try:
         if workers == 1:
             return run.play(courses, _Here(), at_once=1)
@@ -125,8 +128,8 @@ class _Walk:
 class _Run:
     """The state of a suite."""
 
-    def __init__(self, store: Store, on_progress: Callable[[Progress], None]) -> None:
-        self._store, self._on_progress = store, on_progress
+    def __init__(self, store: Store, on_progress: Callable[[Progress], None], on_end: Callable[[Any], None]) -> None:
+        self._store, self._on_progress, self._on_end = store, on_progress, on_end
         self._waiting: dict[Future[Result], tuple[list[Result | None], int, Piece]] = {}
         self._done = self._known = self._kept = 0
 
@@ -153,6 +156,7 @@ class _Run:
             pieces = walk.course.send(walk.results)  # type: ignore[arg-type]
         except StopIteration as end:
             walk.conclusion = end.value
+            self._on_end(end.value)
             return False
         results: list[Result | None] = [None] * len(pieces)
         walk.results = results

@@ -180,9 +180,12 @@ def pooled(runs: Sequence[Run], objectives: Sequence[Objective]) -> Pooled:
 def pooled_attainment(runs: Sequence[Run], objectives: Sequence[Objective]) -> dict[str, float]:
     """Shares over the requests of all runs together."""
     names = [*(objective.indicator for objective in objectives), ALL]
-    total = sum(run.weight for run in runs)
+    # The floor has no requests, and each of its rows says the same.
+    weights = [run.weight for run in runs] if any(run.weight for run in runs) else [1] * len(runs)
     return {
-        name: math.fsum((run.attainment[name] or 0.0) * run.weight for run in runs) / max(total, 1) for name in names
+        name: math.fsum((run.attainment[name] or 0.0) * weight for run, weight in zip(runs, weights, strict=True))
+        / sum(weights)
+        for name in names
     }
 
 

@@ -33,17 +33,23 @@ def ranked(candidates: Iterable[ItemT], judged: Callable[[ItemT], tuple[float, f
     return sorted(candidates, key=order)
 
 
-def busiest_day(scenario: Scenario, trace: Trace) -> Scenario:
-    """The scenario cut to its busiest 24 hours (the time that its requests would keep idle replicas busy); as it is
-    where it lasts no longer.
+def busiest_day(scenario: Scenario, trace: Trace) -> float | None:
+    """Where the busiest 24 hours of the part begin, by the time that their requests would keep idle replicas busy;
+    None where the part lasts no longer.
     """
     if trace.span_seconds <= DAY_SECONDS:
-        return scenario
+        return None
     lone = alone(trace, scenario.variants[0].engine)
     cumulative = np.concatenate(([0.0], np.cumsum(lone.finished_at - trace.t_seconds)))
     begins = np.arange(0.0, trace.span_seconds - DAY_SECONDS + 1.0, STEP_SECONDS)
     first, last = (np.searchsorted(trace.t_seconds, begins + shift) for shift in (0.0, DAY_SECONDS))
-    begin = float(begins[np.argmax(cumulative[last] - cumulative[first])])
+    return float(begins[np.argmax(cumulative[last] - cumulative[first])])
+
+
+def cut_to_day(scenario: Scenario, begin: float | None) -> Scenario:
+    """The scenario cut to the 24 hours from `begin` of its part on; as it is for None."""
+    if begin is None:
+        return scenario
     source = scenario.trace
     part = replace(source, start_seconds=source.start_seconds + begin, duration_seconds=DAY_SECONDS)
     if source.shift is not None:
