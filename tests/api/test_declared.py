@@ -27,8 +27,7 @@ def objective(**fields: Any) -> dict[str, Any]:
     ("declared", "paths"),
     [
         pytest.param({}, [], id="five lines are acted on entirely"),
-        pytest.param({"priority": 0}, [], id="the default priority asks for nothing"),
-        pytest.param({"priority": 5}, ["spec.priority"], id="priority"),
+        pytest.param({"priority": 5}, [], id="priority"),
         pytest.param({"shadow": ["HPA"]}, ["spec.shadow"], id="shadow policies"),
         pytest.param(
             {"targets": [TARGETS[0] | {"capacityType": "Spot", "spotRisk": "20%"}]},

@@ -7,10 +7,9 @@ import kopf
 import pytest
 from support.objects import workload_slo
 
+from flyball.core.ports import Missing, PortError, Rejected, Unavailable
 from flyball.runtime.mirror import Mirror
-from flyball.runtime.operator import _supervise, build_registry
-
-BOOK = {"metadata": {"name": "gpus", "uid": "b", "generation": 1}, "spec": {}}
+from flyball.runtime.operator import _list, _supervise, build_registry
 
 
 def raw(**metadata: Any) -> dict[str, Any]:
@@ -48,11 +47,49 @@ async def test_what_the_watch_says_reaches_the_mirror() -> None:
     assert (wired.mirror.declared(), wired.pokes) == ((), 3)
 
 
-async def test_price_books_reach_the_mirror_and_only_changes_are_news() -> None:
+@pytest.mark.parametrize("plural", ["pricebooks", "gpupools", "demandevents"])
+async def test_what_workloads_share_reaches_the_mirror_and_only_changes_are_news(plural: str) -> None:
     wired = Wired()
-    for kind in (None, "MODIFIED", "DELETED"):
-        await wired.see("pricebooks", kind, BOOK)
+    shelf = {
+        "pricebooks": wired.mirror.books,
+        "gpupools": wired.mirror.pools,
+        "demandevents": wired.mirror.demand_events,
+    }[plural]
+    shared = {"metadata": {"name": "gpus", "namespace": "team", "uid": "b", "generation": 1}, "spec": {}}
+    for kind, known in ((None, 1), ("MODIFIED", 1), ("DELETED", 0)):
+        await wired.see(plural, kind, shared)
+        assert len(shelf.raw) == known
     assert wired.pokes == 2
+
+
+@pytest.mark.parametrize("error", [Missing("not served"), Rejected("forbidden")], ids=lambda e: type(e).__name__)
+async def test_workloads_are_governed_where_pools_and_events_are_not_served_or_granted(error: PortError) -> None:
+    class Lists:
+        """A cluster that answers for WorkloadSLOs and PriceBooks only."""
+
+        refused: PortError | None = None
+
+        async def list_workloads(self) -> list[dict[str, Any]]:
+            return [raw()]
+
+        async def list_price_books(self) -> list[dict[str, Any]]:
+            return []
+
+        async def list_gpu_pools(self) -> list[dict[str, Any]]:
+            if self.refused is not None:
+                raise self.refused
+            return [{"metadata": {"name": "shared"}, "spec": {}}]
+
+        async def list_demand_events(self) -> list[dict[str, Any]]:
+            return []
+
+    mirror, cluster = Mirror(), Lists()
+    assert await _list(cluster, mirror)  # type: ignore[arg-type]
+    cluster.refused = error
+    assert await _list(cluster, mirror)  # type: ignore[arg-type]
+    assert (len(mirror.declared()), list(mirror.pools.raw)) == (1, ["shared"]), "what is known stays"
+    cluster.refused = Unavailable("timed out")
+    assert not await _list(cluster, mirror)  # type: ignore[arg-type]
 
 
 def test_kopf_keeps_no_state_in_objects() -> None:

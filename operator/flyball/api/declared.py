@@ -49,8 +49,6 @@ def roi_target_acted_on(target: RoiTargetSpec, value: ValueSpec | None) -> bool:
 
 
 def _not_acted_on(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
-    if spec.priority:
-        yield NotActedOn("spec.priority", "no workload yields GPUs to another yet")
     if spec.shadow:
         yield NotActedOn("spec.shadow", "no rival policy is run beside this one yet")
     for index, target in enumerate(spec.targets):

@@ -7,7 +7,7 @@ and annotations on every object, and a task each. The loop starts first; whichev
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing, closing, nullcontext, suppress
 from typing import Any
 
@@ -17,13 +17,15 @@ import structlog
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.events import EventRecorder
-from flyball.core.ports import Metrics, PortError
+from flyball.cluster.resources import Object
+from flyball.core.ports import Metrics, Missing, PortError, Rejected
 from flyball.ledger.recorder import Recorder
 from flyball.runtime.exporter import Tally
 from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
 from flyball.runtime.server import serve
 from flyball.runtime.settings import Settings
+from flyball.runtime.shelf import Raw
 from flyball.runtime.tick import Ticker
 from flyball.telemetry.prometheus import PrometheusMetrics
 
@@ -116,11 +118,22 @@ async def _list(cluster: KubernetesCluster, mirror: Mirror) -> bool:
     mark = mirror.mark()
     try:
         books = await cluster.list_price_books()
-        mirror.reconcile(await cluster.list_workloads(), books, mark)
+        pools = await _optional(cluster.list_gpu_pools)
+        demand_events = await _optional(cluster.list_demand_events)
+        mirror.reconcile(await cluster.list_workloads(), books, mark, pools, demand_events)
     except PortError as error:
-        log.warning("listing WorkloadSLOs and PriceBooks failed", error=str(error))
+        log.warning("listing what is declared failed", error=str(error))
         return False
     return True
+
+
+async def _optional(read: Callable[[], Awaitable[list[Object]]]) -> list[Object] | None:
+    """A list of a kind that workloads can do without: None where it is not served or not granted here."""
+    try:
+        return await read()
+    except (Missing, Rejected) as error:
+        log.warning("a kind of resource is left out", error=str(error))
+        return None
 
 
 async def _watch(settings: Settings, mirror: Mirror, loop: Loop, stop: asyncio.Event) -> None:
@@ -142,23 +155,25 @@ def build_registry(mirror: Mirror, poke: Callable[[], None]) -> kopf.OperatorReg
     def login(**arguments: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
 
-    @kopf.on.event(GROUP, VERSION, "workloadslos", registry=registry)
-    async def workload_changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        if type == "DELETED":
-            mirror.remove(dict(body))
-            poke()
-        elif mirror.put(dict(body)):
-            poke()
-
-    @kopf.on.event(GROUP, VERSION, "pricebooks", registry=registry)
-    async def price_book_changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
-        if type == "DELETED":
-            mirror.remove_book(dict(body))
-            poke()
-        elif mirror.put_book(dict(body)):
-            poke()
-
+    for plural, put, remove in (
+        ("workloadslos", mirror.put, mirror.remove),
+        ("pricebooks", mirror.put_book, mirror.remove_book),
+        ("gpupools", mirror.put_pool, mirror.remove_pool),
+        ("demandevents", mirror.put_demand_event, mirror.remove_demand_event),
+    ):
+        kopf.on.event(GROUP, VERSION, plural, registry=registry, id=plural)(_feed(put, remove, poke))
     return registry
+
+
+def _feed(put: Callable[[Raw], bool], remove: Callable[[Raw], None], poke: Callable[[], None]) -> Callable[..., Any]:
+    async def changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        if type == "DELETED":
+            remove(dict(body))
+            poke()
+        elif put(dict(body)):
+            poke()
+
+    return changed
 
 
 def _kopf_settings() -> kopf.OperatorSettings:
