@@ -1,7 +1,7 @@
 """AIBrix's APA, as in source and put right."""
 
 import pytest
-from lab.policies.views import Fleet, replica, setting
+from lab.policies.views import Fleet, replica, setting, variant
 
 from flyball.lab.policies.aibrix import Apa, ApaOptions, Cooldown, apa_replicas
 
@@ -48,3 +48,8 @@ def test_compounds_while_replicas_load() -> None:
 def test_missing_metrics_are_skipped() -> None:
     fleet = Fleet(Apa(setting()), replicas=3)
     assert fleet.step(lost=True) == 3
+
+
+def test_keeps_one_where_zero_would_be_allowed() -> None:
+    fleet = Fleet(Apa(setting(variant(min_replicas=0))), replicas=2, bounds=(0, 60))
+    assert [fleet.load(kv_usage=0.0) for _ in range(3)] == [1, 1, 1]

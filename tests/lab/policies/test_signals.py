@@ -3,7 +3,7 @@
 import pytest
 from lab.policies.views import counts, replica, sample, setting, variant, view
 
-from flyball.lab.policies.signals import busy_percents, in_flight, variant_shares, waiting
+from flyball.lab.policies.signals import LoadWindow, busy_percents, in_flight, variant_shares, waiting
 
 
 def test_an_empty_answer_is_not_zero() -> None:
@@ -46,3 +46,14 @@ def test_what_has_no_variant_is_divided_by_what_replicas_can_take() -> None:
 )
 def test_busy_percents(samples: list, expected: list[int]) -> None:
     assert busy_percents(view(15.0, counts(1), *samples).history, 0) == expected
+
+
+def test_a_window_reads_each_sample_once_and_forgets() -> None:
+    window = LoadWindow(setting(), 10.0)
+    samples = [sample(at, replica(0, running=at)) for at in (2.0, 4.0, 12.0)]
+    window.read(view(4.0, counts(1), *samples[:2]))
+    assert window.mean(0) == 3
+    window.read(view(12.0, counts(1), *samples))
+    assert window.mean(0) == 8
+    assert window.mean(0, 4.0) == 12
+    assert window.mean(0, 12.0) is None

@@ -68,7 +68,10 @@ class Cooldown:
 
 
 class Apa:
-    """vLLM's KV cache usage, mean over the pods that answer; without an answer nothing changes."""
+    """vLLM's KV cache usage, mean over the pods that answer; without an answer nothing changes.
+
+    Scale to zero is off by default, and without pods there is no metric to come back by.
+    """
 
     period_seconds = RESYNC_SECONDS
     collector_seconds: float | None = RESYNC_SECONDS
@@ -84,7 +87,7 @@ class Apa:
     ) -> None:
         self.name = name
         self._options = ApaOptions(target=target, down_cooldown_seconds=down_cooldown_seconds, fixed=fixed)
-        self._bounds = [(variant.min_replicas, variant.max_replicas) for variant in setting.variants]
+        self._bounds = [(max(1, variant.min_replicas), variant.max_replicas) for variant in setting.variants]
         self._cooldowns = [Cooldown(self._options) for _ in setting.variants]
 
     def decide(self, view: View) -> Mapping[int, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flyball.lab.fleet.model import ReplicaCounts
 from flyball.lab.policies.model import Setting, View
-from flyball.lab.policies.signals import in_flight_in, variant_shares
+from flyball.lab.policies.signals import LoadWindow
 
 TICK_SECONDS = 2.0
 _MAX_UP_RATE, _MAX_DOWN_RATE = 1000.0, 2.0
@@ -99,30 +99,18 @@ class ZeroGate:
 
 
 class _Revision:
-    """One variant: the windows of its concurrency, its decider and its gate."""
+    """One variant: its decider and its gate."""
 
     def __init__(self, options: KpaOptions, min_replicas: int) -> None:
         self._options = options
         self._min_replicas = min_replicas
-        self._samples: deque[tuple[float, float]] = deque()
         self._decider: Decider | None = None
         self._gate = ZeroGate(options.stable_seconds)
 
-    def observe(self, at: float, concurrency: float) -> None:
-        self._samples.append((at, concurrency))
-
-    def decide(self, counts: ReplicaCounts, now: float) -> int | None:
-        """None where there is no data, which keeps the scale."""
+    def decide(self, stable: float, panic: float, counts: ReplicaCounts, now: float) -> int:
         if self._decider is None:
             self._decider = Decider(self._options, counts.ready, now)
-        while self._samples and self._samples[0][0] <= now - self._options.stable_seconds:
-            self._samples.popleft()
-        recent = now - self._options.stable_seconds * self._options.panic_share
-        panic = [concurrency for at, concurrency in self._samples if at > recent]
-        if not panic:
-            return None
-        stable = sum(concurrency for _, concurrency in self._samples) / len(self._samples)
-        replicas = self._decider.scale(stable, sum(panic) / len(panic), counts.ready, now)
+        replicas = self._decider.scale(stable, panic, counts.ready, now)
         if self._min_replicas > 0:
             return max(replicas, self._min_replicas)
         return self._gate.apply(replicas, counts.asked, now)
@@ -148,8 +136,8 @@ class Kpa:
         scale_down_delay_seconds: float = 0.0,
     ) -> None:
         self.name = name
-        self._setting = setting
-        self._seen = -math.inf
+        self._panic_seconds = stable_seconds * panic_share
+        self._window = LoadWindow(setting, stable_seconds)
         self._revisions = [
             _Revision(
                 KpaOptions(
@@ -164,14 +152,12 @@ class Kpa:
         ]
 
     def decide(self, view: View) -> Mapping[int, int]:
-        shares = variant_shares(view, self._setting)
-        for sample in view.history.within(min(view.now - self._seen, 60.0)):
-            if sample.at > self._seen:
-                self._seen = sample.at
-                for variant, revision in enumerate(self._revisions):
-                    revision.observe(sample.at, in_flight_in(sample, variant, shares[variant]))
-        decided = {
-            variant: revision.decide(counts, view.now)
-            for variant, (revision, counts) in enumerate(zip(self._revisions, view.counts, strict=True))
-        }
-        return {variant: replicas for variant, replicas in decided.items() if replicas is not None}
+        self._window.read(view)
+        asked = {}
+        for variant, (revision, counts) in enumerate(zip(self._revisions, view.counts, strict=True)):
+            stable = self._window.mean(variant)
+            panic = self._window.mean(variant, view.now - self._panic_seconds)
+            # Without data in either window the scale is kept.
+            if stable is not None and panic is not None:
+                asked[variant] = revision.decide(stable, panic, counts, view.now)
+        return asked

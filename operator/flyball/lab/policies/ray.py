@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flyball.lab.policies.model import Setting, View
-from flyball.lab.policies.signals import in_flight_in, variant_shares
+from flyball.lab.policies.signals import LoadWindow
 
 PUSH_SECONDS = 10.0
 LOOP_SECONDS = 0.1
@@ -113,8 +113,7 @@ class RayServe:
         look_back_seconds: float = 30.0,
     ) -> None:
         self.name = name
-        self._setting = setting
-        self._look_back_seconds = look_back_seconds
+        self._window = LoadWindow(setting, look_back_seconds)
         self._deployments = [
             _Deployment(
                 RayOptions(
@@ -133,11 +132,8 @@ class RayServe:
         self._ticks = round(PUSH_SECONDS / LOOP_SECONDS)
 
     def decide(self, view: View) -> Mapping[int, int]:
-        shares = variant_shares(view, self._setting)
-        samples = view.history.within(self._look_back_seconds)
-        asked = {}
-        for variant, (deployment, counts) in enumerate(zip(self._deployments, view.counts, strict=True)):
-            loads = [in_flight_in(sample, variant, shares[variant]) for sample in samples]
-            total = sum(loads) / len(loads) if loads else None
-            asked[variant] = deployment.decide(counts.ready, total, self._ticks)
-        return asked
+        self._window.read(view)
+        return {
+            variant: deployment.decide(counts.ready, self._window.mean(variant), self._ticks)
+            for variant, (deployment, counts) in enumerate(zip(self._deployments, view.counts, strict=True))
+        }

@@ -5,6 +5,7 @@ way; it is never zero here.
 """
 
 import math
+from collections import deque
 
 import numpy as np
 
@@ -51,6 +52,32 @@ def in_flight(view: View, variant: int, share: float) -> float | None:
     """The newest sample's `in_flight_in`."""
     sample = view.history.latest
     return None if sample is None else in_flight_in(sample, variant, share)
+
+
+class LoadWindow:
+    """Each variant's requests in flight over a trailing window (seconds), read once from each sample."""
+
+    def __init__(self, setting: Setting, keep_seconds: float) -> None:
+        self._setting = setting
+        self._keep_seconds = keep_seconds
+        self._seen = -math.inf
+        self._loads: list[deque[tuple[float, float]]] = [deque() for _ in setting.variants]
+
+    def read(self, view: View) -> None:
+        """Take in what was sampled since the last reading, and forget what has left the window."""
+        shares = variant_shares(view, self._setting)
+        for sample in view.history.within(min(view.now - self._seen, self._keep_seconds)):
+            self._seen = sample.at
+            for variant, loads in enumerate(self._loads):
+                loads.append((sample.at, in_flight_in(sample, variant, shares[variant])))
+        for loads in self._loads:
+            while loads and loads[0][0] <= view.now - self._keep_seconds:
+                loads.popleft()
+
+    def mean(self, variant: int, since: float = -math.inf) -> float | None:
+        """The mean over the samples after `since`; None without any."""
+        loads = [load for at, load in self._loads[variant] if at > since]
+        return sum(loads) / len(loads) if loads else None
 
 
 def mean_gauge(view: View, column: Column, variant: int) -> float | None:

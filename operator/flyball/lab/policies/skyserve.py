@@ -2,7 +2,7 @@
 
 Restated from sky/serve/autoscalers.py and constants.py. Its users set target_qps_per_replica, which has no default: it
 is `target_share` of the capacity test's load. A change takes effect after 15 decisions in a row that want more, or 60
-that want less, 20 s apart; a contrary one starts over.
+that want less, 20 s apart; a contrary one starts over. Its least is one replica, its default.
 """
 
 import math
@@ -61,7 +61,7 @@ class SkyServe:
         shares = variant_shares(view, self._setting)
         for index, variant in enumerate(self._setting.variants):
             wanted = math.ceil(round(rate * shares[index] / self._rates[index], 9))
-            wanted = min(max(wanted, variant.min_replicas), variant.max_replicas)
+            wanted = min(max(wanted, 1, variant.min_replicas), variant.max_replicas)
             self._targets[index] = self._hysteresis[index].apply(self._targets[index], wanted)
         return dict(enumerate(self._targets))
 
