@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings=ENVIRONMENT)
-@past_options(last="7d")
+@past_options(last="7d", step="1m")
 @click.option("--startup", type=Duration(), help="Until a new replica is ready; the manifest's startupTime else.")
 @click.option("--spread", type=click.FloatRange(0, 3), help="Deviation of the logarithm of lengths.  [default: 0.8]")
 @click.option("--seed", type=int, default=1, help="Of all that is drawn at random.")

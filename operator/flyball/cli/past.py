@@ -53,8 +53,8 @@ class Past:
     zone: tzinfo
 
 
-def past_options(*, last: str) -> Callable[[Command], Command]:
-    """The options that `read_past` takes. `last` is how far it looks back where nothing is said."""
+def past_options(*, last: str, step: str, required: bool = True) -> Callable[[Command], Command]:
+    """The options that `read_past` takes; `last` and `step` are defaults. Whether Prometheus must be named."""
     options = (
         click.argument("name", required=False),
         click.option("-n", "--namespace", default="default", show_default=True),
@@ -73,7 +73,8 @@ def past_options(*, last: str) -> Callable[[Command], Command]:
         click.option(
             "--step",
             type=Duration(least=1.0),
-            default="1m",
+            default=step,
+            show_default=True,
             help="Length of a step: at least four scrape intervals, and no more than a burst lasts.",
         ),
     )
@@ -81,7 +82,7 @@ def past_options(*, last: str) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for option in reversed(options):
             command = option(command)
-        return prometheus_options(required=True)(command)
+        return prometheus_options(required=required)(command)
 
     return decorate
 
@@ -100,7 +101,7 @@ def read_past(
     """The workload's past as the options say. Raises click's errors, with the option and the fix."""
     settings = prometheus_settings(prometheus)
     settings = replace(settings, timeout_seconds=max(QUERY_SECONDS, settings.timeout_seconds))
-    spec = _from_file(file, name, namespace) if file else _from_cluster(name, namespace)
+    spec = load_spec(name, namespace, file)
     until = parse_time(end, zone, "--to") if end else time.time()
     since = parse_time(begin, zone, "--from") if begin else until - last
     if since >= until:
@@ -110,6 +111,11 @@ def read_past(
         return Past(read_history(settings, spec, span, _told("reading Prometheus")), zone)
     except HistoryError as error:
         raise click.ClickException(str(error)) from error
+
+
+def load_spec(name: str | None, namespace: str, file: Path | None) -> WorkloadSpec:
+    """The workload of a manifest, or of the API server. Raises click's errors."""
+    return _from_file(file, name, namespace) if file else _from_cluster(name, namespace)
 
 
 def parse_time(text: str, zone: tzinfo, option: str) -> float:

@@ -91,16 +91,7 @@ def test_a_hole_in_the_metrics_counts_on_no_side(history):
 def test_without_a_price_there_is_no_cost_and_that_is_said(history):
     measured = measure(history[0])
     variant = replace(measured.spec.variants[0], price_per_gpu_hour=None, price_source="no book", startup_seconds=None)
-    unpriced = replace(measured, spec=replace(measured.spec, variants=(variant,)))
-    short = replace(
-        unpriced,
-        **{
-            name: getattr(unpriced, name)[..., :30]
-            for name in ("ends", "arrivals", "prompt_tokens", "output_tokens", "cached_share", "replicas", "known")
-        },
-        signals=unpriced.signals[:30],
-        judged={name: (good[:30], total[:30]) for name, (good, total) in unpriced.judged.items()},
-    )
+    short = replace(measured, spec=replace(measured.spec, variants=(variant,))).last(1800.0)
     found = backtest(short)
     assert [column.cost for column in found.columns] == [None, None, None]
     text = "; ".join(found.notes)

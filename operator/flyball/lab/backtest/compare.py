@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flyball.core.capacity import RequestShape, replica_capacity, replicas_for
+from flyball.core.demand import limits_of
 from flyball.core.names import Indicator
 from flyball.core.spec import Objective
 from flyball.core.units import format_duration
-from flyball.lab.backtest.fitting import Fitted, fit_variant
+from flyball.lab.backtest.fitting import Fitted, fit_variants
 from flyball.lab.backtest.measured import Measured, NothingMeasured
 from flyball.lab.backtest.policies import AsItRan, Recommended, Watch
 from flyball.lab.backtest.traffic import LENGTH_SPREAD, draw_requests
@@ -38,7 +40,7 @@ Numbers = npt.NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class Column:
     """One side of the comparison. `attained` is None where it is not known, `cost` where a price is missing.
-
+    All figures are of the `counted_seconds`.
     `replicas` are the sums over variants at each step, for the picture.
     """
 
@@ -50,6 +52,7 @@ class Column:
     changes: int
     mean_replicas: float
     peak_replicas: int
+    counted_seconds: float
     replicas: Numbers
 
 
@@ -78,13 +81,10 @@ def backtest(
     """Play the past. `watch` is told the phase and the share of it that is done. Raises NothingMeasured and
     TooManyRequests.
     """
-    fitted = tuple(fit_variant(measured, index, startup_seconds) for index in range(len(measured.spec.variants)))
+    fitted = fit_variants(measured, startup_seconds)
     fleet = tuple(one.fleet for one in fitted)
-    trace = draw_requests(measured, seed, spread)
-    if not len(trace):
-        raise NothingMeasured("no request came in the range: there is nothing to play")
-    game = Game(trace, fleet, FleetOptions(), _initial(measured, fleet), seed)
-    warmup = WARMUP_SECONDS if measured.span_seconds >= 10 * WARMUP_SECONDS else 0.0
+    game = _game(measured, fitted, spread, seed)
+    warmup = _warmup(measured)
     counted = _counted(measured, warmup)
 
     def watching(phase: str) -> Watch:
@@ -101,12 +101,52 @@ def backtest(
     return Backtest(measured, fitted, (_happened(measured, fleet, counted), *played), tuple(notes))
 
 
-def _initial(measured: Measured, fleet: Sequence[FleetVariant]) -> tuple[int, ...]:
+def recommended(
+    measured: Measured,
+    fitted: tuple[Fitted, ...],
+    *,
+    spread: float = LENGTH_SPREAD,
+    seed: int = 1,
+    watch: Watch = lambda _share: None,
+) -> Column:
+    """Flyball's column alone, of a past of which nobody knows who served it. `watch` is told the share that is done.
+
+    Raises as `backtest`.
+    """
+    game = _game(measured, fitted, spread, seed)
+    policy = Recommended(measured.spec, game.variants, lambda now: watch(min(1.0, now / measured.span_seconds)))
+    return _played(measured, game, play(game, policy).outcome, FLYBALL, _counted(measured, _warmup(measured)))
+
+
+def _game(measured: Measured, fitted: Sequence[Fitted], spread: float, seed: int) -> Game:
+    trace = draw_requests(measured, seed, spread)
+    if not len(trace):
+        raise NothingMeasured("no request came in the range: there is nothing to play")
+    return Game(trace, tuple(one.fleet for one in fitted), FleetOptions(), _initial(measured, fitted), seed)
+
+
+def _warmup(measured: Measured) -> float:
+    return WARMUP_SECONDS if measured.span_seconds >= 10 * WARMUP_SECONDS else 0.0
+
+
+def _initial(measured: Measured, fitted: Sequence[Fitted]) -> tuple[int, ...]:
+    """The replicas that ran first; where none are known, as many of the first variant as the first load needs."""
     first = measured.replicas[:, int(np.argmax(measured.known))]
+    if np.isnan(first).all():
+        first = np.array([_needed(measured, fitted[0]), *[0.0] * (len(fitted) - 1)])
     return tuple(
-        min(max(int(count), variant.min_replicas), variant.max_replicas)
-        for count, variant in zip(first, fleet, strict=True)
+        min(max(int(count), one.fleet.min_replicas), one.fleet.max_replicas)
+        for count, one in zip(first, fitted, strict=True)
     )
+
+
+def _needed(measured: Measured, one: Fitted) -> float:
+    steps = max(1, round(WARMUP_SECONDS / measured.step_seconds))
+    prompt, output = float(measured.prompt_tokens[:steps].mean()), float(measured.output_tokens[:steps].mean())
+    request = RequestShape(prompt * (1 - float(measured.cached_share[:steps].mean())), prompt, output)
+    capacity = replica_capacity(one.fit, request, limits_of(measured.spec))
+    rate = float(np.nanmean(measured.arrivals[:steps])) / measured.step_seconds
+    return float(replicas_for(rate, capacity.requests_per_second, one.fleet.max_replicas))
 
 
 def _counted(measured: Measured, warmup: float) -> list[tuple[float, float]]:
@@ -152,6 +192,7 @@ def _happened(measured: Measured, fleet: Sequence[FleetVariant], counted: list[t
         changes=changes,
         mean_replicas=float(total[inside].mean()) if inside.any() else math.nan,
         peak_replicas=int(total[inside].max(initial=0)),
+        counted_seconds=sum(end - begin for begin, end in counted),
         replicas=total,
     )
 
@@ -204,6 +245,7 @@ def _played(measured: Measured, game: Game, outcome: Outcome, name: str, counted
         changes=sum(any(begin <= action.at < end for begin, end in counted) for action in outcome.actions),
         mean_replicas=float(replica_hours.sum() * 3600 / seconds) if seconds else math.nan,
         peak_replicas=int(np.max(paid, initial=0)),
+        counted_seconds=seconds,
         replicas=np.asarray(paid),
     )
 

@@ -28,8 +28,12 @@ class Fitted:
     notes: tuple[str, ...]
 
 
-def fit_variant(measured: Measured, index: int, startup_seconds: float | None = None) -> Fitted:
-    """The variant's engine, learned step by step as the operator learns it. `startup_seconds` overrides the spec's."""
+def fit_variants(measured: Measured, startup_seconds: float | None = None) -> tuple[Fitted, ...]:
+    """Every variant's engine, learned step by step as the operator learns it. `startup_seconds` are else the spec's."""
+    return tuple(_fit(measured, index, startup_seconds) for index in range(len(measured.spec.variants)))
+
+
+def _fit(measured: Measured, index: int, startup_seconds: float | None) -> Fitted:
     variant = measured.spec.variants[index]
     fit = start_fit(variant.engine)
     caches = []

@@ -7,7 +7,7 @@ are bridged by their neighbours, long ones stay and count on no side. Whatever w
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,22 @@ class Measured:
     def span_seconds(self) -> float:
         """The length of the whole."""
         return len(self.ends) * self.step_seconds
+
+    def last(self, seconds: float) -> "Measured":
+        """The newest part of it, so long at most."""
+        steps = slice(max(0, len(self.ends) - max(1, round(seconds / self.step_seconds))), None)
+        return replace(
+            self,
+            ends=self.ends[steps],
+            arrivals=self.arrivals[steps],
+            prompt_tokens=self.prompt_tokens[steps],
+            output_tokens=self.output_tokens[steps],
+            cached_share=self.cached_share[steps],
+            replicas=self.replicas[:, steps],
+            known=self.known[steps],
+            judged={name: (good[steps], total[steps]) for name, (good, total) in self.judged.items()},
+            signals=self.signals[steps],
+        )
 
 
 def measure(history: WorkloadHistory) -> Measured:

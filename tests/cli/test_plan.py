@@ -1,0 +1,123 @@
+"""`flyball plan` from a trace: what is printed, the same as JSON, and what is said of input that cannot work."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from flyball.cli.main import main
+
+MANIFEST = {
+    "apiVersion": "flyball.dev/v1alpha1",
+    "kind": "WorkloadSLO",
+    "metadata": {"name": "chat", "namespace": "team"},
+    "spec": {
+        "workloadType": "Assistant",
+        "objectives": [{"name": "first-token", "indicator": "TimeToFirstToken", "threshold": "1s", "target": "95%"}],
+        "targets": [
+            {
+                "name": "small",
+                "targetRef": {"name": "a"},
+                "maxReplicas": 4,
+                "pricePerGpuHour": "0.80",
+                "gpusPerReplica": 1,
+            },
+            {
+                "name": "large",
+                "targetRef": {"name": "b"},
+                "maxReplicas": 4,
+                "pricePerGpuHour": "4",
+                "gpusPerReplica": 8,
+            },
+        ],
+    },
+}
+EVENT = {
+    "apiVersion": "flyball.dev/v1alpha1",
+    "kind": "DemandEvent",
+    "metadata": {"name": "launch", "namespace": "team"},
+    "spec": {
+        "start": "2026-01-20T09:00:00Z", "end": "2026-01-20T18:00:00Z", "multiple": "3", "workloads": ["chat"],
+    },
+}  # fmt: skip
+WEEK = "generate:conversation?rate=0.2&duration=7d&daily=0.6"
+TWO_HOURS = "generate:conversation?rate=2&duration=2h"
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> str:
+    path = tmp_path / "wslo.yaml"
+    path.write_text(yaml.safe_dump(MANIFEST))
+    return str(path)
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["plan", *arguments])
+
+
+def test_a_week_tells_growth_pattern_and_needs_of_every_target(manifest: str) -> None:
+    done = invoke("--trace", WEEK, "--file", manifest, "--no-simulate", "--horizon", "60d")
+    assert done.exit_code == 0, done.output
+    assert "team/chat, 7d until 2026-01-12 00:00 UTC" in done.output
+    assert "from 7 days" in done.output
+    assert "daily pattern: busiest at" in done.output
+    rows = [line.split() for line in done.output.splitlines() if line.startswith(("small", "large"))]
+    assert [row[0] for row in rows] == ["small"] * 3 + ["large"] * 3
+    assert "each target is planned as if it served all of the load alone" in done.output
+    assert "days marked * lie farther ahead than the history's 7 days" in done.output
+
+
+def test_json_holds_the_needs_the_event_and_the_range(manifest: str, tmp_path: Path) -> None:
+    events = tmp_path / "events.yaml"
+    events.write_text(yaml.safe_dump(EVENT))
+    done = invoke("--trace", WEEK, "--file", manifest, "--no-simulate", "--events", str(events), "-o", "json")
+    document = json.loads(done.stdout)
+    event = next(need for need in document["needs"] if need["why"] == "event")
+    now = document["needs"][0]
+    assert event["day"] == "2026-01-20"
+    assert event["peakRequestsPerSecond"]["expected"] > 2 * now["peakRequestsPerSecond"]["expected"]
+    assert now["gpus"]["low"] <= now["gpus"]["expected"] <= now["gpus"]["high"]
+    assert document["cheapest"] == "small"
+    assert (document["bill"], document["patterns"][0]["periodHours"]) == (None, 24)
+
+
+def test_buying_for_the_peak_is_shown_as_money_against_scaling(manifest: str) -> None:
+    done = invoke("--trace", TWO_HOURS, "--file", manifest)
+    assert done.exit_code == 0, done.output
+    assert "buying for the peak, 30 days: " in done.output
+    assert "scaling, 30 days like the last 2h: " in done.output
+    assert "simulated: first-token " in done.output
+    assert "fewer than five full days: no growth is known" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(["--file", "{manifest}"], "say where the past is: --prometheus-url, or --trace", id="no past"),
+        pytest.param(["--trace", TWO_HOURS], "name the WorkloadSLO, or give its manifest", id="no workload"),
+        pytest.param(["--trace", "nowhere.csv", "--file", "{manifest}"], "nowhere.csv: no such file", id="no trace"),
+        pytest.param(
+            ["--trace", TWO_HOURS, "--file", "{manifest}", "--step", "3h"], "shorter than a step", id="a long step"
+        ),
+        pytest.param(
+            ["--trace", TWO_HOURS, "--file", "{manifest}", "--events", "{manifest}"],
+            "holds no DemandEvent whose workloads name team/chat",
+            id="no event",
+        ),
+        pytest.param(["--trace", TWO_HOURS, "--file", "{manifest}", "--horizon", "1h"], "too short", id="no horizon"),
+    ],
+)
+def test_what_cannot_be_planned_is_explained(manifest: str, arguments: list[str], message: str) -> None:
+    done = invoke(*(argument.format(manifest=manifest) for argument in arguments))
+    assert done.exit_code in (1, 2), done.output
+    assert message in " ".join(done.output.split())
+
+
+def test_a_wrong_event_is_told_by_field(manifest: str, tmp_path: Path) -> None:
+    events = tmp_path / "events.yaml"
+    events.write_text(yaml.safe_dump({**EVENT, "spec": {**EVENT["spec"], "end": "2026-01-19T09:00:00Z"}}))
+    done = invoke("--trace", TWO_HOURS, "--file", manifest, "--events", str(events), "--no-simulate")
+    assert done.exit_code == 2
+    assert "the event ends before it begins" in done.output
