@@ -20,17 +20,17 @@ def _grants(rules):
 
 @pytest.fixture
 def documented(repository):
-    """The tables of docs/security/rbac.md: by name, (group, resource) → verbs, and which rows need fallback."""
+    """The tables of docs/security/rbac.md: by name, (group, resource) → verbs, less what is switched off."""
     text = (repository / "docs" / "security" / "rbac.md").read_text()
 
-    def table(name, *, fallback=True):
+    def table(name, *, fallback=True, discovery=False):
         section = text.split(f"<!-- rules: {name} -->")[1].lstrip()
         rows = [line.split("|")[1:-1] for line in section.split("\n\n")[0].splitlines()[2:]]
-        return {
-            (group.strip(), resource.strip()): set(re.split(r",\s*", verbs.strip()))
-            for group, resource, verbs, why in rows
-            if fallback or "*fallback*" not in why
-        }
+        grants = {}
+        for group, resource, verbs, why in rows:
+            if (fallback or "*fallback*" not in why) and (discovery or "*discovery*" not in why):
+                grants.setdefault((group.strip(), resource.strip()), set()).update(re.split(r",\s*", verbs.strip()))
+        return grants
 
     return table
 
@@ -74,6 +74,16 @@ def test_restoring_may_do_what_is_documented(render, documented, watched, kind, 
     stop = rendered.one("Role", "flyball-restore-stop", "flyball-system")["rules"]
     assert _grants(stop) == documented("stop")
     assert [rule["resourceNames"] for rule in stop if rule["resources"] == ["deployments/scale"]] == [["flyball"]]
+
+
+@pytest.mark.parametrize("watched", [pytest.param([], id="cluster-wide"), pytest.param(["chat"], id="one namespace")])
+def test_nodes_are_listed_only_where_pools_may_count_them(render, documented, watched):
+    for discovery in (False, True):
+        rendered = render({"gpuPools": {"discovery": discovery}, "watchNamespaces": watched})
+        grants = _grants(rendered.one("ClusterRole", "flyball-system-flyball")["rules"])
+        assert ("list" in grants["", "nodes"]) is discovery
+        for right, verbs in documented("cluster", discovery=discovery).items():
+            assert grants[right] == verbs
 
 
 def test_the_release_s_own_namespace_may_be_watched(render, documented):
@@ -128,10 +138,12 @@ def test_people_s_roles_are_aggregated(render):
     edit = rendered.one("ClusterRole", "flyball-system-flyball-edit")
     aggregate = "rbac.authorization.k8s.io/aggregate-to-{}"
     assert _grants(view["rules"]) == {
-        ("flyball.dev", kind): {"get", "list", "watch"} for kind in ("workloadslos", "pricebooks")
+        ("flyball.dev", kind): {"get", "list", "watch"}
+        for kind in ("workloadslos", "pricebooks", "gpupools", "demandevents")
     }
     assert _grants(edit["rules"]) == {
-        ("flyball.dev", "workloadslos"): {"create", "update", "patch", "delete", "deletecollection"}
+        ("flyball.dev", kind): {"create", "update", "patch", "delete", "deletecollection"}
+        for kind in ("workloadslos", "demandevents")
     }
     assert all(view["metadata"]["labels"][aggregate.format(role)] == "true" for role in ("view", "edit", "admin"))
     assert aggregate.format("view") not in edit["metadata"]["labels"]

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from support.api_server import Kubectl
-from support.objects import CHAT, ROUTE, deployment, endpoint_slice, http_route, pod, workload, workload_slo
+from support.objects import (
+    CHAT,
+    ROUTE,
+    demand_event,
+    deployment,
+    endpoint_slice,
+    gpu_pool,
+    http_route,
+    pod,
+    workload,
+    workload_slo,
+)
 
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import connect
@@ -30,8 +41,8 @@ def grant(kubectl: Kubectl, render: Any) -> Any:
     """Create a release's roles and bindings, with this test's namespace as the release's own and the watched one."""
     rendered_roles: list[str] = []
 
-    def granted(watched: bool) -> None:
-        values = {"watchNamespaces": [kubectl.namespace] if watched else []}
+    def granted(watched: bool, **values: Any) -> None:
+        values |= {"watchNamespaces": [kubectl.namespace] if watched else []}
         rendered = render(values, namespace=kubectl.namespace)
         rights = [each for each in rendered.objects if each["kind"].endswith(("Role", "RoleBinding"))]
         rendered_roles.append(yaml.safe_dump_all(rights))
@@ -71,8 +82,37 @@ async def test_the_operator_can_do_everything_that_it_does(
         await cluster.write_status(key, {"observedGeneration": 1})
         for recorder in (EventRecorder(api), EventRecorder(api)):  # the second one is the operator after a restart
             await recorder.publish(key, uid, Event(FALLBACK, "moved", "MoveTraffic"), NOW)
-    for right in (["watch", "workloadslos.flyball.dev"], ["watch", "pricebooks.flyball.dev"], ["get", "nodes"]):
+    watched_kinds = ("workloadslos", "pricebooks", "gpupools", "demandevents")
+    for right in (*(["watch", f"{kind}.flyball.dev"] for kind in watched_kinds), ["get", "nodes"]):
         assert kubectl("auth", "can-i", *right, f"--as={_account(kubectl, 'flyball')}").strip() == "yes"
+
+
+@pytest.mark.parametrize("watched", MODES)
+async def test_the_operator_can_do_everything_for_pools_and_announced_load(
+    server: "Server", kubectl: Kubectl, grant: Any, watched: bool
+) -> None:
+    grant(watched, gpuPools={"discovery": True})
+    pool = f"pool-{kubectl.namespace}"
+    kubectl.create(gpu_pool(pool), demand_event("2026-12-01T08:00:00Z", "2026-12-01T20:00:00Z"))
+    async with connect(server.kubeconfig, impersonate=_account(kubectl, "flyball")) as api:
+        cluster = KubernetesCluster(api, namespaces=[kubectl.namespace] if watched else [])
+        assert pool in {found["metadata"]["name"] for found in await cluster.list_gpu_pools()}
+        assert "launch" in {found["metadata"]["name"] for found in await cluster.list_demand_events()}
+        await cluster.list_gpus()
+        await cluster.write_pool_status(pool, {"observedGeneration": 1})
+        await cluster.write_demand_event_status(WorkloadKey(kubectl.namespace, "launch"), {"phase": "Upcoming"})
+    assert kubectl.get("gpupool", pool)["status"] == {"observedGeneration": 1}
+    assert kubectl.get("demandevent", "launch")["status"] == {"phase": "Upcoming"}
+    kubectl("delete", "gpupool", pool)
+
+
+async def test_nodes_that_may_not_be_listed_are_refused_with_the_missing_right(
+    server: "Server", kubectl: Kubectl, grant: Any
+) -> None:
+    grant(False)
+    async with connect(server.kubeconfig, impersonate=_account(kubectl, "flyball")) as api:
+        with pytest.raises(Rejected, match="grant verb 'list' on 'nodes'"):
+            await KubernetesCluster(api).list_gpus()
 
 
 async def test_an_operator_of_watched_namespaces_sees_no_other(server: "Server", kubectl: Kubectl, grant: Any) -> None:

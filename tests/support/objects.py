@@ -104,6 +104,27 @@ def workload_slo(name: str = "chat") -> Object:
     }
 
 
+def gpu_pool(name: str, gpus: int | None = None) -> Object:
+    """A GPUPool of NVIDIA-L4; without a number they are counted from the nodes."""
+    stock = {"accelerator": "NVIDIA-L4"} | ({} if gpus is None else {"gpus": gpus})
+    return {
+        "apiVersion": "flyball.dev/v1alpha1",
+        "kind": "GPUPool",
+        "metadata": {"name": name},
+        "spec": {"inventory": [stock]},
+    }
+
+
+def demand_event(start: str, end: str, name: str = "launch", workload: str = "chat") -> Object:
+    """A DemandEvent that announces three times the usual load."""
+    return {
+        "apiVersion": "flyball.dev/v1alpha1",
+        "kind": "DemandEvent",
+        "metadata": {"name": name},
+        "spec": {"start": start, "end": end, "multiple": "3", "workloads": [workload]},
+    }
+
+
 def workload(
     namespace: str, *targets: TargetRef, name: str = "chat", routes: tuple[FallbackRoute, ...] = ()
 ) -> WorkloadSpec:

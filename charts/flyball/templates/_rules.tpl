@@ -12,6 +12,14 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 - apiGroups: [flyball.dev]
   resources: [workloadslos/status]
   verbs: [patch]
+# Load that is announced: watch feeds the mirror, list corrects it.
+- apiGroups: [flyball.dev]
+  resources: [demandevents]
+  verbs: [list, watch]
+# Whether an announcement is upcoming or past, and whom it concerns, by server-side apply.
+- apiGroups: [flyball.dev]
+  resources: [demandevents/status]
+  verbs: [patch]
 # Targets: their pod template says which accelerator and how many, their selector which pods. patch writes the budget
 # annotations on the object itself, never on the pod template, and never replicas.
 {{- range .Values.rbac.targets }}
@@ -50,16 +58,25 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
   verbs: [create, get, patch]
 {{- end }}
 
-{{/* What lives outside namespaces: read only. */}}
+{{/* What lives outside namespaces: read only, but for the status of pools. */}}
 {{- define "flyball.rules.cluster" -}}
 # Prices.
 - apiGroups: [flyball.dev]
   resources: [pricebooks]
   verbs: [list, watch]
-# Which accelerator a replica runs on, which decides its price: asked only where the pod does not say.
+# GPUs that workloads share.
+- apiGroups: [flyball.dev]
+  resources: [gpupools]
+  verbs: [list, watch]
+# Who has how many of them and who is short, by server-side apply.
+- apiGroups: [flyball.dev]
+  resources: [gpupools/status]
+  verbs: [patch]
+# get: which accelerator a replica runs on, which decides its price; asked only where the pod does not say.
+# list, with gpuPools.discovery: how many GPUs there are, for GPUPools that do not say.
 - apiGroups: [""]
   resources: [nodes]
-  verbs: [get]
+  verbs: [get{{ if .Values.gpuPools.discovery }}, list{{ end }}]
 {{- end }}
 
 {{/* What `flyball restore` needs to leave nothing behind, whether or not fallback is enabled now. */}}
