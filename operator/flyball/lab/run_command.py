@@ -106,13 +106,6 @@ def lab() -> None:
     show_default=True,
     help="How long the clairvoyant plan is improved, in seconds of a core.",
 )
-@click.option(
-    "--oracle-seconds",
-    type=click.FloatRange(min=0),
-    default=120.0,
-    show_default=True,
-    help="How long the clairvoyant plan is improved, in seconds of a core.",
-)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes.  [default: all cores]")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def run(
