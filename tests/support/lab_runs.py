@@ -3,7 +3,9 @@
 from typing import Any
 
 from flyball.lab.policies.model import Objective
+from flyball.lab.suite.conclusion import Conclusion
 from flyball.lab.suite.results import Role, Run
+from flyball.lab.suite.traffic_kind import TrafficKind
 
 OBJECTIVES = (Objective("TimeToFirstToken", 1.0, 0.95), Objective("InterTokenLatency", 0.1, 0.90))
 
@@ -34,3 +36,20 @@ def made_run(
     identity = {"scenario": "made", "policy": policy, "role": role, "knob": None, "knobs": knobs or {}, "seed": seed}
     rest = {"counted": True, "floorRatio": 2.0, "oracleRatio": 1.2, "costRatioEqualAttainment": ratios or {}}
     return Run.model_validate(identity | rest | figures(**changes))
+
+
+def made_conclusion(*runs: Run, **changes: Any) -> Conclusion:
+    """A scenario of one hour with these runs, and series for each policy that was played in full."""
+    chief = dict.fromkeys(run.policy for run in runs if run.role in (Role.DEFAULT, Role.TUNED))
+    series = {
+        "seconds": [0.0, 600.0, 1200.0, 1800.0, 2400.0, 3000.0],
+        "requestsPerSecond": [1.0, 2.0, 0.0, 3.0, 2.0, 1.0],
+        "replicas": [2.0, 3.0, 3.0, 4.0, 3.0, 2.0],
+        "ttftP95Seconds": [0.5, 1.5, None, None, 0.4, 0.3],
+    }
+    known: dict[str, Any] = {
+        "name": "made", "about": "generate:code, a (a100_8b, ready after 2m)", "objectives": OBJECTIVES, "seeds": 1,
+        "runs": runs, "kind": TrafficKind(0.05, 0.7), "span_seconds": 3600.0, "warmup_seconds": 600.0,
+        "series": dict.fromkeys(chief, series),
+    }  # fmt: skip
+    return Conclusion(**known | changes)

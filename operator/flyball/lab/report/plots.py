@@ -165,7 +165,8 @@ def _cost_limits(lines: Sequence[Pooled], floor: Pooled | None, conclusion: Conc
     least = min([*chief, *([cost(floor, conclusion)] if floor is not None else [])])
     median = float(np.median(chief))
     most = max(value for value in chief if value <= 3 * median)
-    return least - (most - least) * 0.03, most + (most - least) * 0.05
+    room = max(most - least, 0.2 * most)
+    return least - room * 0.03, most + room * 0.05
 
 
 def _floats(values: Sequence[float | None]) -> np.ndarray:
