@@ -24,6 +24,23 @@ spec:
   source: contract
   gpus: [{accelerator: NVIDIA-L4, onDemand: "0.80"}]
 """
+POOL = """
+apiVersion: flyball.dev/v1alpha1
+kind: GPUPool
+metadata: {name: shared}
+spec:
+  inventory: [{accelerator: NVIDIA-L4, gpus: 4}]
+"""
+EVENT = """
+apiVersion: flyball.dev/v1alpha1
+kind: DemandEvent
+metadata: {name: launch}
+spec:
+  start: 2999-12-01T08:00:00Z
+  end: "2999-12-01T20:00:00Z"
+  multiple: "3"
+  workloads: [chat]
+"""
 
 
 def lint(tmp_path: Path, text: str | bytes, *options: str) -> Result:
@@ -51,6 +68,27 @@ def lint(tmp_path: Path, text: str | bytes, *options: str) -> Result:
         ),
         pytest.param(GOOD + "  budget: 5\n", 1, ["spec.budget", "1 findings"], id="an unknown field"),
         pytest.param(BOOK.replace('"0.80"', "-1"), 1, ["PriceBook/gpus", "onDemand"], id="a negative price"),
+        pytest.param(POOL, 0, ["0 findings"], id="a good pool"),
+        pytest.param(
+            POOL.replace("gpus: 4", "gpus: 4, reserve: 5"),
+            1,
+            ["GPUPool/shared", "reserve is greater than gpus"],
+            id="a reserve above the inventory",
+        ),
+        pytest.param(
+            POOL.replace(", gpus: 4", ""),
+            0,
+            ["warning: ", "NVIDIA-L4 without gpus", "gpuPools.discovery=true"],
+            id="a pool that is counted",
+        ),
+        pytest.param(EVENT, 0, ["0 findings"], id="a good event, with a time that has no quotes"),
+        pytest.param(EVENT.replace("2999", "2020"), 0, ["warning: ", "is past"], id="an event that is past"),
+        pytest.param(
+            EVENT.replace("T20", "T07"),
+            1,
+            ["DemandEvent/launch: spec.end", "ends before it begins"],
+            id="an event that ends before it begins",
+        ),
         pytest.param("kind: [", 1, ["error: ", "not readable as YAML"], id="not YAML"),
         pytest.param(b"\xff\xfe\x00", 1, ["error: ", "not readable as YAML"], id="not text"),
         pytest.param("kind: Service\n", 0, ["warning: ", "Service: not a Flyball resource"], id="another kind"),

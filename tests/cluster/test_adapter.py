@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.api_server import Kubectl
-from support.objects import CHAT, deployment, workload_slo
+from support.objects import CHAT, demand_event, deployment, gpu_pool, workload_slo
 
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
@@ -181,3 +181,42 @@ async def test_lists_its_own_objects_page_by_page(
     cluster = KubernetesCluster(api, namespaces=[kubectl.namespace])
     assert [found["metadata"]["name"] for found in await cluster.list_workloads()] == names
     assert await cluster.list_price_books() == []
+
+
+async def test_writes_the_status_of_pools_and_announced_load(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    pool, key = f"pool-{kubectl.namespace}", WorkloadKey(kubectl.namespace, "launch")
+    kubectl.create(gpu_pool(pool, 4), demand_event("2026-12-01T08:00:00Z", "2026-12-01T20:00:00Z"))
+    try:
+        for summary in ({"granted": "1 of 4", "asked": "1"}, {"granted": "2 of 4"}):
+            await cluster.write_pool_status(pool, {"summary": summary, "conditions": [READY]})
+            assert kubectl.get("gpupool", pool)["status"] == {"summary": summary, "conditions": [READY]}
+        await cluster.write_demand_event_status(key, {"phase": "Active", "workloads": ["chat"]})
+        await cluster.write_demand_event_status(key, {"phase": "Past"})
+        found = kubectl.get("demandevent", "launch")
+        assert found["status"] == {"phase": "Past"}
+        assert {entry["manager"] for entry in found["metadata"]["managedFields"] if "subresource" in entry} == {
+            "flyball"
+        }
+        with pytest.raises(Missing):
+            await cluster.write_pool_status("nobody", {})
+    finally:
+        kubectl("delete", "gpupool", pool)
+
+
+async def test_lists_the_gpus_of_nodes_by_either_label(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    own = {"example.com/test": kubectl.namespace}
+    both = {"nvidia.com/gpu.product": "NVIDIA-L4", "cloud.google.com/gke-accelerator": "nvidia-l4"}
+    nodes = {
+        f"gpu-{kubectl.namespace}": both,
+        f"gke-{kubectl.namespace}": {"cloud.google.com/gke-accelerator": "nvidia-l4"},
+        f"cpu-{kubectl.namespace}": {},
+    }
+    for name, labels in nodes.items():
+        metadata = {"name": name, "labels": own | labels}
+        status = {"allocatable": {"nvidia.com/gpu": "4"}, "capacity": {"nvidia.com/gpu": "4"}}
+        kubectl.create({"apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": status})
+    try:
+        found = [node for node in await cluster.list_gpus() if own.items() <= node.labels.items()]
+        assert sorted((node.accelerator, node.gpus) for node in found) == [("NVIDIA-L4", 4), ("nvidia-l4", 4)]
+    finally:
+        kubectl("delete", "node", *nodes)
