@@ -53,11 +53,12 @@ def survey(
     """Look at the traffic of each seed, and test what a replica carries unless it is known. Raises UnplayableError."""
     grounds = [Ground(scenario, seed) for seed in seeds]
     results = yield [*grounds, *([Capacity(scenario)] if capacity is None else [])]
+    documents: list[Document] = []
+    # Grounds first: of objectives that cannot be met they say more than a test that fails does.
     for result in results:
         if result.document is None:
             raise UnplayableError(result.fault)
-    documents = [result.document for result in results if result.document is not None]
-    for document in documents[: len(grounds)]:
-        if document["infeasible"]:
-            raise UnplayableError(document["infeasible"])
+        if result.document.get("infeasible"):
+            raise UnplayableError(result.document["infeasible"])
+        documents.append(result.document)
     return Arena(scenario, dict(zip(seeds, documents, strict=False)), capacity or documents[-1])
