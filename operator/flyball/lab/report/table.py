@@ -19,20 +19,25 @@ _WIDE = 125
 
 def print_conclusion(console: Console, conclusion: Conclusion) -> None:
     """One scenario: what it is, a line for each policy, and what it showed."""
-    console.print()
-    console.print(Text(conclusion.name, style="bold"))
+
+    def say(text: str, style: str = "") -> None:
+        # Not wrapped here: a terminal does it by itself, and a file wants whole sentences.
+        console.print(Text(text, style=style), soft_wrap=True)
+
+    say("")
+    say(conclusion.name, "bold")
     if conclusion.skipped:
-        console.print(Text(f"Skipped: {conclusion.skipped}."))
+        say(f"Skipped: {conclusion.skipped}.")
         return
-    console.print(Text(f"{conclusion.about}; {objectives_text(conclusion)}; {counted(conclusion.seeds, 'seed')}."))
+    say(f"{conclusion.about}; {objectives_text(conclusion)}; {counted(conclusion.seeds, 'seed')}.")
     if conclusion.standings:
         console.print(standings_table(conclusion, wide=console.width >= _WIDE))
     for sentence in findings(conclusion):
-        console.print(Text(sentence))
+        say(sentence)
     if conclusion.not_counted:
-        console.print(Text(f"Not counted: {conclusion.not_counted}."))
+        say(f"Not counted: {conclusion.not_counted}.")
     for fault in conclusion.faults:
-        console.print(Text(f"Failed: {fault}", style="red"))
+        say(f"Failed: {fault}", "red")
 
 
 def standings_table(conclusion: Conclusion, *, wide: bool) -> Table:
