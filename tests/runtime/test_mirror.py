@@ -179,3 +179,26 @@ def test_says_what_an_object_is() -> None:
         True,
         True,
     )
+
+
+@pytest.mark.parametrize("kind", ["pools", "demand_events"])
+def test_what_workloads_share_follows_the_watch_and_the_lists(kind: str) -> None:
+    mirror = Mirror()
+    put, remove, shelf = {
+        "pools": (mirror.put_pool, mirror.remove_pool, mirror.pools),
+        "demand_events": (mirror.put_demand_event, mirror.remove_demand_event, mirror.demand_events),
+    }[kind]
+    shared = {"metadata": {"name": "chat", "namespace": "team", "generation": 1}, "spec": {}}
+    mirror.put(raw("chat"))
+    assert put(shared)
+    assert not put(shared), "the same again is no news"
+    mark = mirror.mark()
+    mirror.reconcile([raw("chat")], [], mark)
+    assert len(shelf.raw) == 1, "a list that could not be read keeps what is known"
+    mirror.put(raw("chat", generation=2))  # of the same name, and another kind
+    mirror.reconcile([raw("chat")], [], mark, [], [])
+    assert (len(shelf.raw), mirror.declared()[0].raw["metadata"]["generation"]) == (0, 2)
+    mirror.reconcile([raw("chat")], [], mirror.mark(), [shared], [shared])
+    assert len(shelf.raw) == 1
+    remove(shared)
+    assert len(shelf.raw) == 0

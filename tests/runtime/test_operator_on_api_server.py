@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from flyball_cluster.ports import free_ports
 from support.api_server import Kubectl
-from support.objects import deployment, http_route, workload_slo
+from support.objects import demand_event, deployment, gpu_pool, http_route, workload_slo
 from support.world import OVERFLOW, PRICED
 
 from flyball.cluster.client import connect
@@ -199,6 +199,33 @@ async def test_a_finalizer_left_by_an_earlier_process_holds_nothing_up(operator:
     kubectl.create(deployment(), http_route(), held)
     await until(lambda: status(kubectl))
     kubectl("delete", "wslo", "chat", "--timeout=10s")
+
+
+async def test_pools_and_announced_load_have_a_status_that_is_written_once(
+    operator: Running, server: "Server", kubectl: Kubectl
+) -> None:
+    pool = f"pool-{kubectl.namespace}"
+    limited = gpu_pool(pool, 1)
+    limited["spec"]["namespaces"] = [kubectl.namespace]
+    kubectl.create(deployment(gpus=1), declared())
+    kubectl.create(limited, demand_event("2026-12-01T08:00:00Z", "2999-12-01T20:00:00Z"))
+    try:
+        found = await until(lambda: kubectl.get("gpupool", pool).get("status"))
+        assert found["accelerators"][0]["capacity"] == 1
+        await until(lambda: kubectl.get("deployment", "chat")["spec"]["replicas"] == 1)
+        found = await until(lambda: kubectl.get("demandevent", "launch").get("status"))
+        assert (found["phase"] in ("Upcoming", "Active"), found["workloads"]) == (True, ["chat"])
+        assert "ScaleBlocked" in await until(lambda: reasons(kubectl))
+        capacity = next(c for c in status(kubectl)["conditions"] if c["type"] == "CapacityAvailable")
+        assert capacity["reason"] == "GPUsShort"
+        await operator.ticks(8)
+        operator.writes.clear()
+        await operator.ticks(8)
+        assert operator.writes == []
+        kubectl.patch("gpupool", pool, {"spec": {"inventory": [{"accelerator": "NVIDIA-L4", "gpus": 5}]}})
+        await until(lambda: kubectl.get("gpupool", pool)["status"]["accelerators"][0]["capacity"] == 5, 5)
+    finally:
+        kubectl("delete", "gpupool", pool)
 
 
 async def test_a_missing_target_is_told_and_governed_when_it_comes(operator: Running, kubectl: Kubectl) -> None:

@@ -71,7 +71,7 @@ def _overlaps(pool: Pool, pools: Sequence[Pool]) -> list[str]:
         if other.name < pool.name and shared and (same or names):
             of = "all namespaces" if same else f"namespace {conjoin(names)}"
             fix = "name other namespaces, or another accelerator, in one of the two"
-            found.append(f"{of} draw {conjoin(shared)} from GPUPool {other.name}, the first by name; {fix}")
+            found.append(f"{conjoin(shared)} for {of} comes from GPUPool {other.name}, the first by name; {fix}")
     return found
 
 
