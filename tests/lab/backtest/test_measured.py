@@ -120,8 +120,13 @@ def test_a_step_that_cannot_be_believed_is_a_gap_not_a_zero(broken):
     assert found.arrivals.tolist() == pytest.approx([120, 120, 120])
 
 
-def test_lengths_are_weighted_by_requests():
-    found = measure(history([signals(3.0, prompt=100.0), signals(1.0, prompt=500.0)]))
+def test_lengths_are_those_of_the_step_where_it_holds_enough_requests():
+    found = measure(history([signals(3.0, prompt=100.0), signals(4.0, prompt=500.0), signals(2.0, prompt=300.0)]))
+    assert found.prompt_tokens.tolist() == pytest.approx([100.0, 500.0, 300.0])
+
+
+def test_few_requests_borrow_from_their_neighbours_weighted_by_requests():
+    found = measure(history([signals(1.5, prompt=100.0), signals(0.5, prompt=500.0)]))
     assert found.prompt_tokens.tolist() == pytest.approx([200.0, 200.0])
     assert found.output_tokens.tolist() == pytest.approx([20.0, 20.0])
 

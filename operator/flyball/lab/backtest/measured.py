@@ -23,8 +23,10 @@ Numbers = npt.NDArray[np.float64]
 
 LONGEST_BRIDGE_SECONDS = 900.0
 """Arrivals hardly change their level in a quarter of an hour; what they did in more is not known."""
+LENGTHS_REQUESTS = 100.0
+"""Mean lengths are taken over so many requests at least, so that their mean is known to about a tenth of it."""
 LENGTHS_WINDOW_SECONDS = 1800.0
-"""Mean lengths are taken over this, as steps may hold few requests (CONTROL.md: half-life of about 30 minutes)."""
+"""… but over no more than this, however few requests it holds (CONTROL.md: lengths have half-lives of 30 minutes)."""
 
 
 class NothingMeasured(Exception):
@@ -221,11 +223,11 @@ def _lengths(
     spec: WorkloadSpec, signals: Sequence[WorkloadSignals], completions: Numbers, step: float
 ) -> tuple[Numbers, Numbers, Numbers, list[str]]:
     """Mean prompt tokens, output tokens and cached share around each step, weighted by requests."""
-    half = max(1, round(LENGTHS_WINDOW_SECONDS / step / 2))
+    widest = max(1, round(LENGTHS_WINDOW_SECONDS / step / 2))
     found = []
     for name in ("prompt_tokens_per_request", "output_tokens_per_request", "cached_prompt_share"):
         values = np.array([_mean(spec, one, name) for one in signals])
-        found.append(_smoothed(values, np.nan_to_num(completions), half))
+        found.append(_smoothed(values, np.nan_to_num(completions), widest))
     prompt, output, cached = found
     missing = [name for name, values in (("prompt", prompt), ("output", output)) if np.isnan(values).all()]
     if missing:
@@ -250,14 +252,22 @@ def _mean(spec: WorkloadSpec, signals: WorkloadSignals, name: str) -> float:
     return weighted / total if total > 0 else math.nan
 
 
-def _smoothed(values: Numbers, weights: Numbers, half: int) -> Numbers:
-    """The weighted mean over `half` steps either way; NaN where nothing is near."""
+def _smoothed(values: Numbers, weights: Numbers, widest: int) -> Numbers:
+    """The weighted mean over the fewest steps either way that hold enough requests; NaN where nothing is near."""
     weights = np.where(np.isnan(values), 0.0, weights)
-    kernel = np.ones(2 * half + 1)
-    size = len(values)
-    total = np.convolve(weights, kernel)[half : half + size]
-    summed = np.convolve(weights * np.nan_to_num(values), kernel)[half : half + size]
-    return np.asarray(np.divide(summed, total, out=np.full(size, math.nan), where=total > 1e-9))
+    total = np.concatenate(([0.0], np.cumsum(weights)))
+    summed = np.concatenate(([0.0], np.cumsum(weights * np.nan_to_num(values))))
+    steps = np.arange(len(values))
+    means = np.full(len(values), math.nan)
+    half = 0
+    while True:
+        first, last = np.maximum(0, steps - half), np.minimum(len(values), steps + half + 1)
+        held = total[last] - total[first]
+        wanted = np.isnan(means) & (held >= (LENGTHS_REQUESTS if half < widest else 1e-9))
+        means[wanted] = (summed[last] - summed[first])[wanted] / held[wanted]
+        if half >= widest:
+            return means
+        half = min(widest, max(1, 2 * half))
 
 
 def _filled(values: Numbers) -> Numbers:
