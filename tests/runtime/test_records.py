@@ -1,12 +1,19 @@
 """Which decisions a tick records: all that people can come upon, and at steady state none."""
 
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from support.world import OVERFLOW, World
 
 from flyball.core.ports import Unavailable
 from flyball.ledger.record import Record, decode, encode
 from flyball.ledger.replay import replay
+from flyball.runtime.exporter import Tally
+from flyball.runtime.operator import _recorder
+from flyball.runtime.settings import Settings
 from flyball.runtime.tick import Ticker
+from flyball.telemetry.settings import PrometheusSettings
 
 
 @pytest.fixture
@@ -75,3 +82,22 @@ async def test_a_change_that_failed_is_recorded_too(world: World, records: list[
     before = len(records)
     await world.tick()
     assert len(records) == before + 1
+
+
+async def test_the_operator_records_into_its_folder_and_counts(world: World, tmp_path: Path) -> None:
+    tally = Tally()
+    recorder = _recorder(Settings(PrometheusSettings("http://p:9090"), records=tmp_path), tally)
+    assert recorder is not None
+    with closing(recorder):
+        world.ticker = Ticker(world.mirror, world.metrics, world.cluster, world.events, recorder.record)
+        world.apply()
+        await world.tick()
+    shown = world.status()["lastDecision"]["id"]
+    line = recorder.find_line(shown)
+    assert line is not None
+    assert replay(decode(line)).equal
+    assert (tally.decisions_recorded(), tally.decisions_lost()) == (1, 0)
+
+
+def test_nothing_is_recorded_where_no_folder_is_named() -> None:
+    assert _recorder(Settings(PrometheusSettings("http://p:9090")), Tally()) is None
