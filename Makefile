@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: help venv lock crds check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench clean
+.PHONY: help venv lock crds check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench bench-control bench-control-full clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -68,6 +68,12 @@ demo-down: ## Take away what the demo started
 
 bench: venv ## Measure speed and memory, as ratios against a floor
 	$(BIN)/python -m e2e.bench
+
+bench-control: venv ## Measure control quality on a part of the scenarios, within an hour
+	$(BIN)/python -m e2e.bench.control
+
+bench-control-full: venv ## The same on all scenarios; goes on where it was stopped
+	$(BIN)/python -m e2e.bench.control --full
 
 clean: ## Remove what was built in this folder (the cache under ~/.cache/flyball stays)
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
