@@ -49,9 +49,10 @@ def tally(
 
 def chosen(options: Sequence[Tally], spare: Mapping[str, float], objectives: Sequence[Objective]) -> Choices | None:
     """For each stretch the option to take: together they cost least, and make no more requests late than there are
-    `spare` over the first option, which changes nothing. None when that one is best everywhere.
+    `spare` over the first option, which changes nothing. None when that saves nothing.
 
-    By a price on late requests, the lowest that keeps within what is spare.
+    By a price on late requests, the lowest that keeps within what is spare; then what that left over is spent on single
+    stretches, where it saves most first.
     """
     cost = np.array([option.cost - options[0].cost for option in options])
     late = np.array([option.late - options[0].late for option in options])
@@ -78,4 +79,22 @@ def chosen(options: Sequence[Tally], spare: Mapping[str, float], objectives: Seq
                 high, choice = middle, candidate
             else:
                 low = middle
-    return choice if choice.any() else None
+    choice = _spent(choice, cost, late, limits)
+    return choice if cost[choice, np.arange(len(choice))].sum() < 0 else None
+
+
+def _spent(choice: Choices, cost: Values, late: Values, limits: Values) -> Choices:
+    """The choice with cheaper options wherever the limits on late requests still allow one."""
+    stretches = np.arange(len(choice))
+    taken = late[choice, :, stretches].sum(axis=0)
+    saved = cost[choice, stretches] - cost
+    better = choice.copy()
+    for place in np.argsort(-saved, axis=None, kind="stable"):
+        option, stretch = divmod(int(place), len(choice))
+        if saved[option, stretch] <= 0:
+            break
+        more = late[option, :, stretch] - late[choice[stretch], :, stretch]
+        if better[stretch] == choice[stretch] and np.all(taken + more <= limits):
+            better[stretch] = option
+            taken = taken + more
+    return better

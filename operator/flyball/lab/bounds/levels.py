@@ -104,10 +104,10 @@ def work_rate(game: Game, objectives: Sequence[Objective], variant: int) -> Valu
 def levels_for(rate: Values, utilization: float, window_seconds: float, ladder: Ladder) -> Levels:
     """Whole replicas for the mean rate over a window around each moment, each loaded to `utilization` at most."""
     width = max(1, round(window_seconds / PERIOD_SECONDS))
-    smooth = uniform_filter1d(rate, width, mode="nearest")
+    smooth: Values = uniform_filter1d(rate, width, mode="nearest")
     # A sum of many small numbers may leave a trace of noise where nothing comes.
-    levels = np.ceil(smooth / utilization - 1e-6).astype(np.int64)
-    return np.clip(levels, ladder.least, ladder.most)
+    levels: Levels = np.ceil(smooth / utilization - 1e-6).astype(np.int64)
+    return levels.clip(ladder.least, ladder.most)
 
 
 def _full_iteration_seconds(engine: EngineParameters) -> float:
@@ -118,4 +118,5 @@ def _full_iteration_seconds(engine: EngineParameters) -> float:
 def _forward_maximum(levels: Levels, width: int) -> Counts:
     """The highest of each `width` levels from each on."""
     origin = -(width // 2)
-    return np.asarray(maximum_filter1d(levels, width, mode="nearest", origin=origin), np.int64)
+    found: Counts = maximum_filter1d(levels, width, mode="nearest", origin=origin)
+    return found

@@ -30,9 +30,12 @@ REQUESTS_PER_SECOND = 190_000.0
 _RUN_SECONDS = 0.02
 """What a run costs beside its requests."""
 
-_WINDOWS = (30.0, 120.0, 480.0)
+_WINDOWS = (240.0, 60.0, 900.0)
 _UTILIZATIONS = (0.05, 2.0)
+"""Of the floor's work: above 1 queues take what comes, which only a low target allows."""
 _SEARCH_STEPS = 9
+_NEAR = 1.4
+"""The best utilizations of two windows are taken to differ by no more than this factor."""
 _LARGEST_BLOCK = round(900.0 / PERIOD_SECONDS)
 _SMALLEST_BLOCK = 4
 _TRIES = 3
@@ -116,9 +119,10 @@ class _Search:
         """One window and one utilization for the whole trace; None where not even the lowest utilization will do."""
         rate = work_rate(self.game, self.objectives, self.ladder.cheapest)
         best = None
+        low, high = _UTILIZATIONS
+        steps = _SEARCH_STEPS
         for window in _WINDOWS:
-            low, high = _UTILIZATIONS
-            for _ in range(_SEARCH_STEPS):
+            for _ in range(steps):
                 middle = float(np.sqrt(low * high))
                 candidate = self.play(levels_for(rate, middle, window, self.ladder), to_the_end=False)
                 if self.good(candidate):
@@ -127,6 +131,9 @@ class _Search:
                 else:
                     high = middle
             self._tell(best, f"window {window:g} s")
+            if best is None:
+                return None
+            low, high, steps = low / _NEAR, low * _NEAR, _SEARCH_STEPS - 3
         return best
 
     def improved(self, best: _Candidate) -> _Candidate:
