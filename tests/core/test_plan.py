@@ -64,8 +64,8 @@ def test_a_growing_load_says_when_the_replicas_run_out() -> None:
     day = found.exhausted[0].expected
     assert day is not None
     level = 10.0 * 1.02**20
-    assert replicas_for(level * 1.02**day, CARRIES, 1000) > 7
-    assert replicas_for(level * 1.02 ** (day - 1), CARRIES, 1000) <= 7
+    assert replicas_for(level * (1 + 0.02 * day), CARRIES, 1000) > 7
+    assert replicas_for(level * (1 + 0.02 * (day - 1)), CARRIES, 1000) <= 7
     assert [need.extrapolated for need in found.needs] == [False, True, True, True]
 
 
@@ -76,6 +76,12 @@ def test_prompts_that_grow_longer_need_more_although_requests_do_not() -> None:
     assert longer.prompt_drift.per_day == pytest.approx(0.03)
     assert longer.needs[0].requests_per_second == steady.needs[0].requests_per_second
     assert longer.needs[-1].replicas.expected > steady.needs[-1].replicas.expected
+
+
+def test_prompts_that_grow_shorter_buy_nothing_less() -> None:
+    prefilling = kind(fit=start_fit(replace(cases.ENGINE, per_prefill_token_seconds=0.0002)))
+    found = planned(past(21, prompt_per_day=-0.02), prefilling)
+    assert {need.requests_per_second for need in found.needs} == {found.needs[0].requests_per_second}
 
 
 def test_an_announced_event_multiplies_the_peak_of_its_day() -> None:

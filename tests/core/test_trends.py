@@ -173,6 +173,19 @@ def test_a_range_is_in_order_and_widens_with_the_days_ahead(seed: int, ahead: fl
     assert later.high / max(later.low, 1e-12) >= soon.high / max(soon.low, 1e-12) * (1 - 1e-9)
 
 
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(Trend(0.02, 0.01, 0.03, 30), (1.3, 1.6, 1.9), id="growth goes on in a line"),
+        pytest.param(Trend(-0.02, -0.03, -0.01, 30), (0.97**30, 0.98**30, 0.99**30), id="a decline by its share"),
+        pytest.param(Trend(0.02, -0.01, 0.05, 30), (0.99**30, 1.0, 2.5), id="what is uncertain is not expected"),
+    ],
+)
+def test_what_a_trend_makes_of_thirty_days(found: Trend, expected: tuple[float, ...]) -> None:
+    factors = found.factors(30)
+    assert (factors.low, factors.expected, factors.high) == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(("low", "high", "certain"), [(0.01, 0.02, True), (-0.02, -0.01, True), (-0.01, 0.02, False)])
 def test_growth_is_certain_when_its_range_lies_on_one_side_of_zero(low: float, high: float, certain: bool) -> None:
     assert Trend((low + high) / 2, low, high, 30).certain is certain

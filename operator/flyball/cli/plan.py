@@ -149,7 +149,5 @@ def _remarks(found: Plan) -> list[str]:
         )
     if not found.seasons:
         notes.append("no daily pattern is known: two full days are needed, and two full weeks for a weekly one")
-    if found.prompt_drift is not None and not found.prompt_drift.certain:
-        notes.append("prompts are taken to stay as long as they are: the range of their drift holds zero")
     infeasible = {f"target {need.kind}: {need.infeasible}" for need in found.needs if need.infeasible}
     return notes + [f"no number of replicas can meet it: {text}" for text in sorted(infeasible)]

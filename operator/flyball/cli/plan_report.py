@@ -40,8 +40,9 @@ def _asked(spec: WorkloadSpec, found: Plan, past: Past, end: datetime) -> Sequen
 def _trend(found: Trend | None) -> str:
     if found is None:
         return "not known (fewer than five full days)"
-    monthly = [f"{(1 + rate) ** 30 - 1:+.0%}" for rate in (found.per_day, found.low, found.high)]
-    return f"{monthly[0]} in 30 days (95%: {monthly[1]} to {monthly[2]}), from {found.days} days"
+    rate, low, high = (f"{rate:+.1%}" for rate in (found.per_day, found.low, found.high))
+    doubt = "" if found.certain else "; none is expected, since the range holds zero"
+    return f"{rate} a day (95%: {low} to {high}), from {found.days} days{doubt}"
 
 
 def _pattern(one: Season) -> str:
@@ -76,13 +77,9 @@ def _needed(found: Plan, end: datetime) -> Sequence[str]:
     for one in found.exhausted:
         if one.early is None:
             continue
-        days = [
-            "not within the horizon" if day is None else f"{end + timedelta(days=day):%Y-%m-%d}"
-            for day in (one.expected, one.early, one.late)
-        ]
-        lines.append(
-            f"{one.kind}: maxReplicas no longer carries the peak from {days[0]} on (range {days[1]} to {days[2]})"
-        )
+        early = f"{end + timedelta(days=one.early):%Y-%m-%d}"
+        when = "not before the horizon" if one.expected is None else f"{end + timedelta(days=one.expected):%Y-%m-%d}"
+        lines.append(f"{one.kind}: its maxReplicas no longer carry the peak: expected {when}, {early} at the earliest")
     return lines
 
 

@@ -186,9 +186,8 @@ class _Outlook:
         return Exhausted(kind.name, early, expected, late)
 
     def _request_at(self, days_ahead: float) -> RequestShape:
-        if self.drift is None or not self.drift.certain:
-            return self.request
-        factor = (1 + self.drift.per_day) ** days_ahead
+        # Nobody buys less because prompts may go on getting shorter.
+        factor = max(1.0, self.drift.factors(days_ahead).expected) if self.drift else 1.0
         return replace(
             self.request,
             prefill_tokens=self.request.prefill_tokens * factor,

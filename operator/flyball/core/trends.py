@@ -45,6 +45,18 @@ class Trend:
         """Whether the range says on which side of zero it lies."""
         return self.low > 0 or self.high < 0
 
+    def factors(self, days: float) -> "Range":
+        """What a figure is multiplied by in so many days. Where nothing is certain, no change is expected.
+
+        What grows is carried on in a line, what shrinks by its share: compounded over months, the noise of a week would
+        promise anything.
+        """
+        low, expected, high = (
+            1 + rate * days if rate > 0 else (1 + rate) ** days
+            for rate in (self.low, self.per_day if self.certain else 0.0, self.high)
+        )
+        return Range(low, expected, high)
+
 
 @dataclass(frozen=True, slots=True)
 class Season:
@@ -184,9 +196,7 @@ def shape(local: Numbers, rates: Numbers, step_seconds: float, growth: Trend | N
 
 def peak_demand(found: Shape, growth: Trend | None, ahead_days: float) -> Range:
     """Requests per second in the highest five minutes of a day so many days after the history's end."""
-    grown = Range(1.0, 1.0, 1.0)
-    if growth is not None:
-        grown = Range(*((1 + rate) ** ahead_days for rate in (growth.low, growth.per_day, growth.high)))
+    grown = growth.factors(ahead_days) if growth else Range(1.0, 1.0, 1.0)
     return Range(
         found.level * found.ratio_low * grown.low,
         found.level * found.ratio * grown.expected,
