@@ -30,7 +30,8 @@ class WorkloadSLOSpec(ApiModel):
     precedence: Precedence = Precedence.SLO
     """Which one wins when an objective and a ceiling with enforcement Clamp or Fallback collide."""
     priority: Annotated[Int32, Field(ge=-1000, le=1000)] | None = None
-    """Who keeps GPUs when they run short: the higher number. Defaults to 0."""
+    """Who keeps the GPUs of a GPUPool when they run short: the higher number. Without a pool that holds the targets'
+    accelerators it has no effect. Defaults to 0."""
     shadow: Annotated[tuple[ShadowPolicy, ...], Field(max_length=7), ListSet()] = ()
     """Rival policies to run on the live metrics without acting."""
     targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=8)]
