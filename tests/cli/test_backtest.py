@@ -1,6 +1,7 @@
 """`flyball backtest` from a manifest and a real Prometheus, and what is said of input that cannot work."""
 
 import json
+import sys
 from collections.abc import Iterator
 from datetime import UTC
 from pathlib import Path
@@ -156,3 +157,14 @@ def test_times_are_of_the_zone_unless_they_say_otherwise(text: str, zone: ZoneIn
 def test_a_time_that_a_change_of_clocks_makes_unclear_is_refused(text: str, what: str) -> None:
     with pytest.raises(click.BadParameter, match=f"{what} in Europe/Berlin"):
         parse_time(text, BERLIN, "--from")
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [("backtest", "flyball.lab.backtest.compare"), ("plan", "flyball.lab.backtest.purchase")],
+)
+def test_without_the_lab_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch, command: str, module: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    done = CliRunner().invoke(main, [command, "chat", "--prometheus-url", "http://127.0.0.1:9"])
+    assert done.exit_code == 1
+    assert "pip install 'flyball[lab]'" in done.output

@@ -1,13 +1,23 @@
 """`flyball plan` from a trace: what is printed, the same as JSON, and what is said of input that cannot work."""
 
 import json
+import math
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from lab.backtest.pasts import SPEC
 
 from flyball.cli.main import main
+from flyball.cli.plan import _past
+from flyball.core.trends import DAY_SECONDS, busiest, daily, season
+from flyball.lab.backtest.recorded import measured_of_trace
+from flyball.lab.trace import Trace
 
 MANIFEST = {
     "apiVersion": "flyball.dev/v1alpha1",
@@ -121,3 +131,19 @@ def test_a_wrong_event_is_told_by_field(manifest: str, tmp_path: Path) -> None:
     done = invoke("--trace", TWO_HOURS, "--file", manifest, "--events", str(events), "--no-simulate")
     assert done.exit_code == 2
     assert "the event ends before it begins" in done.output
+
+
+@pytest.mark.parametrize("month", [3, 10], ids=["clocks go forward", "clocks go back"])
+def test_a_change_of_clocks_moves_no_peak_and_loses_no_day(month: int) -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    start = datetime(2026, month, 23, tzinfo=berlin).timestamp()
+    hours = start + 3600.0 * np.arange(10 * 24)
+    local = np.array([datetime.fromtimestamp(at, berlin).hour for at in hours.tolist()])
+    trace = Trace("ten days", np.array([0.0]), np.array([1]), np.array([1]), float(3600 * len(hours)))
+    measured = measured_of_trace(trace, SPEC, 3600.0, start)
+    past = _past(replace(measured, arrivals=1000 * (2 + np.cos(2 * math.pi * (local - 14) / 24))), berlin)
+    found = season(past.local, past.rates, 3600.0, DAY_SECONDS)
+    assert found is not None
+    assert busiest(found, 1) == [14]
+    days, _ = daily(past.local, past.rates, 3600.0)
+    assert len(days) >= 9

@@ -188,7 +188,7 @@ def shape(local: Numbers, rates: Numbers, step_seconds: float, growth: Trend | N
         for day, mean in zip(days, means, strict=True)
         if mean > 0 and not np.isnan(peaks[of_day == day]).all()
     ] or [1.0]
-    per_day = growth.per_day if growth else 0.0
+    per_day = growth.per_day if growth and growth.certain else 0.0
     level = float(np.median(means * (1 + per_day) ** (days[-1] - days)))
     low, middle, high = np.quantile(ratios, [0.05, 0.5, 0.95])
     return Shape(level, float(low), float(middle), float(high), len(ratios))
