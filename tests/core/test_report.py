@@ -163,7 +163,7 @@ def test_a_threshold_that_is_no_edge_names_the_nearest(edges: BucketEdges, note:
     ("requests", "expected"),
     [
         pytest.param(1000.0, (True, "Met"), id="1000 × $0.02 / $4 = 5 of 2"),
-        pytest.param(390.0, (True, "AtRisk"), id="1.95 may be 2"),
+        pytest.param(375.0, (True, "AtRisk"), id="1.88 may be 2"),
         pytest.param(200.0, (False, "Breached"), id="1 is not"),
         pytest.param(1.0, (None, "InsufficientData"), id="one request"),
     ],

@@ -11,6 +11,11 @@ from flyball.core.slo import budget_state, judge, report
 TTFT = objective(target=0.95)
 
 
+def quiet(newest: float, bad: float, total: float) -> ObjectiveReading:
+    """A last minute with too few events to say anything, and (bad, total) of the last five."""
+    return shares((0, newest), (bad, total), (bad, total), state=SignalState.INSUFFICIENT)
+
+
 @pytest.mark.parametrize(
     ("reading", "before", "state"),
     [
@@ -29,8 +34,28 @@ TTFT = objective(target=0.95)
         pytest.param(shares((0, 0), (60, 100)), "Breached", "Breached", id="nor for what was breached"),
         pytest.param(shares((0, 3), (60, 100)), "Breached", "Met", id="until a few users come and are served well"),
         pytest.param(shares((1, 3), (60, 100)), "Breached", "Breached", id="or are not, and it stays breached"),
+        pytest.param(shares((0, 1), (60, 100)), "Breached", "Breached", id="a single good one may be luck"),
+        pytest.param(
+            shares((0, 5), (15, 75)), "Breached", "Breached", id="as are five good ones where one of five is bad"
+        ),
+        pytest.param(shares((0, 20), (15, 75)), "Breached", "Met", id="twenty are not"),
+        pytest.param(
+            shares((0, 5), (5, 75)), "Breached", "Met", id="nor any, once five minutes may be within the budget"
+        ),
+        pytest.param(shares((3, 20), (3, 75)), "Met", "Met", id="three bad of twenty in one of many looks are chance"),
+        pytest.param(shares((7, 20), (7, 150)), "Met", "Burning", id="seven are not"),
+        pytest.param(shares((3, 20), (7, 150)), "Burning", "Burning", id="after which three are no relief"),
         pytest.param(shares((0, 1), (60, 100)), None, "Met", id="a single good one now is calm, also at a first look"),
         pytest.param(shares((0, 0), (0, 0), (60, 100)), "Met", "Insufficient", id="an hour ago is not now"),
+        pytest.param(quiet(0, 60, 100), None, "Insufficient", id="a first look at an empty minute says nothing"),
+        pytest.param(quiet(0, 0, 25), "Met", "Met", id="an empty minute is chance at five a minute"),
+        pytest.param(quiet(0, 0, 500), "Met", "Met", id="and no trouble where nothing was bad before it"),
+        pytest.param(quiet(0, 20, 25), "Breached", "Breached", id="chance ends no breach either"),
+        pytest.param(quiet(0, 300, 500), "Breached", "Insufficient", id="a hundred a minute that stop are gone"),
+        pytest.param(quiet(0, 20, 25), "Insufficient", "Insufficient", id="and stay gone until somebody comes"),
+        pytest.param(quiet(0, 0, 2), "Met", "Met", id="two in five minutes may be five"),
+        pytest.param(quiet(0, 0, 0), "Met", "Insufficient", id="none in five minutes are not"),
+        pytest.param(shares((0, 2), (0, 4)), "Met", "Met", id="four may be five"),
         pytest.param(ObjectiveReading("ttft", SignalState.STALE, GOOD.shares), "Met", "Stale", id="stale is said"),
         pytest.param(ObjectiveReading("ttft", SignalState.ABSENT), None, "Absent", id="absence is not zero"),
         pytest.param(ObjectiveReading("ttft", SignalState.OK), None, "Insufficient", id="no window is too short yet"),

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.core.observation import BucketEdges
-from flyball.telemetry.histograms import BadHistogram, Buckets, bracket, good_events, merge, percentiles, quantile
+from flyball.telemetry.histograms import (
+    BadHistogram,
+    Buckets,
+    bracket,
+    good_events,
+    merge,
+    percentiles,
+    quantile,
+    quantile_bounds,
+)
 
 INF = math.inf
 EDGES = (0.5, 1.0, 2.5, INF)
@@ -28,6 +37,22 @@ EDGES = (0.5, 1.0, 2.5, INF)
 )
 def test_quantile(q: float, buckets: Buckets, expected: float) -> None:
     assert quantile(q, buckets) == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("q", "events", "expected"),
+    [
+        pytest.param(0.5, 5, (0.0, INF), id="five events leave a median open"),
+        pytest.param(0.5, 100, (0.0, 1.0), id="of a hundred the 35th to the 65th"),
+        pytest.param(0.5, 10_000, (0.5, 1.0), id="of ten thousand those beside it: within a bucket nothing is known"),
+        pytest.param(0.95, 100, (0.5, INF), id="a hundred have no bound above their 95th percentile"),
+        pytest.param(0.95, 1000, (0.5, 1.0), id="a thousand have"),
+    ],
+)
+def test_the_bounds_of_a_percentile_are_those_of_a_rank(q: float, events: int, expected: tuple[float, float]) -> None:
+    """40% within 250 ms, 48% within 500 ms, 99% within 1 s."""
+    buckets = Buckets((0.25, 0.5, 1.0, INF), tuple(events * share for share in (0.4, 0.48, 0.99, 1.0)))
+    assert quantile_bounds(q, buckets) == expected
 
 
 def test_no_percentiles_without_events() -> None:

@@ -89,11 +89,16 @@ class BucketEdges:
 
 @dataclass(frozen=True, slots=True)
 class Percentiles:
-    """Latency percentiles in seconds over the short window; for display, never for decisions."""
+    """Latency percentiles in seconds over the short window; for display, never for decisions.
+
+    The bounds say where p50 and p95 may lie for all that the window's events tell, three deviations either way.
+    """
 
     p50: float
     p95: float
     p99: float
+    p50_bounds: tuple[float, float] = (0.0, math.inf)
+    p95_bounds: tuple[float, float] = (0.0, math.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,9 @@ class ObjectiveReading:
 class VariantSignals:
     """What one variant's replicas report, summed over them (gauges: KV cache and GPU utilization are means, 0 to 1).
 
-    Rates are per second over the telemetry window. `seconds_per_output_token` is the mean over requests finished in
-    that window, and the two `_per_request` are mean token counts.
+    Rates are per second over the telemetry window. `seconds_per_output_token` is the mean over the output tokens after
+    the first of requests finished in that window, `decoding` the mean number of requests that were past their first
+    token, and the two `_per_request` are mean token counts.
     """
 
     name: str
@@ -129,6 +135,7 @@ class VariantSignals:
     prompt_tokens_per_request: Reading = ABSENT
     output_tokens_per_request: Reading = ABSENT
     seconds_per_output_token: Reading = ABSENT
+    decoding: Reading = ABSENT
     kv_cache_usage: Reading = ABSENT
     gpu_utilization: Reading = ABSENT
     cached_prompt_share: Reading = ABSENT

@@ -94,7 +94,7 @@ def _roi_met(findings: Findings) -> list[Condition]:
         return [Condition(ConditionType.ROI_MET, None, reason, f"not enough to judge: {', '.join(unknown)}")]
     if roi.AT_RISK in by_state:
         names = ", ".join(by_state[roi.AT_RISK])
-        return [Condition(ConditionType.ROI_MET, True, "AtRisk", f"missed, but not beyond doubt: {names}")]
+        return [Condition(ConditionType.ROI_MET, True, "AtRisk", f"not met beyond doubt, nor missed: {names}")]
     return [Condition(ConditionType.ROI_MET, True, "Met", "every ROI target is met")]
 
 

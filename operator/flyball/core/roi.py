@@ -1,10 +1,10 @@
 """ROI targets: the worth of the answers against what they cost, with the interval that the number of requests allows.
 
-Absolute targets only. Breached needs the whole 95% interval on the wrong side; AtRisk only the value itself; and a
-missed target is met again when the value is a little better than it.
+Absolute targets only. Breached needs the whole 95% interval on the wrong side, AtRisk the value by one deviation, and
+a target once missed is met again when the whole interval is on the right side: in between chance decides, and says
+nothing.
 """
 
-import math
 from decimal import Decimal
 
 from flyball.core.confidence import count_bounds
@@ -16,10 +16,9 @@ from flyball.core.spec import RoiTarget
 
 MET, AT_RISK, BREACHED, INSUFFICIENT, PRICE_MISSING = "Met", "AtRisk", "Breached", "Insufficient", "PriceMissing"
 
-# Fewer requests than this in a window give intervals so wide that no verdict could follow from them.
+# Fewer requests than this in a window give intervals so wide that no verdict could follow from them; a verdict once
+# given stays while there are any.
 FEWEST_REQUESTS = 3.0
-# A missed target is met again only this far past it: a value that hovers there would announce itself with every tick.
-RELIEF = 0.98
 
 
 def judge(
@@ -44,23 +43,20 @@ def judge(
     cost = spent_in(spend, at, target.window_seconds)
     if not priced:
         return RoiReport(target.name, PRICE_MISSING, None, None, None, target.amount)
-    if requests is None or requests < FEWEST_REQUESTS or covered_seconds < target.window_seconds or cost <= 0:
+    fewest = 1.0 if before in (MET, AT_RISK, BREACHED) else FEWEST_REQUESTS
+    if requests is None or requests < fewest or covered_seconds < target.window_seconds or cost <= 0:
         return RoiReport(target.name, INSUFFICIENT, None, None, None, target.amount)
     requests += overflowed_in(spend, at, target.window_seconds)
     low_count, high_count = count_bounds(requests)
+    likely = count_bounds(requests, 1.0)
     dollars, goal = float(cost), float(target.amount)
     if target.metric is RoiMetric.VALUE_COST_RATIO:
         value, low, high = (float(worth) * count / dollars for count in (requests, low_count, high_count))
-        surely_wrong, missed_by = high < goal, goal / value if value > 0 else math.inf
+        missed, surely_missed, surely_met = float(worth) * likely[1] / dollars < goal, high < goal, low >= goal
     else:
         value, low, high = dollars / requests, dollars / high_count, dollars / low_count
-        surely_wrong, missed_by = low > goal, value / goal if goal > 0 else math.inf
-    return RoiReport(target.name, _state(missed_by, surely_wrong, before), value, low, high, target.amount)
-
-
-def _state(missed_by: float, surely_wrong: bool, before: str | None) -> str:
-    """The state for a value that misses its target by that factor (1: hits it; below: better)."""
-    wrong = missed_by > (RELIEF if before in (AT_RISK, BREACHED) else 1.0)
-    if surely_wrong or (wrong and before == BREACHED):
-        return BREACHED
-    return AT_RISK if wrong else MET
+        missed, surely_missed, surely_met = dollars / likely[1] > goal, low > goal, high <= goal
+    state = MET if surely_met else BREACHED if surely_missed else before
+    if state not in (AT_RISK, BREACHED):
+        state = AT_RISK if missed else MET
+    return RoiReport(target.name, state, value, low, high, target.amount)

@@ -1,13 +1,15 @@
 """Objectives: shares of good requests against their budget, over several windows, with few events taken as few.
 
 A burn rate is the bad share divided by the allowed one: at 1 the budget lasts exactly its window. An objective is
-Breached when the short and the next longer window both burn beyond doubt, and Met again when the short window is within
-its budget: what users feel now, not what the month's average forgives.
+Breached when the short and the next longer window both burn beyond doubt, and Met again when the short one is within
+its budget, not by the luck of a few requests: what users feel now, not what the month's average forgives. Burning is
+the short window alone, by three deviations: it is looked at so often that 95% would be wrong several times an hour.
+Few events are no news: a state stays until there are surely too few to judge it by.
 """
 
 import math
 
-from flyball.core.confidence import share_bounds
+from flyball.core.confidence import Z_NEWS, Z_ONE_SIDED_95, count_bounds, share_bounds
 from flyball.core.decision import ObjectiveReport
 from flyball.core.observation import ObjectiveReading, SignalState, WindowShare, believable
 from flyball.core.spec import Objective
@@ -31,24 +33,53 @@ def judge(objective: Objective, reading: ObjectiveReading, before: str | None) -
     """The objective's state, given the one announced before."""
     if unmeasurable(reading):
         return UNMEASURABLE
-    if reading.state is not SignalState.OK:
+    if reading.state not in (SignalState.OK, SignalState.INSUFFICIENT):
         return str(reading.state)
     if not all(share.usable for share in reading.shares):
         return str(SignalState.INVALID)
     enough = [share for share in reading.shares if share.total >= FEWEST_EVENTS]
-    if not enough or enough[0].window_seconds > longest_look(reading):
-        return INSUFFICIENT
+    if reading.state is SignalState.INSUFFICIENT or not enough or enough[0].window_seconds > longest_look(reading):
+        return before if before in (MET, BURNING, BREACHED) and not _fell_silent(reading, before) else INSUFFICIENT
     short, newest = enough[0], reading.shares[0]
     if short is not newest:
         # Few events in the newest window are no evidence of a breach; but where those few are good, users feel none.
-        if newest.total >= 1 and newest.bad_share <= objective.budget:
+        if newest.total >= 1 and newest.bad_share <= objective.budget and _eased(objective, newest, short, before):
             return MET
         if before in (MET, BURNING, BREACHED):
             return before
-    if not _surely_burning(objective, short):
-        return before if before in (BREACHED, BURNING) and short.bad_share > objective.budget else MET
     longer = enough[1] if len(enough) > 1 else short
-    return BREACHED if before == BREACHED or _surely_burning(objective, longer) else BURNING
+    if short.bad_share <= objective.budget:
+        return MET if _eased(objective, short, longer, before) else str(before)
+    if _surely_burning(objective, short) and _surely_burning(objective, longer):
+        return BREACHED
+    if before in (BREACHED, BURNING):
+        return before
+    return BURNING if _surely_burning(objective, short, Z_NEWS) else MET
+
+
+def _eased(objective: Objective, newest: WindowShare, longer: WindowShare, before: str | None) -> bool:
+    """Whether a window within the budget ends what burned: one good request in a bad minute does not.
+
+    It does where the longer window no longer burns beyond doubt, or the newest is better than that one beyond chance.
+    """
+    if before not in (BURNING, BREACHED) or not _surely_burning(objective, longer):
+        return True
+    return share_bounds(newest.total - newest.good, newest.total)[1] < longer.bad_share
+
+
+def _fell_silent(reading: ObjectiveReading, before: str) -> bool:
+    """Whether there are surely too few requests by now to keep the state that was judged by more.
+
+    Beyond chance fewer than the fewest in the longest look; or, for one that burned, none in the newest window where
+    the rate of that look would have brought some: nobody is left to feel it.
+    """
+    if not reading.shares:
+        return True
+    newest, look = reading.shares[0], reading.shares[min(1, len(reading.shares) - 1)]
+    if count_bounds(look.total)[1] < FEWEST_EVENTS:
+        return True
+    expected = look.total * newest.window_seconds / look.window_seconds
+    return before != MET and count_bounds(newest.total, Z_NEWS)[1] < expected
 
 
 def longest_look(reading: ObjectiveReading) -> float:
@@ -88,8 +119,8 @@ def _burns_now(objective: Objective, short: WindowShare) -> bool:
     return short.total >= FEWEST_EVENTS and _surely_burning(objective, short)
 
 
-def _surely_burning(objective: Objective, share: WindowShare) -> bool:
-    return share_bounds(share.total - share.good, share.total)[0] > objective.budget
+def _surely_burning(objective: Objective, share: WindowShare, z: float = Z_ONE_SIDED_95) -> bool:
+    return share_bounds(share.total - share.good, share.total, z)[0] > objective.budget
 
 
 def _latency(seconds: float) -> float | None:

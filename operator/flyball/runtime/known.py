@@ -12,8 +12,8 @@ from flyball.core.names import ConditionType
 from flyball.core.rationing import GPUS_SHORT, limited_by_pool
 from flyball.core.spec import TargetRef, WorkloadSpec
 from flyball.runtime.budget import Annotations
+from flyball.runtime.news import Figures, Status
 from flyball.runtime.recall import recall
-from flyball.runtime.status import Status
 
 SCALE_BLOCKED = "ScaleBlocked"
 INVALID_SPEC = "InvalidSpec"
@@ -23,17 +23,20 @@ INVALID_SPEC = "InvalidSpec"
 class Known:
     """One WorkloadSLO, by uid: an object that was deleted and made anew begins anew.
 
-    `spec` is the last valid one. `status` is the one that the API server has, and `status_at` when this process wrote
-    it (None: a predecessor did). `annotated` are the targets that carry annotations, with their values. `blocked` are
-    the writes whose refusal was announced, `unpublished` the Events that could not be written yet, each with its time.
-    `told_wants` is what the last decision wanted to change: told once, not with every tick that wants the same.
+    `spec` is the last valid one. `status` is the one that the API server has, `figures` the last that were in it,
+    `status_at` when this process wrote it (None: a predecessor did) and `status_why` on what grounds. `annotated` are
+    the targets that carry annotations, with their values. `blocked` are the writes whose refusal was announced,
+    `unpublished` the Events that could not be written yet, each with its time. `told_wants` is what the last decision
+    wanted to change: told once, not with every tick that wants the same.
     """
 
     uid: str
     memory: Memory
     conditions: tuple[KnownCondition, ...]
     status: Status
+    figures: Figures = field(default_factory=dict)
     status_at: float | None = None
+    status_why: str = ""
     spec: WorkloadSpec | None = None
     annotated: dict[TargetRef, Annotations] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)

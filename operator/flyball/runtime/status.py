@@ -1,9 +1,7 @@
-"""A decision as the status that people read, and what of it is worth writing."""
+"""A decision as the status that people read."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
@@ -12,20 +10,8 @@ from flyball.core.decision import Condition, CostReport, Decision, ObjectiveRepo
 from flyball.core.names import ConditionType, Period
 from flyball.core.observation import Observation
 from flyball.core.spec import Invalid, Objective, WorkloadSpec
-from flyball.core.units import format_duration, format_money, format_ratio, parse_duration_seconds
-
-# Figures that only drift are rewritten this seldom (seconds): a steady workload must not write to the API server.
-SOFT_REFRESH_SECONDS = 900.0
-# A figure that moved by this factor either way is worth writing before that, at most once a minute.
-LARGE_MOVE = 2.0
-LARGE_MOVE_SECONDS = 60.0
-# Figures below these are noise, whatever factor they moved by. A burn rate below 1 is within the budget.
-NOISE_SECONDS = 0.05
-NOISE_BURN_RATE = 1.0
-NOISE_DOLLARS_PER_REQUEST = 0.0005
-NOISE_ROI = 0.05
-
-Status = dict[str, Any]
+from flyball.core.units import format_duration, format_money, format_ratio
+from flyball.runtime.news import Status
 
 
 def rfc3339(at: float) -> str:
@@ -76,20 +62,6 @@ def render_invalid(invalid: Invalid, at: float, known: Sequence[KnownCondition],
         "conditions": [condition_to_wire(condition) for condition in merged],
         **{part: before[part] for part in ("cost", "fallback") if before.get(part)},
     }
-
-
-def material(before: Status | None, now: Status, seconds_since: float) -> bool:
-    """Whether a status is worth a write: a state changed, a sentence or figure moved far, or figures drifted for long.
-
-    `before` is the last one written by this process, None where there is none.
-    """
-    if before is None or _hard(before) != _hard(now):
-        return True
-    if seconds_since < LARGE_MOVE_SECONDS:
-        return False
-    if _wordings(before) != _wordings(now) or _moved_far(_figures(before), _figures(now)):
-        return True
-    return seconds_since >= SOFT_REFRESH_SECONDS and _figures(before) != _figures(now)
 
 
 def known_conditions(status: WorkloadSLOStatus) -> tuple[KnownCondition, ...]:
@@ -271,59 +243,3 @@ def _fallback(observation: Observation, decision: Decision) -> Status | None:
         "originalWeights": originals or None,
     }
     return {key: value for key, value in status.items() if value is not None}
-
-
-# Verdicts between which a healthy workload wanders: a change among them is a figure's drift, not a state's change.
-_CALM_VERDICTS = ("Efficient", "Headroom", "Idle")
-
-
-def _hard(status: Status) -> object:
-    """The part of a status whose change is written at once: states, counts and bounds."""
-    gpu = status.get("gpu", {}).get("verdict")
-    fallback = status.get("fallback") or {}
-    return (
-        status.get("observedGeneration"),
-        status.get("mode"),
-        tuple((c["type"], c["status"], c["reason"]) for c in status.get("conditions", ())),
-        tuple((o["name"], o["state"]) for o in status.get("objectives", ())),
-        tuple(
-            (t["name"], t["current"], t["desired"], t.get("ready"), t.get("limitedBy"), t.get("pricePerGpuHour"))
-            for t in status.get("targets", ())
-        ),
-        "Calm" if gpu in _CALM_VERDICTS else gpu,
-        status.get("cost", {}).get("perHour"),
-        tuple((r["name"], r["state"]) for r in status.get("roi", ())),
-        (fallback.get("state"), fallback.get("weight"), str(fallback.get("originalWeights"))),
-    )
-
-
-def _wordings(status: Status) -> tuple[str, ...]:
-    """What the conditions say, without the figures in it: a new cause is worth a write, a new count is not."""
-    return tuple(re.sub(r"\d+", "#", condition["message"]) for condition in status.get("conditions", ()))
-
-
-def _figures(status: Status) -> dict[str, float]:
-    """The figures that only drift, by path, each as a multiple of what is noise for it."""
-    figures = {}
-    for objective in status.get("objectives", ()):
-        for percentile in ("p50", "p95"):
-            figures[f"{objective['name']}/{percentile}"] = _seconds(objective.get(percentile)) / NOISE_SECONDS
-        figures[f"{objective['name']}/burn"] = _number(objective.get("burnRateShort")) / NOISE_BURN_RATE
-    cost = status.get("cost", {})
-    figures["cost/perRequest"] = _number(cost.get("perRequest")) / NOISE_DOLLARS_PER_REQUEST
-    for report in status.get("roi", ()):
-        figures[f"roi/{report['name']}"] = _number(report.get("value")) / NOISE_ROI
-    return figures
-
-
-def _seconds(text: str | None) -> float:
-    return parse_duration_seconds(text) if text else 0.0
-
-
-def _number(text: str | None) -> float:
-    return float(text) if text else 0.0
-
-
-def _moved_far(before: Mapping[str, float], now: Mapping[str, float]) -> bool:
-    pairs = ((max(1.0, before.get(path, 0.0)), max(1.0, value)) for path, value in now.items())
-    return any(new / old >= LARGE_MOVE or old / new >= LARGE_MOVE for old, new in pairs)

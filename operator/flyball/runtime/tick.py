@@ -26,6 +26,7 @@ from flyball.runtime.announced import Announced
 from flyball.runtime.giveback import Claims
 from flyball.runtime.known import SCALE_BLOCKED, Known
 from flyball.runtime.mirror import Declared, Mirror
+from flyball.runtime.news import Shown, figures, news
 from flyball.runtime.pools import Pools, Wanted
 
 log = structlog.get_logger("flyball.tick")
@@ -187,11 +188,13 @@ class Ticker:
         failures += await giveback.annotate(self._cluster, spec, observation, decision, known, claims)
         events = [*decision.events, *events, *moves.events]
         failures += await self._publish(spec.key, events, at)
-        failures += await self._write_status(spec.key, status.render(spec, observation, decision, known.conditions), at)
+        rendered = status.render(spec, observation, decision, known.conditions)
+        failures += await self._write_status(spec.key, Shown(rendered, figures(spec, observation, decision)), at)
+        why_shown = known.status_why if known.status_at == at else ""
         wants = _wants(decision)
-        told = known.status_at == at or bool(events) or (bool(wants) and wants != known.told_wants)
+        told = bool(why_shown) or bool(events) or (bool(wants) and wants != known.told_wants)
         known.told_wants = wants
-        _log(decision, failures, told=told)
+        _log(decision, failures, why_shown, told=told)
         if told or failures:
             self._record(record)
         return Outcome(spec, observation, decision, tuple(failures))
@@ -252,17 +255,19 @@ class Ticker:
                 break
         return failures
 
-    async def _write_status(self, key: WorkloadKey, now: status.Status, at: float) -> list[str]:
+    async def _write_status(self, key: WorkloadKey, now: Shown, at: float) -> list[str]:
         known = self._known[key]
-        written = known.status if known.status_at is not None else None
-        if not status.material(written, now, at - (known.status_at or 0.0)):
+        written = Shown(known.status, known.figures) if known.status_at is not None else None
+        why = news(written, now, at - (known.status_at or 0.0))
+        if not why:
             return []
         try:
-            await self._cluster.write_status(key, now)
+            await self._cluster.write_status(key, now.status)
         except PortError as error:
             return [f"status: {error}"]
-        known.conditions = status.conditions_of(now)
-        known.status, known.status_at = now, at
+        known.conditions = status.conditions_of(now.status)
+        known.status, known.status_at, known.status_why = now.status, at, why
+        known.figures = {**known.figures, **now.figures}  # one that is unknown now is no news when it comes back
         return []
 
     async def _tell_invalid(self, invalid: Invalid, at: float) -> None:
@@ -271,9 +276,8 @@ class Ticker:
         news = [event] if known.told_invalid != invalid.generation else []
         known.told_invalid = invalid.generation
         failures = await self._publish(invalid.key, news, at)
-        failures += await self._write_status(
-            invalid.key, status.render_invalid(invalid, at, known.conditions, known.status), at
-        )
+        told = Shown(status.render_invalid(invalid, at, known.conditions, known.status), {})
+        failures += await self._write_status(invalid.key, told, at)
         if failures:
             log.warning("write failed", workload=str(invalid.key), failures=failures)
 
@@ -345,7 +349,7 @@ def _wants(decision: Decision) -> tuple[tuple[str, object], ...]:
     return (*replicas, *weights)
 
 
-def _log(decision: Decision, failures: Sequence[str], *, told: bool) -> None:
+def _log(decision: Decision, failures: Sequence[str], why_shown: str, *, told: bool) -> None:
     """One line; decisions that people find in a status or an Event, or that want something new, are told, the others
     are detail.
     """
@@ -359,5 +363,6 @@ def _log(decision: Decision, failures: Sequence[str], *, told: bool) -> None:
         causes=[cause.code for v in decision.variants for cause in v.causes],
         summary=decision.summary,
         events=[str(event.reason) for event in decision.events],
+        status=why_shown,
         failures=list(failures),
     )

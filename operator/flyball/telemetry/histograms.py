@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from flyball.core.confidence import Z_NEWS
 from flyball.core.observation import BucketEdges, Percentiles
 
 # How far the count of all events may lie below that of one bucket before the histogram contradicts itself: `increase`
@@ -107,9 +108,25 @@ def quantile(q: float, buckets: Buckets) -> float:
 
 
 def percentiles(buckets: Buckets) -> Percentiles | None:
-    """p50, p95 and p99; None without events."""
-    values = [quantile(q, buckets) for q in (0.50, 0.95, 0.99)]
-    return Percentiles(*values) if all(map(math.isfinite, values)) else None
+    """p50, p95 and p99, with the bounds of the first two; None without events."""
+    p50, p95, p99 = (quantile(q, buckets) for q in (0.50, 0.95, 0.99))
+    if not all(map(math.isfinite, (p50, p95, p99))):
+        return None
+    return Percentiles(p50, p95, p99, quantile_bounds(0.50, buckets), quantile_bounds(0.95, buckets))
+
+
+def quantile_bounds(q: float, buckets: Buckets, z: float = Z_NEWS) -> tuple[float, float]:
+    """The bucket edges between which the quantile that so many events were drawn from lies, `z` deviations either way.
+
+    The number of n events below their true q-quantile is binomial: its mean is q n, its variance q (1 − q) n. Within a
+    bucket nothing is known. 0 and infinity where the events are too few for a bound.
+    """
+    total = buckets.total
+    spread = z * math.sqrt(q * (1 - q) * total)
+    low, high = q * total - spread, q * total + spread
+    first, last = bisect_left(buckets.counts, low), bisect_left(buckets.counts, high)
+    lower = buckets.edges[first - 1] if low > 0 and first else 0.0
+    return lower, buckets.edges[last] if high < total else math.inf
 
 
 def _same(edge: float, other: float) -> bool:
