@@ -41,6 +41,7 @@ def test_a_suite_is_summed_up_over_its_counted_scenarios() -> None:
 
 def test_where_nothing_counts_nothing_is_claimed() -> None:
     assert verdict([made_conclusion(name="gone", skipped="no trace")]) == ["0 scenarios counted of 1."]
+    assert verdict([made_conclusion(made_run(policy="kpa"))]) == ["1 scenario counted of 1.", "flyball was not played."]
 
 
 @pytest.mark.parametrize(

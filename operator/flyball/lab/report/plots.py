@@ -6,7 +6,7 @@ or stands in its own panel.
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from flyball.core.units import format_duration
-from flyball.lab.suite.conclusion import BOUNDS, FLOOR, FLYBALL, ORACLE, Conclusion, Series
+from flyball.lab.suite.conclusion import BOUNDS, FLOOR, FLYBALL, ORACLE, STATIC_PEAK, Conclusion, Series
 from flyball.lab.suite.frontier import Point, frontier
 from flyball.lab.suite.results import Pooled, Role
 
@@ -25,7 +25,8 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, BLACK = (
 )  # fmt: skip
 GREY = "#767676"
 _RIVAL_COLOURS = (ORANGE, GREEN, VERMILION, PURPLE, SKY, GREY)
-_MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*", "d")
+_MARKERS = ("s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
+_BOUND_MARKERS = {ORACLE: "*", STATIC_PEAK: "+"}
 _BEST_BURN, _WORST_BURN = 0.05, 30.0
 _HOUR, _DAY = 3600.0, 86_400.0
 
@@ -36,10 +37,10 @@ def frontier_svg(conclusion: Conclusion) -> str:
     panel = axes[0]
     lines = [line for line in conclusion.settings if line.policy != FLOOR]
     names = sorted({line.policy for line in lines}, key=lambda name: (name != FLYBALL, name not in BOUNDS, name))
-    for place, name in enumerate(names):
-        _draw_frontier(
-            panel, name, place, sorted(_of(lines, name), key=lambda line: cost(line, conclusion)), conclusion
-        )
+    families = list(dict.fromkeys(name.removesuffix("*") for name in names if name not in (FLYBALL, *BOUNDS)))
+    for name in names:
+        place = families.index(name.removesuffix("*")) if name.removesuffix("*") in families else 0
+        _draw_frontier(panel, name, place, [line for line in lines if line.policy == name], conclusion)
     floor = conclusion.line(FLOOR)
     if floor is not None:
         panel.axvline(cost(floor, conclusion), color=BLACK, linewidth=1.2)
@@ -106,7 +107,7 @@ def _draw_frontier(panel: Axes, name: str, place: int, lines: Sequence[Pooled], 
     """One policy's settings; those that none of its own dominates are joined, the one it was played with stands out."""
     tuned, ours, bound = name.endswith("*"), name == FLYBALL, name in BOUNDS
     colour = BLUE if ours else BLACK if bound else _RIVAL_COLOURS[place % len(_RIVAL_COLOURS)]
-    marker = "o" if ours else "_" if bound else _MARKERS[place % len(_MARKERS)]
+    marker = "o" if ours else _BOUND_MARKERS[name] if bound else _MARKERS[place % len(_MARKERS)]
     efficient = frontier(Point(-burn(line, conclusion), cost(line, conclusion)) for line in lines)
     xs, ys = [point.cost for point in efficient], [_shown(-point.margin) for point in efficient]
     panel.plot(
@@ -122,7 +123,7 @@ def _draw_frontier(panel: Axes, name: str, place: int, lines: Sequence[Pooled], 
             [cost(line, conclusion)], [_shown(burn(line, conclusion))], marker=marker, color=colour,
             markersize=(12 if bound or ours else 8) if chief else 3.5, linestyle="none",
             markerfacecolor=colour if tuned or ours or bound else "white",
-            markeredgewidth=2.4 if bound else 1.1, zorder=5 if ours else 3, label=name if chief else None,
+            markeredgewidth=1.6 if bound else 1.1, zorder=5 if ours else 3, label=name if chief else None,
         )  # fmt: skip
 
 
@@ -149,10 +150,6 @@ def _draw_latency(panel: Axes, hours: np.ndarray, series: Series, conclusion: Co
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_duration(value)))
     panel.yaxis.set_minor_formatter(NullFormatter())
     panel.set_ylabel("first token,\np95 (log)")
-
-
-def _of(lines: Iterable[Pooled], name: str) -> list[Pooled]:
-    return [line for line in lines if line.policy == name]
 
 
 def _shown(value: float) -> float:

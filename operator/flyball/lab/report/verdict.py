@@ -13,10 +13,11 @@ HPA_AND_KEDA = ("hpa-gpu*", "hpa-queue*", "keda-concurrency*", "llmd-keda*", "ll
 
 def verdict(conclusions: Sequence[Conclusion]) -> list[str]:
     """The suite in sentences."""
-    played = [c for c in conclusions if not c.not_counted and c.line(FLYBALL) is not None]
-    found = [f"{counted(len(played), 'scenario')} counted of {len(conclusions)}."]
+    runnable = [c for c in conclusions if c.runs and not c.not_counted]
+    played = [c for c in runnable if c.line(FLYBALL) is not None]
+    found = [f"{counted(len(runnable), 'scenario')} counted of {len(conclusions)}."]
     if not played:
-        return found
+        return [*found, "flyball was not played."] if runnable else found
     return [*found, *_met(played), *_ratios(played), *_bounds(played), *_lost(played)]
 
 
