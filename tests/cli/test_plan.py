@@ -53,7 +53,7 @@ EVENT = {
     },
 }  # fmt: skip
 WEEK = "generate:conversation?rate=0.2&duration=7d&daily=0.6"
-TWO_HOURS = "generate:conversation?rate=2&duration=2h"
+ONE_HOUR = "generate:conversation?rate=2&duration=1h"
 
 
 @pytest.fixture
@@ -94,10 +94,10 @@ def test_json_holds_the_needs_the_event_and_the_range(manifest: str, tmp_path: P
 
 
 def test_buying_for_the_peak_is_shown_as_money_against_scaling(manifest: str) -> None:
-    done = invoke("--trace", TWO_HOURS, "--file", manifest)
+    done = invoke("--trace", ONE_HOUR, "--file", manifest)
     assert done.exit_code == 0, done.output
     assert "buying for the peak, 30 days: " in done.output
-    assert "scaling, 30 days like the last 2h: " in done.output
+    assert "scaling, 30 days like the last 1h: " in done.output
     assert "simulated: first-token " in done.output
     assert "fewer than five full days: no growth is known" in done.output
 
@@ -106,17 +106,17 @@ def test_buying_for_the_peak_is_shown_as_money_against_scaling(manifest: str) ->
     ("arguments", "message"),
     [
         pytest.param(["--file", "{manifest}"], "say where the past is: --prometheus-url, or --trace", id="no past"),
-        pytest.param(["--trace", TWO_HOURS], "name the WorkloadSLO, or give its manifest", id="no workload"),
+        pytest.param(["--trace", ONE_HOUR], "name the WorkloadSLO, or give its manifest", id="no workload"),
         pytest.param(["--trace", "nowhere.csv", "--file", "{manifest}"], "nowhere.csv: no such file", id="no trace"),
         pytest.param(
-            ["--trace", TWO_HOURS, "--file", "{manifest}", "--step", "3h"], "shorter than a step", id="a long step"
+            ["--trace", ONE_HOUR, "--file", "{manifest}", "--step", "3h"], "shorter than a step", id="a long step"
         ),
         pytest.param(
-            ["--trace", TWO_HOURS, "--file", "{manifest}", "--events", "{manifest}"],
+            ["--trace", ONE_HOUR, "--file", "{manifest}", "--events", "{manifest}"],
             "holds no DemandEvent whose workloads name team/chat",
             id="no event",
         ),
-        pytest.param(["--trace", TWO_HOURS, "--file", "{manifest}", "--horizon", "1h"], "too short", id="no horizon"),
+        pytest.param(["--trace", ONE_HOUR, "--file", "{manifest}", "--horizon", "1h"], "too short", id="no horizon"),
     ],
 )
 def test_what_cannot_be_planned_is_explained(manifest: str, arguments: list[str], message: str) -> None:
@@ -128,7 +128,7 @@ def test_what_cannot_be_planned_is_explained(manifest: str, arguments: list[str]
 def test_a_wrong_event_is_told_by_field(manifest: str, tmp_path: Path) -> None:
     events = tmp_path / "events.yaml"
     events.write_text(yaml.safe_dump({**EVENT, "spec": {**EVENT["spec"], "end": "2026-01-19T09:00:00Z"}}))
-    done = invoke("--trace", TWO_HOURS, "--file", manifest, "--events", str(events), "--no-simulate")
+    done = invoke("--trace", ONE_HOUR, "--file", manifest, "--events", str(events), "--no-simulate")
     assert done.exit_code == 2
     assert "the event ends before it begins" in done.output
 

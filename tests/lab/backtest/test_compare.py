@@ -70,10 +70,10 @@ def test_flyball_meets_the_objectives_with_fewer_gpus_where_there_were_too_many(
     assert ours.cost == Decimal(ours.gpu_hours) * FLEET.price_per_gpu_hour
 
 
-def test_the_same_seed_gives_the_same_comparison(history, found):
-    again = backtest(measure(history[0]))
-    assert again.column(FLYBALL).gpu_hours == found.column(FLYBALL).gpu_hours
-    assert again.column(FLYBALL).attained == found.column(FLYBALL).attained
+def test_the_same_seed_gives_the_same_comparison(history):
+    part = measure(history[0]).last(1200.0)
+    first, again = backtest(part).column(FLYBALL), backtest(part).column(FLYBALL)
+    assert (again.gpu_hours, again.attained) == (first.gpu_hours, first.attained)
 
 
 def test_the_page_needs_nothing_else_and_says_what_to_know(found):
@@ -85,12 +85,11 @@ def test_the_page_needs_nothing_else_and_says_what_to_know(found):
 
 
 def test_a_hole_in_the_metrics_counts_on_no_side(history):
-    whole = measure(blind(history[0], 0, 0))
-    holed = backtest(measure(blind(history[0], 60, 90)))
-    seconds = len(whole.ends) * STEP - 600 - 30 * STEP
-    assert holed.column(HAPPENED).gpu_hours <= 6 * seconds / HOUR
-    assert holed.column(AS_IT_RAN).gpu_hours == pytest.approx(holed.column(HAPPENED).gpu_hours, rel=0.05)
-    assert holed.column(FLYBALL).requests < 0.8 * history[1]
+    holed = backtest(measure(blind(history[0], 95, 115)).last(2400.0))
+    assert {column.counted_seconds for column in holed.columns} == {1200.0}
+    assert holed.column(HAPPENED).gpu_hours == pytest.approx(4 * 1200 / HOUR)
+    assert holed.column(AS_IT_RAN).gpu_hours == pytest.approx(holed.column(HAPPENED).gpu_hours, rel=0.1)
+    assert holed.column(FLYBALL).requests == pytest.approx(4 * 1200, rel=0.1)
 
 
 def test_without_a_price_there_is_no_cost_and_that_is_said(history):
