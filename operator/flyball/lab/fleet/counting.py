@@ -13,6 +13,7 @@ _PROMPT = int(Column.PROMPT_TOKENS)
 _FINISHED = int(Column.FINISHED)
 _FINISHED_PROMPT = int(Column.FINISHED_PROMPT_TOKENS)
 _FINISHED_OUTPUT = int(Column.FINISHED_OUTPUT_TOKENS)
+_DECODE = int(Column.DECODE_SUM)
 
 _HISTOGRAMS: tuple[HistogramColumns, ...] = (FIRST_TOKEN, TOKEN_TIME, END_TO_END, QUEUE_TIME)
 _FIRST_TOKEN, _TOKEN_TIME, _END_TO_END, _QUEUE_TIME = range(4)
@@ -38,8 +39,9 @@ def count_finished(s: State, r: int, i: int) -> None:
     s.counters[r, _FINISHED] += 1
     s.counters[r, _FINISHED_PROMPT] += request.prompt
     s.counters[r, _FINISHED_OUTPUT] += request.output
-    gaps = max(1, request.output - 1)
-    _observe(s, r, _TOKEN_TIME, (request.finished_at - request.first_token_at) / gaps)
+    decode_seconds = request.finished_at - request.first_token_at
+    s.counters[r, _DECODE] += decode_seconds
+    _observe(s, r, _TOKEN_TIME, decode_seconds / max(1, request.output - 1))
     _observe(s, r, _END_TO_END, request.finished_at - request.submitted_at)
     _observe(s, r, _QUEUE_TIME, request.scheduled_at - request.ready_at)
 

@@ -6,11 +6,14 @@ replica's start (not cumulative over edges).
 """
 
 import math
+import sys
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +48,8 @@ class Column(IntEnum):
     TOKEN_TIME_SUM = 13
     END_TO_END_SUM = 14
     QUEUE_TIME_SUM = 15
+    DECODE_SUM = 16
+    """Seconds from the first token to the last, of finished requests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +94,51 @@ class Sample:
 class History:
     """The samples that can be queried now, oldest first, and PromQL's functions over them.
 
-    All methods take a `variant` index, None for all of them. A window is looked back from `now`.
+    All methods take a `variant` index, None for all of them. A window is looked back from `now`. What is worked out is
+    kept until `now` changes, for policies ask for many series of the same window.
     """
 
     def __init__(self, keep_seconds: float = 3700.0) -> None:
         self._keep_seconds = keep_seconds
         self._samples: list[Sample] = []
         self._times: list[float] = []
-        self.now = 0.0
+        self._totals: dict[int | None, list[Values]] = {}
+        """The sum of each sample's rows, by variant; filled up when asked for."""
+        self._increases: dict[tuple[float, int | None], Values] = {}
+        self._forgotten = 0
+        """Samples are numbered from the first that was ever added; so many are not kept any more."""
+        self._live: dict[int, _Series] = {}
+        """The replicas of the newest sample, by number."""
+        self._ended: deque[_Series] = deque()
+        """The others, in the order of their last samples."""
+        self._now = 0.0
+
+    @property
+    def now(self) -> float:
+        """Seconds since the trace's beginning."""
+        return self._now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        if now != self._now:
+            self._now = now
+            self._increases.clear()
 
     def add(self, sample: Sample) -> None:
         """Append the next sample; those older than can be asked for are forgotten."""
+        if not self._samples or sample.replicas is not self._samples[-1].replicas:
+            self._track(sample, self._forgotten + len(self._samples))
         self._samples.append(sample)
         self._times.append(sample.at)
+        self._increases.clear()
         first = bisect_left(self._times, sample.at - self._keep_seconds)
         if first > 256:
             del self._samples[:first], self._times[:first]
+            for totals in self._totals.values():
+                del totals[:first]
+            self._forgotten += first
+            while self._ended and self._ended[0].last < self._forgotten:
+                self._ended.popleft()
 
     @property
     def latest(self) -> Sample | None:
@@ -126,20 +160,20 @@ class History:
         """`avg_over_time(sum(column)[window])`: the mean over the window's samples of the sum over replicas; NaN where
         there are none.
         """
-        sums = [float(_rows(sample, variant)[:, column].sum()) for sample in self.within(window)]
-        return sum(sums) / len(sums) if sums else math.nan
+        totals = self._totals.setdefault(variant, [])
+        totals.extend(_rows(sample, variant).sum(axis=0) for sample in self._samples[len(totals) :])
+        sums = [total[column] for total in totals[bisect_right(self._times, self.now - window) :]]
+        return float(sum(sums) / len(sums)) if sums else math.nan
 
     def increases(self, columns: Iterable[int] | slice, window: float, variant: int | None = None) -> Values:
         """`sum(increase(column[window]))` for each column: extrapolated as Prometheus does; zeros where there are
         fewer than two samples.
         """
+        if (window, variant) not in self._increases:
+            self._increases[window, variant] = self._increase(window, variant)
         index = columns if isinstance(columns, slice) else list(columns)
-        grown = self._grown(window, variant)
-        width = len(range(*index.indices(COLUMNS))) if isinstance(index, slice) else len(index)
-        total = np.zeros(width)
-        for first, last, factor in grown:
-            total += factor * (last[index] - first[index])
-        return total
+        increases: Values = self._increases[window, variant][index]
+        return increases.copy()
 
     def rate(self, column: Column, window: float, variant: int | None = None) -> float:
         """`sum(rate(column[window]))`, per second."""
@@ -182,40 +216,70 @@ class History:
         total = counts.sum()
         return float(self.increases((int(histogram.sum),), window, variant)[0] / total) if total > 0 else math.nan
 
-    def _grown(self, window: float, variant: int | None) -> list[tuple[Values, Values, float]]:
-        """For each replica with two samples in the window: its first and last row, and the extrapolation's factor."""
-        samples = self.within(window)
-        if len(samples) < 2:
-            return []
-        first: dict[int, tuple[float, Values]] = {}
-        last: dict[int, tuple[float, Values, int]] = {}
-        for sample in samples:
-            for row in range(len(sample.replicas)):
-                if variant is not None and sample.variants[row] != variant:
-                    continue
-                number = int(sample.replicas[row])
-                if number not in first:
-                    first[number] = (sample.at, sample.values[row])
-                seen = last[number][2] + 1 if number in last else 1
-                last[number] = (sample.at, sample.values[row], seen)
-        found = []
-        for number, (began, oldest) in first.items():
-            ended, newest, count = last[number]
-            if count > 1:
-                found.append((oldest, newest, self._extrapolation(began, ended, count, window)))
-        return found
+    def _increase(self, window: float, variant: int | None) -> Values:
+        """The sum over replicas of the increase of every column."""
+        begin = bisect_right(self._times, self.now - window)
+        end = len(self._samples) - 1
+        if end <= begin:
+            return np.zeros(COLUMNS)
+        rows = {number: row for row, number in enumerate(self._samples[begin].replicas.tolist())}
+        firsts, lasts, times = [], [], []
+        for series in chain(self._live.values(), reversed(self._ended)):
+            first, last = max(series.first - self._forgotten, begin), min(series.last - self._forgotten, end)
+            if last < begin:
+                break
+            if first == last or variant not in (None, series.variant):
+                continue
+            firsts.append(self._samples[first].values[rows[series.number] if first == begin else series.first_row])
+            lasts.append(self._samples[last].values[series.last_row])
+            times.append((self._times[first], self._times[last], last - first + 1))
+        if not times:
+            return np.zeros(COLUMNS)
+        began, ended, count = np.array(times).T[:, :, np.newaxis]
+        grown = _extrapolated(np.array(firsts), np.array(lasts), began, ended, count, self.now - window, self.now)
+        total: Values = grown.sum(axis=0)
+        return total
 
-    def _extrapolation(self, began: float, ended: float, count: int, window: float) -> float:
-        """Prometheus' extrapolatedRate (promql/functions.go): to the window's ends, but beyond a sample by half the
-        mean interval at most where the window's end is farther than 1.1 intervals.
-        """
-        sampled = ended - began
-        interval = sampled / (count - 1)
-        to_start, to_end = began - (self.now - window), self.now - ended
-        limit = interval * 1.1
-        to_start = to_start if to_start < limit else interval / 2
-        to_end = to_end if to_end < limit else interval / 2
-        return (sampled + to_start + to_end) / sampled
+    def _track(self, sample: Sample, index: int) -> None:
+        """Which replicas the sample with this number has, and in which rows; those that it lacks are gone."""
+        live = {}
+        for row, (number, variant) in enumerate(zip(sample.replicas.tolist(), sample.variants.tolist(), strict=True)):
+            known = number in self._live
+            live[number] = self._live.pop(number) if known else _Series(number, variant, index, row)
+            live[number].last_row = row
+        for gone in self._live.values():
+            gone.last = index - 1
+        self._ended.extend(self._live.values())
+        self._live = live
+
+
+@dataclass(slots=True)
+class _Series:
+    """A replica and its samples, one after the other: the numbers of the first and last one, and its rows in them."""
+
+    number: int
+    variant: int
+    first: int
+    first_row: int
+    last: int = sys.maxsize
+    """So far; a replica that is gone does not come back."""
+    last_row: int = 0
+
+
+def _extrapolated(
+    first: Values, last: Values, began: Values, ended: Values, count: Values, start: float, end: float
+) -> Values:
+    """Prometheus' extrapolatedRate (promql/functions.go): to the window's `start` and `end`, but beyond a sample by
+    half the mean interval at most where that is farther than 1.1 intervals, and not beyond where the counter was 0.
+    """
+    sampled, grown = ended - began, last - first
+    interval = sampled / (count - 1)
+    to_start, to_end = (
+        np.where(distance < 1.1 * interval, distance, interval / 2) for distance in (began - start, end - ended)
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        to_zero = np.where(grown > 0, sampled * first / grown, np.inf)
+    return np.asarray(grown * (sampled + np.minimum(to_start, to_zero) + to_end) / sampled)
 
 
 def _rows(sample: Sample, variant: int | None) -> Values:
