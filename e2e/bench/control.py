@@ -140,10 +140,17 @@ def targets(played: Sequence[Conclusion]) -> list[tuple[str, str, str]]:
     daily = [
         1 - line.cost / peak.cost
         for c, line in ours
-        if c.kind is not None and c.kind.daily and (peak := c.line(STATIC_PEAK)) is not None
+        if c.kind is not None and c.kind.daily and (peak := c.line(STATIC_PEAK)) is not None and peak.meets
     ]
     oracle = [line.oracle_ratio for c, line in ours if line.oracle_ratio is not None and line.meets]
     dominated = [f"{c.name} by {d.policy}" for c, _ in ours for d in _defaults(c) if dominates(c, d.policy, FLYBALL)]
+    coverage = [
+        abs(run.forecast_coverage[level] - float(level))
+        for c in played
+        for run in c.runs
+        if run.policy == FLYBALL and run.role is Role.DEFAULT and c.span_seconds >= 2 * DAY_SECONDS
+        for level in run.forecast_coverage
+    ]
     actions = [line.actions * DAY_SECONDS / max(c.counted_seconds, 1.0) for c, line in ours]
     return [
         ("T1: meets what a rival meets with its defaults", "every scenario", ", ".join(missed) or "every one"),
@@ -151,6 +158,7 @@ def targets(played: Sequence[Conclusion]) -> list[tuple[str, str, str]]:
         ("T2: cost against the other rivals, tuned", "median 1.00", _median_worst(others)),
         ("T3: saved against the smallest static fleet, daily patterns", "35%", _shares(daily)),
         ("T4: cost ÷ best known clairvoyant plan", "1.15 to 1.25", _median_worst(oracle)),
+        ("T6: coverage off its nominal quantile, 48 h and more", "2 points", _points(coverage)),
         ("T9: dominated by a rival with its defaults", "nowhere", ", ".join(dominated) or "nowhere"),
         (
             "T10: scale actions a day",
@@ -201,6 +209,12 @@ def _median_worst(ratios: Sequence[float]) -> str:
 def _shares(values: Sequence[float]) -> str:
     return (
         f"median {statistics.median(values):.0%}, least {min(values):.0%} of {len(values)}" if values else "not played"
+    )
+
+
+def _points(values: Sequence[float]) -> str:
+    return (
+        f"median {statistics.median(values):.1%}, most {max(values):.1%} of {len(values)}" if values else "not played"
     )
 
 

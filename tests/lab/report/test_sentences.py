@@ -49,6 +49,11 @@ def test_rivals_that_cannot_be_compared_are_named() -> None:
     assert "It attained at no setting as much as wva*." in found
 
 
+def test_a_static_fleet_that_misses_the_objectives_is_no_yardstick() -> None:
+    found = findings(made_conclusion(made_run(), rival("static-peak", 0.5, 24.0)))
+    assert not any("static fleet" in sentence for sentence in found)
+
+
 def test_costs_are_dollars_where_variants_differ() -> None:
     assert "for $10.00." in findings(made_conclusion(made_run(cost=10.0), by_cost=True))[0]
 

@@ -50,7 +50,7 @@ def _bounds(ours: Pooled, conclusion: Conclusion) -> list[str]:
         place = f"within {more:.0f}% of" if more >= 0 else f"{-more:.0f}% below"
         found.append(f"{place} the best known clairvoyant plan")
     peak = conclusion.line(STATIC_PEAK)
-    if peak is not None and peak.cost > 0:
+    if peak is not None and peak.meets and peak.cost > 0:
         saved = (1 - ours.cost / peak.cost) * 100
         found.append(f"{saved:.0f}% {'less' if saved >= 0 else 'more'} than the smallest static fleet".replace("-", ""))
     return [", ".join(found) + "."] if found else []

@@ -72,7 +72,7 @@ def _bounds(played: Sequence[Conclusion]) -> list[str]:
         known = [value for value in values if value is not None]
         if known:
             found.append(f"It cost {_spread(known)} × {words}.")
-    peaks = [(c, line) for c in played if (line := c.line(STATIC_PEAK)) is not None and line.cost > 0]
+    peaks = [(c, line) for c in played if (line := c.line(STATIC_PEAK)) is not None and line.meets]
     if peaks:
         found.append(
             f"It cost {_spread([_ours(c).cost / line.cost for c, line in peaks])} × the smallest static fleet."
