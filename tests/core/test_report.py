@@ -24,7 +24,7 @@ from core.cases import (
 from flyball.core.decide import decide
 from flyball.core.memory import FallbackMemory, Memory
 from flyball.core.names import Mode, Precedence, RoiMetric
-from flyball.core.observation import BucketEdges, Observation, VariantState
+from flyball.core.observation import BucketEdges, Observation, VariantSignals, VariantState
 from flyball.core.spec import RoiTarget, WorkloadSpec
 
 TEN = signals(rate=10.0, gpu_utilization=0.95)
@@ -184,3 +184,10 @@ def test_the_summary_says_what_happens_and_why_in_a_line() -> None:
     decision = decided(spec(), observation(signal=TEN, state=running(1)))
     assert decision.summary.startswith("gpu 1→3: 10.00 requests/s arrive; staffed for 11.00; one replica carries 5.00")
     assert decided(spec(), observation(signal=TEN, state=running(3))).summary.startswith("gpu stays at 3: ")
+
+
+def test_pods_that_were_not_scraped_yet_are_waited_for() -> None:
+    decision, _ = decide(spec(), observation(signal=VariantSignals("gpu")), Memory())
+    assert condition(decision, "TelemetryHealthy") == (None, "FirstScrape")
+    found = next(c for c in decision.conditions if c.type == "TelemetryHealthy")
+    assert found.message == "target gpu: its pods have just become ready; waiting for the first scrapes"

@@ -1,5 +1,6 @@
 """What is told, when and how often: one Event for each transition, and what people read in it."""
 
+import math
 from decimal import Decimal
 
 import pytest
@@ -24,7 +25,15 @@ from flyball.core.decide import decide
 from flyball.core.decision import Event
 from flyball.core.memory import Memory
 from flyball.core.names import Enforcement, Period, Precedence, RoiMetric
-from flyball.core.observation import ObjectiveReading, Percentiles, SignalState, VariantState
+from flyball.core.observation import (
+    ABSENT,
+    ObjectiveReading,
+    Percentiles,
+    Reading,
+    SignalState,
+    VariantSignals,
+    VariantState,
+)
 from flyball.core.spec import Ceiling, RoiTarget, WorkloadSpec
 
 Sight = dict[str, object]
@@ -48,6 +57,14 @@ SILENT = {"objectives": ObjectiveReading("ttft", SignalState.ABSENT)}
 DOWN, UP = {"problem": "Prometheus is down"}, {}
 
 
+def unscraped(reading: Reading) -> Sight:
+    return {"signal": VariantSignals("gpu", running=reading, waiting=reading, completions_per_second=reading)}
+
+
+NEW = unscraped(ABSENT)
+LOST, GONE = (unscraped(Reading(math.nan, SignalState.STALE, age)) for age in (5.0, 120.0))
+
+
 @pytest.mark.parametrize(
     ("sights", "told"),
     [
@@ -58,6 +75,12 @@ DOWN, UP = {"problem": "Prometheus is down"}, {}
         pytest.param([BAD, SILENT, MET], [["SLOBreached"], [], ["SLORecovered"]], id="and hides none"),
         pytest.param([UP, DOWN, DOWN, UP], [[], ["TelemetryStale"], [], ["TelemetryRecovered"]], id="bad telemetry"),
         pytest.param([DOWN], [["TelemetryStale"]], id="bad telemetry at the first look"),
+        pytest.param([NEW, NEW, UP], [[], [], []], id="new pods that are not scraped yet"),
+        pytest.param([NEW] * 8, [[], [], [], [], [], [], [], ["TelemetryStale"]], id="nor in a window and a half"),
+        pytest.param([UP] * 7 + [NEW], [[]] * 7 + [["TelemetryStale"]], id="pods that were ready before are not new"),
+        pytest.param([NEW, LOST], [[], ["TelemetryStale"]], id="a sample of theirs that got old is theirs"),
+        pytest.param([NEW, GONE, UP], [[], [], []], id="an older one is of pods that are gone"),
+        pytest.param([DOWN, NEW, UP], [["TelemetryStale"], [], ["TelemetryRecovered"]], id="what was told stays told"),
         pytest.param(
             [{"state": running(contender="HPA/chat")}] * 2 + [{}],
             [["Contended"], [], []],

@@ -8,7 +8,7 @@ from flyball.core.decision import CostReport, FallbackReport, ObjectiveReport, R
 from flyball.core.demand import Situation
 from flyball.core.memory import Memory
 from flyball.core.names import Period
-from flyball.core.observation import Observation, VariantState
+from flyball.core.observation import Observation, Reading, SignalState, VariantState
 from flyball.core.spec import Ceiling, WorkloadSpec
 from flyball.core.staffing import Shortage
 
@@ -19,6 +19,9 @@ RELIEF = Decimal("0.95")
 # The window in seconds over which unit costs are counted.
 UNIT_COST_WINDOW = 3600.0
 MILLION = Decimal(1_000_000)
+# A pod that just became ready is scraped within half a rate window (a rate takes two scrapes in one) and has filled the
+# window one later. Until then missing metrics say nothing.
+FIRST_SCRAPES_WINDOWS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,35 @@ class Findings:
         """For each target that somebody else scales, who."""
         pairs = zip(self.spec.variants, self.states, strict=True)
         return tuple(f"{state.contender} also scales {variant.target}" for variant, state in pairs if state.contender)
+
+
+def awaited(findings: Findings, memory: Memory) -> str:
+    """Which targets' pods are too new to have been scraped, in a sentence; empty where telemetry lacks anything else.
+
+    Trouble that was announced stays trouble, whatever becomes ready meanwhile.
+    """
+    at, signals = findings.observation.at, findings.observation.signals
+    source = signals.problem or findings.observation.state.problem
+    if not findings.situation.trust.problem or source or memory.state("telemetry") == "Bad":
+        return ""
+    young = []
+    for state in findings.states:
+        signal, ready_for = signals.variant(state.name), at - memory.variant(state.name).ready_changed_at
+        missing = [r for r in (signal.running, signal.waiting, signal.completions_per_second) if not r.ok]
+        if not state.ready or not missing:
+            continue
+        if ready_for > FIRST_SCRAPES_WINDOWS * signals.window_seconds or not all(
+            _before(r, ready_for) for r in missing
+        ):
+            return ""
+        young.append(state.name)
+    return f"target {', '.join(young)}: its pods have just become ready; waiting for the first scrapes" if young else ""
+
+
+def _before(reading: Reading, seconds: float) -> bool:
+    """Whether nothing was reported for so long: what is stale then is of pods that are gone."""
+    stale = reading.state is SignalState.STALE and reading.age_seconds >= seconds
+    return stale or reading.state in (SignalState.ABSENT, SignalState.INSUFFICIENT)
 
 
 def cost_report(findings: Findings, memory: Memory) -> CostReport:

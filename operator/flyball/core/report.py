@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flyball.core import roi, slo
 from flyball.core.decision import Condition, CostReport, Event, VariantDecision
-from flyball.core.findings import Findings, ceiling_state, cost_report, spent_against
+from flyball.core.findings import Findings, awaited, ceiling_state, cost_report, spent_against
 from flyball.core.memory import Memory
 from flyball.core.names import ConditionType, Mode
 from flyball.core.observation import BucketEdges
@@ -34,7 +34,7 @@ def conclude(findings: Findings, memory: Memory) -> Conclusion:
         _slo_met(findings),
         _within_budget(findings, costs, memory),
         *_roi_met(findings),
-        _telemetry_healthy(findings),
+        _telemetry_healthy(findings, memory),
         _price_trusted(findings),
         _capacity_available(findings),
         _scaling_active(findings),
@@ -98,8 +98,10 @@ def _roi_met(findings: Findings) -> list[Condition]:
     return [Condition(ConditionType.ROI_MET, True, "Met", "every ROI target is met")]
 
 
-def _telemetry_healthy(findings: Findings) -> Condition:
+def _telemetry_healthy(findings: Findings, memory: Memory) -> Condition:
     trust = findings.situation.trust
+    if waiting := awaited(findings, memory):
+        return Condition(ConditionType.TELEMETRY_HEALTHY, None, "FirstScrape", waiting)
     if trust.problem:
         return Condition(ConditionType.TELEMETRY_HEALTHY, False, str(trust.state), trust.problem)
     if trust.partial:

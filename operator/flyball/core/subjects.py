@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from flyball.core import roi, slo
 from flyball.core.decision import CostReport, Event, ObjectiveReport, RoiReport
-from flyball.core.findings import Findings, ceiling_state, spent_against
+from flyball.core.findings import Findings, awaited, ceiling_state, spent_against
 from flyball.core.memory import Memory
 from flyball.core.names import EventReason, Period, RoiMetric
 from flyball.core.spec import Ceiling, Objective
@@ -60,7 +60,8 @@ def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence
     problem = findings.situation.trust.problem
     stale = Event(EventReason.TELEMETRY_STALE, f"holding capacity: {problem}", "Hold", warning=True)
     recovered = Event(EventReason.TELEMETRY_RECOVERED, "telemetry can be trusted again", "Observe")
-    subjects.append(Subject("telemetry", "Bad" if problem else "Good", {"Bad": stale, "Good": recovered}))
+    trouble = KEEP if awaited(findings, memory) else "Bad" if problem else "Good"
+    subjects.append(Subject("telemetry", trouble, {"Bad": stale, "Good": recovered}))
     price, targets, contended = (
         "; ".join(texts) for texts in (findings.unpriced, findings.target_problems, findings.contenders)
     )
