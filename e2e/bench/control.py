@@ -23,7 +23,7 @@ from e2e.story.kit import REPOSITORY
 from rich.console import Console
 
 from flyball.core.units import counted, format_duration
-from flyball.lab.report.sentences import spent
+from flyball.lab.report.sentences import objectives_text, spent
 from flyball.lab.report.table import equal_attainment
 from flyball.lab.report.verdict import HPA_AND_KEDA, dominates, verdict
 from flyball.lab.scenario import Scenario, read_scenario
@@ -43,11 +43,11 @@ REPRESENTATIVE: Mapping[str, Mapping[str, Any]] = {
     "development/azure2023-conv-l4-2m": {},
     "development/azure2023-conv-l4-5m": {},
     "development/azure2023-conv-a100-30s": {},
-    "development/azure2024-code-l4-2m": {"trace.start": "8h", "trace.duration": "6h"},
-    "development/taxi-conv-l4-2m": {"trace.start": "24h", "trace.duration": "12h"},
-    "development/servegen-large-l4-5m": {"trace.start": "24h", "trace.duration": "10h"},
+    "development/azure2024-code-l4-2m": {"trace.start": "8h", "trace.duration": "4h"},
+    "development/taxi-conv-l4-2m": {"trace.start": "30h", "trace.duration": "8h"},
+    "development/servegen-large-l4-5m": {"trace.start": "30h", "trace.duration": "8h"},
     "development/mooncake-a100-2m": {},
-    "development/burstgpt-l4-30s-to-zero": {"trace.start": "24h", "trace.duration": "24h"},
+    "development/burstgpt-l4-30s-to-zero": {"trace.start": "30h", "trace.duration": "12h"},
     "stress/step-x3": {},
     "stress/length-shift": {},
     "stress/failed-starts": {},
@@ -170,12 +170,8 @@ def targets(played: Sequence[Conclusion]) -> list[tuple[str, str, str]]:
 
 def _section(conclusion: Conclusion) -> list[str]:
     ours = conclusion.line(FLYBALL)
-    lines = [
-        "",
-        f"### {conclusion.name}",
-        "",
-        f"{conclusion.about}. Traffic: {conclusion.kind and conclusion.kind.words}.",
-    ]
+    asked = f"Objectives: {objectives_text(conclusion)}."
+    lines = ["", f"### {conclusion.name}", "", f"{conclusion.about}. Traffic: {_kind(conclusion)}. {asked}"]
     if conclusion.not_counted:
         lines.append(f"Not counted: {conclusion.not_counted}.")
     lines += [f"Failed: {fault}" for fault in conclusion.faults]
