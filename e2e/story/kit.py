@@ -82,12 +82,24 @@ class Kit:
             "--wait", "--timeout", "3m", *settings,
         )  # fmt: skip
 
-    def load(self, rate_scale: float, start: str, duration: str, out: Path, log: IO[str]) -> subprocess.Popen[str]:
-        """Start `flyball load` on the story's route; its progress goes to `log`, its results to `out`."""
-        trace = str(RECORDED_TRACE) if RECORDED_TRACE.exists() else GENERATED_TRACE
+    def load(
+        self,
+        rate_scale: float,
+        start: str,
+        duration: str,
+        out: Path,
+        log: IO[str],
+        *,
+        trace: str = "",
+        host: str = "chat.demo.test",
+    ) -> subprocess.Popen[str]:
+        """Start `flyball load` of the story's trace, or another, on a route; its progress goes to `log`, its results to
+        `out`.
+        """
+        trace = trace or (str(RECORDED_TRACE) if RECORDED_TRACE.exists() else GENERATED_TRACE)
         command = [
             str(Path(sys.executable).parent / "flyball"), "load", trace, "--url", self.gateway,
-            "--host-header", "chat.demo.test", "--model", "chat-8b", "--rate-scale", str(rate_scale),
+            "--host-header", host, "--model", "chat-8b", "--rate-scale", str(rate_scale),
             "--start", start, "--duration", duration, "--timeout", "2m", "--out", str(out),
             "--objective", "TimeToFirstToken<2500ms@90%",
         ]  # fmt: skip
