@@ -1,10 +1,11 @@
 """`make bench`: speed, memory and quiet, as ratios against a floor measured in the same run.
 
-    python -m e2e.bench [decide] [steady] [--minutes 10]
+    python -m e2e.bench [decide] [simulator] [steady] [--minutes 10]
 
-`decide` times the decision core for a fleet, against the floor of copying its inputs. `steady` needs the cluster (it
-starts it): a calm load for ten minutes, and the operator's writes to the API server counted from its audit log, against
-what an HPA's controller writes for the same Deployment's twin. Results go to docs/benchmarks/first-path.md.
+`decide` times the decision core for a fleet, against the floor of copying its inputs. `simulator` times the lab's day
+of traffic, against the plain engine. `steady` needs the cluster (it starts it): a calm load for ten minutes, and the
+operator's writes to the API server counted from its audit log, against what an HPA's controller writes for the same
+Deployment's twin. Results go to docs/benchmarks/first-path.md.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import platform
 import sys
 from datetime import UTC, datetime
 
-from e2e.bench import decide, steady
+from e2e.bench import decide, simulator, steady
 from e2e.story.kit import REPOSITORY
 
 REPORT = REPOSITORY / "docs" / "benchmarks" / "first-path.md"
-PARTS = {"decide": decide.measure, "steady": steady.measure}
+PARTS = {"decide": decide.measure, "simulator": simulator.measure, "steady": steady.measure}
 
 
 def main() -> int:
