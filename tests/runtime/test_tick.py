@@ -247,6 +247,32 @@ async def test_hands_off_a_route_that_somebody_else_writes(overflowing: World) -
     assert CHAT not in world.cluster.workloads
 
 
+async def test_a_conflict_that_ends_gives_the_route_back_and_a_new_trigger_takes_it(overflowing: World) -> None:
+    world, ours = overflowing, overflowing.weights()
+    world.set_weights(70, 30)
+    await world.tick(5)
+    world.set_weights(*ours)
+    world.metrics.good = 0.999
+    await world.tick(2)
+    assert (world.weights(), world.condition("RouteConflict")) == ((1, 0), {})
+    world.metrics.good = 0.5
+    await world.tick(12)
+    assert world.weights()[1] > 0
+    assert world.events.reasons().count("FallbackActivated") == 2
+
+
+async def test_weights_put_back_by_somebody_else_are_not_fought_over(overflowing: World) -> None:
+    """What continuous delivery does to a route whose manifest says 1:0."""
+    world = overflowing
+    world.set_weights(1, 0)
+    world.cluster.writes.clear()
+    await world.tick(40)
+    assert world.weights() == (1, 0)
+    assert "set_weights" not in world.cluster.counted()
+    assert world.condition("RouteConflict")["status"] == "True"
+    assert world.events.reasons().count("RouteConflict") == 1
+
+
 async def test_a_fallback_that_is_no_longer_declared_is_given_back(overflowing: World) -> None:
     world = overflowing
     world.apply()
