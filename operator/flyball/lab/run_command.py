@@ -94,7 +94,7 @@ def lab() -> None:
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
-    help="Most points of each policy's frontier beside the one it is played with; 0 draws none.",
+    help="Most points of each rival's frontier beside the one it is played with; 0 draws no frontiers.",
 )
 @click.option(
     "--sweep-seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Seeds that frontiers are drawn on."

@@ -35,6 +35,11 @@ def test_costs_are_compared_with_the_bounds_of_the_same_seed() -> None:
     assert all(run.counted for run in runs)
 
 
+def test_a_plan_that_misses_the_objectives_is_no_yardstick() -> None:
+    made = book(("oracle", DEFAULT, {}, 1, 0.94, 8.0), ("flyball", DEFAULT, {}, 1, 0.93, 8.0))
+    assert of(made.rated(counted=True), "flyball").oracle_ratio is None
+
+
 def test_without_bounds_there_are_no_ratios() -> None:
     run = of(book(("flyball", DEFAULT, {}, 1, 0.96, 12.0)).rated(counted=False), "flyball")
     assert (run.floor_ratio, run.oracle_ratio, run.counted) == (None, None, False)

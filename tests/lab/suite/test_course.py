@@ -155,9 +155,19 @@ def test_a_policy_that_breaks_is_reported_and_the_others_go_on(tmp_path: Path, m
     assert found.faults[0].startswith("tiny: kpa, seed 1: ZeroDivisionError: nobody thought of it (broken, line ")
 
 
-def test_a_scenario_that_a_constant_count_solves_is_a_sizing_check(tmp_path: Path) -> None:
+def test_where_no_constant_fleet_is_enough_the_largest_is_shown(tmp_path: Path) -> None:
+    variant = {"name": "l4", "engine": "l4_8b", "startup": "60s", "maxReplicas": 2}
+    found = run(tmp_path, scenario(tmp_path, ["static-peak"], variants=[variant], seeds=1))
+    line = found.line("static-peak")
+    assert line is not None
+    assert (line.meets, line.knobs, found.not_counted, found.faults) == (False, {"replicas": 2.0}, "", ())
+
+
+@pytest.mark.parametrize(("least", "counted"), [pytest.param(1, False, id="one"), pytest.param(0, True, id="to zero")])
+def test_a_scenario_that_a_constant_count_solves_is_a_sizing_check(tmp_path: Path, least: int, counted: bool) -> None:
     path = "generate:conversation?rate=0.4&duration=20m&burst=0"
-    asked = scenario(tmp_path, ["static-peak", "floor"], trace={"path": path, "warmup": "3m"}, seeds=1)
-    found = run(tmp_path, asked)
-    assert "is within one replica of the floor's mean" in found.not_counted
-    assert not any(run.counted for run in found.runs)
+    variant = {"name": "l4", "engine": "l4_8b", "startup": "60s", "minReplicas": least}
+    changes = {"trace": {"path": path, "warmup": "3m"}, "variants": [variant], "seeds": 1}
+    found = run(tmp_path, scenario(tmp_path, ["static-peak", "floor"], **changes))
+    assert ("is within one replica of the floor's mean" in found.not_counted) is not counted
+    assert {run.counted for run in found.runs} == {counted}

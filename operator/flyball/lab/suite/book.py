@@ -71,7 +71,12 @@ class Book:
                 other: compare(points[policy], points[other], at) for other in others if chief and points[policy]
             }
         floors = {run.seed: run.cost for run in self._runs if run.policy == FLOOR}
-        oracles = {run.seed: run.cost for run in self._runs if run.policy == ORACLE}
+        # A plan that misses the objectives is no yardstick: nothing better was found, and cheaper ones miss them more.
+        oracles = {
+            run.seed: run.cost
+            for run in self._runs
+            if run.policy == ORACLE and run.margin_min is not None and run.margin_min >= -1e-12
+        }
         return [
             run.model_copy(
                 update={

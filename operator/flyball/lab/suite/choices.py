@@ -1,14 +1,14 @@
 """Which knobs a policy has: those of the rivals are the registry's, flyball's own is the cap on its quantile."""
 
+from flyball.core.forecast import LEVELS
 from flyball.lab.policies.registry import KNOBS, RIVALS, Knobs, names
 from flyball.lab.suite.conclusion import BOUNDS, FLYBALL
 from flyball.lab.suite.results import Knob
 
 Setting = dict[str, Knob]
 
-FLYBALL_KNOBS = Knobs("maxInsurance", (0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995), {})
-"""Swept and never searched: its default is one for everything."""
-FLYBALL_DEFAULT = 0.95
+FLYBALL_KNOBS = Knobs("maxInsurance", LEVELS, {})
+"""Swept and never searched: its default, the highest level, is one for everything."""
 
 DEFAULT_POLICIES = (
     FLYBALL, "static-peak", "hpa-gpu", "hpa-queue", "keda-concurrency", "llmd-keda", "kpa", "aibrix-apa", "wva",
@@ -36,4 +36,4 @@ def main_value(policy: str, knobs: Setting) -> Knob:
         return None
     if choice.main in knobs:
         return knobs[choice.main]
-    return FLYBALL_DEFAULT if policy == FLYBALL else RIVALS[policy].defaults()[choice.main]
+    return LEVELS[-1] if policy == FLYBALL else RIVALS[policy].defaults()[choice.main]

@@ -9,7 +9,7 @@ from flyball.lab.scenario import Scenario
 from flyball.lab.suite.arena import Arena, UnplayableError, ask, survey
 from flyball.lab.suite.book import Book
 from flyball.lab.suite.choices import Setting, knobs_of, main_value
-from flyball.lab.suite.conclusion import BOUNDS, FLOOR, ORACLE, STATIC_PEAK, Conclusion, Series
+from flyball.lab.suite.conclusion import BOUNDS, FLOOR, FLYBALL, ORACLE, STATIC_PEAK, Conclusion, Series
 from flyball.lab.suite.hindsight import grid, tune
 from flyball.lab.suite.pieces import FloorPiece, OraclePiece, StaticPeak
 from flyball.lab.suite.pool import Course, Document, Piece, Result
@@ -115,15 +115,17 @@ class _Course:
         elif isinstance(piece, OraclePiece):
             self._enter(ORACLE, Role.DEFAULT, {}, piece.seed, document)
         else:
-            self._least_constant = document["replicas"]
+            self._least_constant = document["replicas"] if document["meets"] else None
             for seed, run in zip(piece.seeds, document["runs"], strict=True):
                 self._enter(STATIC_PEAK, Role.DEFAULT, {"replicas": document["replicas"]}, seed, run)
 
     def _swept(self, policy: str, name: str, fixed: Setting) -> list[_Wanted]:
         """The frontier along the main knob, the others as they are fixed."""
-        choice, most = knobs_of(policy), self._effort.sweep_points
-        if choice is None or not most:
+        choice = knobs_of(policy)
+        if choice is None or not self._effort.sweep_points:
             return []
+        # Ours is compared with every other one, and has one knob.
+        most = len(choice.sweep) if policy == FLYBALL else self._effort.sweep_points
         chosen = main_value(policy, fixed)
         numbers = [float(value) for value in choice.sweep if isinstance(value, (int, float))]
         if fixed and isinstance(chosen, (int, float)) and len(numbers) == len(choice.sweep):
@@ -162,7 +164,11 @@ class _Course:
         )
 
     def _not_counted(self) -> str:
-        """A scenario that a constant count solves as well as anything asks for sizing, and not for control."""
+        """A scenario that a constant count solves as well as anything asks for sizing, and not for control. Where there
+        may be no replica at all, the question is when to have one.
+        """
+        if not sum(variant.min_replicas for variant in self._arena.scenario.variants):
+            return ""
         floor = self._book.mean_floor_replicas()
         if floor is None or self._least_constant is None or self._least_constant > floor + 1:
             return ""

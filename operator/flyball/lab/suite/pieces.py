@@ -7,14 +7,17 @@ from flyball.lab.bounds.capacity_test import capacity
 from flyball.lab.bounds.floor import floor
 from flyball.lab.bounds.need import initial_replicas, request_work
 from flyball.lab.bounds.oracle import clairvoyant
+from flyball.lab.bounds.program import Infeasible
 from flyball.lab.bounds.static_peak import static_peak
 from flyball.lab.play import Game, play
 from flyball.lab.policies.model import Policy, Setting
 from flyball.lab.policies.registry import build
 from flyball.lab.policies.static import Static
 from flyball.lab.scenario import Scenario
+from flyball.lab.suite.conclusion import FLYBALL
 from flyball.lab.suite.feasible import infeasible
 from flyball.lab.suite.figures import run_figures, run_series
+from flyball.lab.suite.own import Watched
 from flyball.lab.suite.pool import Document
 from flyball.lab.suite.results import Knob, knob_text
 from flyball.lab.suite.store import code_hash, file_hash, key_of
@@ -41,7 +44,7 @@ _PIECE_CODE = (
 )
 _OWN_CODE = ("lab/policies/flyball.py", "lab/observe.py")
 _RIVAL_CODE = (*_SIMULATION_CODE, *_PIECE_CODE, "lab/policies")
-_FLYBALL_CODE = (*_RIVAL_CODE, "lab/observe.py", "core", "telemetry")
+_FLYBALL_CODE = (*_RIVAL_CODE, "lab/observe.py", "lab/suite/own.py", "core", "telemetry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,7 @@ class OraclePiece:
 
 @dataclass(frozen=True, slots=True)
 class StaticPeak:
-    """The fewest constant replicas that meet the objectives over all seeds, and their runs."""
+    """The fewest constant replicas that meet the objectives over all seeds, or else the most there may be; its runs."""
 
     scenario: Scenario
     seeds: tuple[int, ...]
@@ -183,12 +186,16 @@ class StaticPeak:
     def work(self) -> Document:
         scenario = self.scenario
         games = [_game(scenario, seed, initial) for seed, initial in zip(self.seeds, self.initial, strict=True)]
-        replicas = static_peak(games, scenario.objectives, scenario.trace.warmup_seconds)
+        try:
+            replicas, meets = static_peak(games, scenario.objectives, scenario.trace.warmup_seconds), True
+        except Infeasible:
+            # The largest one is shown, missing them.
+            replicas, meets = scenario.variants[0].max_replicas, False
         runs = []
         for game in games:
             setting = Setting(scenario.variants, scenario.objectives, game.initial, (), (), game.seed)
             runs.append(_played(scenario, game, Static(setting, replicas=replicas)))
-        return {"replicas": replicas, "runs": runs}
+        return {"replicas": replicas, "meets": meets, "runs": runs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +212,7 @@ class PlayPiece:
 
     @property
     def key(self) -> str:
-        ours = self.policy == "flyball"
-        code = code_hash(_FLYBALL_CODE) if ours else code_hash(_RIVAL_CODE, _OWN_CODE)
+        code = code_hash(_FLYBALL_CODE) if self.policy == FLYBALL else code_hash(_RIVAL_CODE, _OWN_CODE)
         shared = (self.seed, self.initial, self.capacity, self.concurrency, self.policy, dict(self.knobs), code)
         return key_of("play", _question(self.scenario), *shared)
 
@@ -220,8 +226,13 @@ class PlayPiece:
         setting = Setting(
             scenario.variants, scenario.objectives, self.initial, self.capacity, self.concurrency, self.seed
         )
-        policy = build(self.policy, setting, self.knobs)
-        return _played(scenario, _game(scenario, self.seed, self.initial), policy)
+        game = _game(scenario, self.seed, self.initial)
+        if self.policy != FLYBALL:
+            return _played(scenario, game, build(self.policy, setting, self.knobs))
+        own = Watched(scenario, setting, self.knobs)
+        document = _played(scenario, game, own)
+        document["figures"] |= {"forecastCoverage": own.coverage, "modelError30m": own.model_error}
+        return document
 
 
 def _game(scenario: Scenario, seed: int, initial: tuple[int, ...]) -> Game:
