@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flyball.core.units import format_ratio
 from flyball.lab.report.plots import frontier_svg, timeline_svg
-from flyball.lab.report.sentences import findings, objectives_text
+from flyball.lab.report.sentences import findings, objectives_text, spent
 from flyball.lab.report.table import SHORT, equal_attainment, short_duration
 from flyball.lab.report.verdict import verdict
 from flyball.lab.suite.conclusion import BOUNDS, FLOOR, FLYBALL, Conclusion
@@ -109,7 +109,7 @@ def _summary(line: Pooled, conclusion: Conclusion) -> str:
     worst = min(conclusion.objectives, key=lambda objective: line.attainment[objective.indicator] - objective.target)
     share = format_ratio(line.attainment[worst.indicator], 2)
     met = "met" if line.meets else "missed"
-    return f"objectives {met} ({share} {worst.indicator}), {line.gpu_hours:.1f} GPU-hours"
+    return f"objectives {met} ({share} {worst.indicator}), {spent(line, conclusion)}"
 
 
 def _frontier_caption(conclusion: Conclusion) -> str:
@@ -121,7 +121,7 @@ def _frontier_caption(conclusion: Conclusion) -> str:
         "line the objectives are missed. "
     )
     if floor is not None:
-        text += f"The line at {floor.gpu_hours:.1f} GPU-hours is the floor. "
+        text += f"The line at {spent(floor, conclusion)} is the floor. "
     return text + "Settings far beyond the picture are drawn at its edge or left out."
 
 

@@ -84,7 +84,7 @@ def timeline_svg(conclusion: Conclusion, policy: str) -> str:
     replicas.step(hours, _floats(series["replicas"]), where="post", color=BLUE, linewidth=1.6, label=policy)
     replicas.set_ylabel("replicas paid")
     replicas.set_ylim(bottom=0)
-    replicas.legend(loc="upper right", fontsize=8, frameon=False, ncols=2)
+    replicas.legend(loc="lower right", bbox_to_anchor=(1.0, 0.97), fontsize=8, frameon=False, ncols=2)
     _draw_latency(latency, hours, series, conclusion)
     latency.set_xlabel(f"{unit_name} since the beginning of the trace's part")
     for panel in axes:
@@ -144,8 +144,8 @@ def _draw_latency(panel: Axes, hours: np.ndarray, series: Series, conclusion: Co
             limit = objective.threshold_seconds
             panel.axhline(limit, color=VERMILION, linewidth=1.0, linestyle=(0, (4, 3)))
             panel.annotate(
-                f"objective {format_duration(limit)}", (0.005, limit), xycoords=("axes fraction", "data"),
-                xytext=(0, 3), textcoords="offset points", fontsize=8, color=VERMILION,
+                f"objective {format_duration(limit)}", (0.995, limit), xycoords=("axes fraction", "data"),
+                xytext=(0, 3), textcoords="offset points", fontsize=8, color=VERMILION, ha="right",
             )  # fmt: skip
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_duration(value)))
     panel.yaxis.set_minor_formatter(NullFormatter())
