@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 MODULES = Path(__file__).parent.parent / "go"
 HEARTBEAT_SECONDS = 15.0
+# Two builds at a time: while one downloads, links, or waits for a package that all others need, the other compiles.
+LANES = 2
 KUBERNETES_VERSION = "v1.36.3"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
@@ -101,6 +105,8 @@ class Builds:
     def __init__(self, cache: Path, go: Go) -> None:
         self._cache = cache
         self._go = go
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = threading.Event()
 
     def folder(self, component: Component) -> Path:
         """Where a component's programs are, or will be, for its present sources and the present toolchain."""
@@ -116,12 +122,33 @@ class Builds:
         return self.folder(component) / (name or component.programs[0])
 
     def ensure(self, components: Iterable[Component] = COMPONENTS) -> None:
-        """Build what is not there yet, one after another, so that an interruption loses one component at most."""
+        """Build what is not there yet, a few at a time. Raises ClusterError for the first that fails.
+
+        An interruption loses the components in hand, of which Go's own cache keeps the packages that were compiled.
+        """
         missing = [component for component in components if not self.folder(component).is_dir()]
-        for position, component in enumerate(missing, start=1):
-            with exclusive(self._cache / "builds" / f"{component.name}.lock", f"another build of {component.name}"):
-                if not self.folder(component).is_dir():
-                    self._build(component, f"[{position}/{len(missing)}] {component.name}")
+        with ThreadPoolExecutor(LANES) as lanes:
+            builds = [
+                lanes.submit(self._build_once, component, f"[{position}/{len(missing)}] {component.name}")
+                for position, component in enumerate(missing, start=1)
+            ]
+            try:
+                for build in as_completed(builds):
+                    build.result()
+            except BaseException:
+                self._stop()
+                raise
+
+    def _build_once(self, component: Component, label: str) -> None:
+        with exclusive(self._cache / "builds" / f"{component.name}.lock", f"another build of {component.name}"):
+            if not self.folder(component).is_dir() and not self._stopped.is_set():
+                self._build(component, label)
+
+    def _stop(self) -> None:
+        """Interrupt the builds in hand, so that they clean up behind themselves, and begin no further one."""
+        self._stopped.set()
+        for process in tuple(self._running):
+            process.send_signal(signal.SIGINT)
 
     def module_folder(self, component: Component, dependency: str) -> Path:
         """Unpacked source folder, in Go's own module cache, of a module that a component depends on."""
@@ -177,20 +204,30 @@ class Builds:
         with subprocess.Popen(
             argv, cwd=component.module, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         ) as process:
-            stream = process.stderr
-            if stream is None:
-                raise ClusterError("the Go build has no standard error to follow")
-            reader = threading.Thread(target=lambda: lines.extend(line.rstrip() for line in stream), daemon=True)
-            reader.start()
-            while process.returncode is None:
-                try:
-                    process.wait(timeout=HEARTBEAT_SECONDS)
-                except subprocess.TimeoutExpired:
-                    say(f"{label}: {time.monotonic() - started:.0f} s, {len(lines)} packages fetched or compiled")
-            reader.join()
+            self._running.add(process)
+            try:
+                self._follow(process, lines, label, started)
+            finally:
+                self._running.discard(process)
         if process.returncode != 0:
             tail = "\n".join(lines[-TAIL_LINES:])
             raise ClusterError(f"building {component.name} failed with exit code {process.returncode}:\n{tail}")
+
+    def _follow(self, process: subprocess.Popen[str], lines: list[str], label: str, started: float) -> None:
+        """Gather what a build prints, a line a package, and say how far it is until it ends."""
+        if self._stopped.is_set():
+            process.send_signal(signal.SIGINT)
+        stream = process.stderr
+        if stream is None:
+            raise ClusterError("the Go build has no standard error to follow")
+        reader = threading.Thread(target=lambda: lines.extend(line.rstrip() for line in stream), daemon=True)
+        reader.start()
+        while process.returncode is None:
+            try:
+                process.wait(timeout=HEARTBEAT_SECONDS)
+            except subprocess.TimeoutExpired:
+                say(f"{label}: {time.monotonic() - started:.0f} s, {len(lines)} packages fetched or compiled")
+        reader.join()
 
     def _flags(self, component: Component) -> list[str]:
         link = " ".join(["-s", "-w", *(f"-X {variable}" for variable in component.link_variables)])
