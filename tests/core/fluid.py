@@ -1,7 +1,7 @@
 """A closed loop around `decide`: a fluid model of replicas under a given load, seen as Prometheus would show it.
 
-Requests are a continuous quantity. Each replica runs up to 20 of them as `cases` describes its engine; load spreads as
-`fleet_capacity` says; a replica that is asked for serves 30 s later. Rates are over the last minute, everything else is
+Requests are a continuous quantity. Each replica runs up to 20 of them as `cases` describes its engine; n replicas carry
+n × (1 − 0.1 / n^0.75) of what one would alone; a replica that is asked for serves 30 s later. Rates are over the last minute, everything else is
 as of the tick. Nothing is random: noise is a fixed sequence.
 """
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 from core import cases
 
-from flyball.core.capacity import fleet_capacity
 from flyball.core.decide import decide
 from flyball.core.decision import Decision
 from flyball.core.memory import Memory
@@ -38,7 +37,7 @@ class Fleet:
     def step(self, arrivals: float) -> None:
         self.now += 1.0
         self.coming = [at for at in self.coming if at > self.now]
-        able = fleet_capacity(self.ready, cases.FULL_REPLICA)
+        able = self.ready * cases.FULL_REPLICA * (1.0 - 0.1 / self.ready**0.75)
         self.backlog += arrivals
         finished = min(able, self.backlog, able * self.running / (20.0 * self.ready) * self._speedup())
         waited = (self.backlog - self.running) / able

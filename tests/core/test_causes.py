@@ -14,18 +14,18 @@ def situation(**readings: float | Reading) -> Situation:
 
 
 def test_demand_is_told_with_its_queue_and_with_what_a_replica_carries() -> None:
-    cause = demand_cause(situation(rate=4.0, waiting=30.0), 5.5, 1.0, 1.15)
+    cause = demand_cause(situation(rate=4.0, waiting=30.0), 5.5, 1.0)
     assert cause.text == (
-        "4.00 requests/s arrive and 30 wait; staffed for 5.50; one replica carries 5.00 "
+        "4.00 requests/s arrive and 30 wait; in 1m15s 4.00 are expected, up to 5.50; one replica carries 5.00 "
         "(bound by the engine's batch limit, not measured yet)"
     )
-    assert dict(cause.numbers)["trim"] == 1.15
+    assert dict(cause.numbers)["insured_per_second"] == 5.5
 
 
 def test_a_measured_capacity_is_told_without_reserve() -> None:
     found = situation(rate=4.0)
     measured = tuple(replace(c, confident=True) for c in found.capacities if c)
-    text = demand_cause(replace(found, capacities=measured), 4.4, 0.0, 1.0).text
+    text = demand_cause(replace(found, capacities=measured), 4.4, 0.0).text
     assert text.endswith("(bound by the engine's batch limit)")
     assert "wait" not in text
 

@@ -7,7 +7,7 @@ import pytest
 from core.cases import spec, variant
 from core.fluid import Fleet, run
 
-from flyball.core.capacity import replicas_for
+from flyball.core.misses import prior, replicas_for
 
 MINUTES = 60.0
 
@@ -22,8 +22,8 @@ def noisy(rate: float) -> Callable[[float], float]:
 
 
 def needed(rate: float) -> int:
-    """Replicas for that rate with the default headroom of 10%."""
-    return replicas_for(rate * 1.1, 5.0, 100)
+    """Replicas that carry that rate with hardly a miss, by the prior: a first token within 25 prefills."""
+    return replicas_for(prior(25.0), rate, 5.0, 100)
 
 
 def changes(counts: list[int]) -> int:
@@ -56,12 +56,15 @@ def test_when_the_load_is_gone_so_are_its_replicas(calm: float) -> None:
 
 @pytest.mark.parametrize("rate", [5.0, 6.0, 6.7, 8.0, 9.5, 11.0, 12.0, 14.0, 15.4, 20.0])
 def test_noise_of_ten_percent_does_not_flap(rate: float) -> None:
-    """Among these rates are 6.7, 11 and 15.4: with headroom just at what two, three and four replicas carry."""
+    """Among these rates are 9.5 and 14.0, just at what two and three replicas carry: there it is tried once in a while
+    whether one fewer will do, at most twice an hour, and taken back when users suffer.
+    """
     fleet = Fleet(spec(variant(high=40)), needed(rate))
     run(fleet, steady(rate), 15 * MINUTES)
     counts = run(fleet, noisy(rate), 60 * MINUTES)
-    assert changes(counts) <= 2
-    assert needed(rate) <= min(counts)
+    assert changes(counts) <= 4
+    assert needed(rate) - 1 <= min(counts)
+    assert sum(count < needed(rate) for count in counts) <= 0.1 * len(counts) or min(counts) * 5.0 * 0.95 > rate
     assert max(counts) <= needed(1.1 * rate) + 1
 
 

@@ -140,7 +140,7 @@ def test_only_settled_replicas_teach_the_fit(state: VariantState, passed: float,
 
 
 def test_hardly_a_request_running_teaches_nothing() -> None:
-    signal = signals(running=1.0, seconds_per_output_token=0.022)
+    signal = signals(running=0.9, seconds_per_output_token=0.022)
     _, memory = assess(spec(), observation(signal=signal), Memory())
     _, memory = assess(spec(), observation(at=START + 600.0, signal=signal), memory)
     fit = memory.variant("gpu").fit

@@ -11,7 +11,8 @@ from core import cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flyball.core.capacity import ReplicaLimits, RequestShape, replica_capacity, replicas_for, start_fit
+from flyball.core.capacity import ReplicaLimits, RequestShape, replica_capacity, start_fit
+from flyball.core.misses import prior, replicas_for
 from flyball.core.demand_events import DemandWindow
 from flyball.core.plan import Kind, Past, Plan, plan, request_at_end
 from flyball.core.trends import DAY_SECONDS
@@ -49,7 +50,7 @@ def planned(found: Past, *kinds: Kind, events: tuple[DemandWindow, ...] = (), ho
 
 def test_a_flat_load_needs_the_same_at_every_day() -> None:
     found = planned(past(14))
-    needed = replicas_for(10.0, CARRIES, 1000)
+    needed = replicas_for(prior(), 10.0, CARRIES, 1000)
     assert [(need.days_ahead, need.why) for need in found.needs] == [
         (0, "now"), (30, "growth"), (60, "growth"), (90, "growth"),
     ]  # fmt: skip
@@ -64,16 +65,16 @@ def test_a_growing_load_says_when_the_replicas_run_out() -> None:
     day = found.exhausted[0].expected
     assert day is not None
     level = 10.0 * 1.02**20
-    assert replicas_for(level * (1 + 0.02 * day), CARRIES, 1000) > 7
-    assert replicas_for(level * (1 + 0.02 * (day - 1)), CARRIES, 1000) <= 7
+    assert replicas_for(prior(), level * (1 + 0.02 * day), CARRIES, 1000) > 7
+    assert replicas_for(prior(), level * (1 + 0.02 * (day - 1)), CARRIES, 1000) <= 7
     assert [need.extrapolated for need in found.needs] == [False, True, True, True]
 
 
 def test_prompts_that_grow_longer_need_more_although_requests_do_not() -> None:
     prefilling = kind(fit=start_fit(replace(cases.ENGINE, per_prefill_token_seconds=0.0002)))
-    steady, longer = planned(past(21), prefilling), planned(past(21, prompt_per_day=0.03), prefilling)
+    steady, longer = planned(past(21), prefilling), planned(past(21, prompt_per_day=0.06), prefilling)
     assert longer.prompt_drift is not None
-    assert longer.prompt_drift.per_day == pytest.approx(0.03)
+    assert longer.prompt_drift.per_day == pytest.approx(0.06)
     assert longer.needs[0].requests_per_second == steady.needs[0].requests_per_second
     assert longer.needs[-1].replicas.expected > steady.needs[-1].replicas.expected
 

@@ -182,7 +182,9 @@ def test_without_targets_there_is_no_word_on_the_return() -> None:
 
 def test_the_summary_says_what_happens_and_why_in_a_line() -> None:
     decision = decided(spec(), observation(signal=TEN, state=running(1)))
-    assert decision.summary.startswith("gpu 1→3: 10.00 requests/s arrive; staffed for 11.00; one replica carries 5.00")
+    assert decision.summary.startswith(
+        "gpu 1→3: 10.00 requests/s arrive; in 1m15s 10.00 are expected, up to 12.24; one"
+    )
     assert decided(spec(), observation(signal=TEN, state=running(3))).summary.startswith("gpu stays at 3: ")
 
 

@@ -243,6 +243,7 @@ def _scaling(scaling: ScalingSpec | None) -> Scaling:
             down_stabilization_seconds=_seconds(down.stabilization) if down else None,
             down_max_step=down.max_step if down else None,
             headroom=_ratio(scaling.headroom),
+            max_insurance=_ratio(scaling.max_insurance),
         )
     )
 

@@ -11,7 +11,7 @@ from flyball.api.v1alpha1.money import CeilingSpec, CostSpec, RoiTargetSpec, Val
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
 from flyball.api.v1alpha1.scaling import ScalingSpec
 from flyball.api.v1alpha1.telemetry import Telemetry
-from flyball.api.v1alpha1.words import EngineProfile, RoiBaseline
+from flyball.api.v1alpha1.words import EngineProfile, ForecastMethod, RoiBaseline
 from flyball.core.names import Enforcement, Indicator, Period, RoiMetric
 
 ENGINES_ACTED_ON = frozenset({EngineProfile.VLLM})
@@ -132,10 +132,10 @@ def _of_value(value: ValueSpec) -> Iterator[NotActedOn]:
 def _of_scaling(scaling: ScalingSpec) -> Iterator[NotActedOn]:
     if scaling.scale_to_zero is not None:
         yield NotActedOn("spec.scaling.scaleToZero", "one replica always stays")
-    if scaling.forecast is not None:
-        yield NotActedOn("spec.scaling.forecast", "the present load is planned for, not a forecast")
-    if scaling.max_insurance is not None:
-        yield NotActedOn("spec.scaling.maxInsurance", "no forecast quantile is staffed for yet")
+    if scaling.forecast is not None and scaling.forecast.method not in (None, ForecastMethod.AUTO):
+        yield NotActedOn("spec.scaling.forecast.method", "the method is chosen by what predicts this workload best")
+    if scaling.forecast is not None and scaling.forecast.horizon is not None:
+        yield NotActedOn("spec.scaling.forecast.horizon", "the horizon is the measured start-up time and one tick")
     if scaling.disruption is not None:
         yield NotActedOn("spec.scaling.disruption", "removals are limited by scaling.down only")
 

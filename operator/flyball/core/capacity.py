@@ -2,9 +2,10 @@
 
     seconds per iteration = base + B × (per_sequence + per_context_token × c + per_prefill_token × i/o)
 
-for B sequences that hold c = i + o/2 context tokens on average and bring one prompt of i uncached tokens every o
-iterations (the four-term form that fits 40 of 45 measured engines within 4.3%; a two-term form errs 16%). One replica
-then finishes B / (o × seconds) requests per second.
+for B sequences in decode that hold c = i + o/2 context tokens on average and bring one prompt of i uncached tokens
+every o iterations (the four-term form that fits 40 of 45 measured engines within 4.3%; a two-term form errs 16%). Where
+B is a mean over time, a sequence shares its iterations with itself and B others. One replica then finishes
+B / (o × seconds) requests per second.
 """
 
 import math
@@ -14,25 +15,17 @@ import numpy as np
 
 from flyball.core.spec import EnginePrior
 
-# A prior is believed to within this relative standard deviation per term: published rows for the same model and GPU
-# differ by about a factor of two between engines and versions.
-PRIOR_RELATIVE_SPREAD = 0.6
+# A prior is believed to within these relative standard deviations: published rows for the same model and GPU differ by
+# about a factor of two between engines and versions, most of it a factor that all terms share, the rest term by term.
+PRIOR_COMMON_SPREAD, PRIOR_TERM_SPREAD = 0.6, 0.25
 # Relative noise of one window's mean iteration time, seen when comparing such means with the fitted forms (1 to 6%).
 SAMPLE_NOISE = 0.08
 # Old samples fade with a half-life of some 140 of them (half an hour of 15 s ticks): engines are restarted and retuned.
 FORGETTING = 0.995
 # Fitted terms stay within this factor of the prior: what is farther off is a broken exporter, not an engine.
 TRUST_FACTOR = 4.0
-# The fit is not trusted for batches beyond this multiple of the largest one seen, once anything was seen at all.
-BATCH_TRUST = 2.0
-SMALLEST_TRUSTED_BATCH = 16.0
 # The share of the KV cache that running sequences may be planned to fill: above it engines begin to preempt.
 KV_CACHE_SHARE = 0.9
-# Pooling: n replicas carry n × (1 − k / n^0.75) of what n infinitely pooled ones do. Measured on conversation traffic
-# with least-outstanding routing at 1 to 32 replicas (2.95 to 5.26 requests/s per replica).
-POOLING_LOSS = 0.44
-POOLING_EXPONENT = 0.75
-
 # Where neither the manifest nor a preset names the engine: an 8B model on a mid-size GPU, to be corrected by the fit.
 GENERIC_PRIOR = EnginePrior(0.012, 5e-5, 1.14e-7, 1.03e-4, 200_000, 256)
 
@@ -65,21 +58,21 @@ class RequestShape:
     def regressors(self, batch: float) -> np.ndarray:
         """The four multipliers of base, per-sequence, per-context-token and per-prefill-token time at that batch."""
         prefill_share = self.prefill_tokens / max(1.0, self.output_tokens)
-        return np.array([1.0, batch, batch * self.context_tokens, batch * prefill_share])
+        seen = batch + 1.0  # a sequence sees itself beside the mean number of others
+        return np.array([1.0, seen, seen * self.context_tokens, batch * prefill_share])
 
 
 @dataclass(frozen=True, slots=True)
 class CapacityFit:
     """A replica's fitted iteration-time terms (seconds), their covariance (row-major), and what taught them.
 
-    `samples` counts the windows learned from and `largest_batch` the largest mean batch among them.
+    `samples` counts the windows learned from.
     """
 
     prior: EnginePrior
     terms: tuple[float, float, float, float]
     covariance: tuple[float, ...]
     samples: int = 0
-    largest_batch: float = 0.0
     mean_error: float = 0.0
 
     @property
@@ -93,8 +86,9 @@ def start_fit(prior: EnginePrior | None) -> CapacityFit:
     known = prior or GENERIC_PRIOR
     terms = _prior_terms(known)
     floor = np.array([1e-4, 1e-6, 1e-9, 1e-6])  # a term published as 0 may still turn out positive
-    spread = PRIOR_RELATIVE_SPREAD * np.maximum(np.array(terms), floor)
-    return CapacityFit(known, terms, tuple(np.diag(spread**2).ravel()))
+    size = np.maximum(np.array(terms), floor)
+    covariance = PRIOR_COMMON_SPREAD**2 * np.outer(terms, terms) + PRIOR_TERM_SPREAD**2 * np.diag(size**2)
+    return CapacityFit(known, terms, tuple(covariance.ravel()))
 
 
 def learn(fit: CapacityFit, shape: RequestShape, batch: float, seconds_per_token: float) -> CapacityFit:
@@ -123,7 +117,6 @@ def learn(fit: CapacityFit, shape: RequestShape, batch: float, seconds_per_token
         terms=(float(updated[0]), float(updated[1]), float(updated[2]), float(updated[3])),
         covariance=tuple(((shrunk + shrunk.T) / 2).ravel()),
         samples=fit.samples + 1,
-        largest_batch=max(fit.largest_batch, batch),
         mean_error=abs(error) if fit.samples == 0 else 0.8 * fit.mean_error + 0.2 * abs(error),
     )
 
@@ -156,10 +149,10 @@ class ReplicaCapacity:
 
 
 def replica_capacity(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimits) -> ReplicaCapacity:
-    """The largest batch within limits, KV cache and trust, and the rate of requests it finishes."""
+    """The largest batch within limits and KV cache, and the rate of requests it finishes."""
     terms = np.array(fit.terms)
     lone = float(shape.regressors(1.0) @ terms)
-    slope = float(shape.regressors(1.0)[1:] @ terms[1:])
+    slope = float((shape.regressors(1.0) - shape.regressors(0.0)) @ terms)
     prefill = float(terms[0] + terms[3] * shape.prefill_tokens)
     output = max(1.0, shape.output_tokens)
     candidates = {
@@ -168,8 +161,6 @@ def replica_capacity(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimit
         * fit.prior.kv_cache_tokens
         / max(1.0, shape.prompt_tokens + shape.output_tokens),
     }
-    if fit.samples:
-        candidates["the batches seen so far"] = max(SMALLEST_TRUSTED_BATCH, BATCH_TRUST * fit.largest_batch)
     broken = []
     budgets = {"InterTokenLatency": limits.per_token}
     if limits.end_to_end is not None:
@@ -189,25 +180,11 @@ def replica_capacity(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimit
     return ReplicaCapacity(batch, batch / (output * seconds), bound, "; ".join(broken), fit.confident)
 
 
-def fleet_capacity(replicas: int, requests_per_second: float) -> float:
-    """What n replicas carry together (requests/s): less than n times one, since load is not spread perfectly."""
-    if replicas <= 0:
-        return 0.0
-    return replicas * requests_per_second * (1.0 - POOLING_LOSS / math.pow(replicas, POOLING_EXPONENT))
-
-
-def replicas_for(demand: float, requests_per_second: float, most: int) -> int:
-    """The fewest replicas whose fleet capacity reaches the demand (requests/s); `most` + 1 where none up to it does."""
-    if demand <= 0:
-        return 0
-    low, high = 1, most + 1
-    while low < high:
-        middle = (low + high) // 2
-        if fleet_capacity(middle, requests_per_second) >= demand:
-            high = middle
-        else:
-            low = middle + 1
-    return low
+def first_token_slack(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimits) -> float:
+    """How many lone prefills fit into the first token's threshold; infinite where none is promised."""
+    if limits.first_token is None:
+        return math.inf
+    return limits.first_token / max(1e-6, fit.terms[0] + fit.terms[3] * shape.prefill_tokens)
 
 
 def _prior_terms(prior: EnginePrior) -> tuple[float, float, float, float]:

@@ -2,24 +2,27 @@
 
 from flyball.core.decision import Cause
 from flyball.core.demand import Situation
+from flyball.core.units import format_duration
 
 
-def demand_cause(situation: Situation, staffed: float, drain: float, trim: float) -> Cause:
-    """Why the demand needs what it needs: arrivals, queue and capacity in requests/s."""
+def demand_cause(situation: Situation, insured: float, drain: float) -> Cause:
+    """Why the demand needs what it needs: arrivals, outlook, queue and capacity in requests/s."""
     capacity = next(c for c in situation.capacities if c)
     demand = situation.demand or 0.0
+    expected = situation.outlook.mean if situation.outlook else demand
     text = f"{demand:.2f} requests/s arrive"
     if drain > 0:
         text += f" and {situation.waiting:.0f} wait"
+    text += f"; in {format_duration(round(situation.lead_seconds))} {expected:.2f} are expected, up to {insured:.2f}"
     measured = "" if capacity.confident else ", not measured yet"
-    text += f"; staffed for {staffed:.2f}; one replica carries {capacity.requests_per_second:.2f}"
-    text += f" (bound by {capacity.bound}{measured})"
+    text += f"; one replica carries {capacity.requests_per_second:.2f} (bound by {capacity.bound}{measured})"
     numbers = (
         ("arrivals_per_second", demand),
         ("waiting", situation.waiting),
-        ("staffed_per_second", staffed),
+        ("expected_per_second", expected),
+        ("insured_per_second", insured),
         ("capacity_per_replica", capacity.requests_per_second),
-        ("trim", trim),
+        ("price_of_miss", situation.price),
     )
     return Cause("Demand", text, numbers)
 

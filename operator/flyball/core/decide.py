@@ -18,7 +18,7 @@ from flyball.core.names import GpuVerdict, Mode
 from flyball.core.observation import Observation, VariantState
 from flyball.core.report import conclude
 from flyball.core.spec import Fallback, WorkloadSpec
-from flyball.core.staffing import Sizing, case_of, size, trimmed
+from flyball.core.staffing import Sizing, case_of, size
 from flyball.core.units import conjoin, counted
 
 
@@ -34,7 +34,6 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
         for o in spec.objectives
     )
     case = case_of(spec, observation, situation, objectives, states)
-    memory = trimmed(case, memory)
     sizing, memory = size(case, memory)
     memory = _fall_back(spec, observation, situation, objectives, sizing, memory)
     memory = _account(spec, observation, situation, states, memory)

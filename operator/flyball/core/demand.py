@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 
 from flyball.core import arrivals as arriving
+from flyball.core import experience, forecast
+from flyball.core.arrivals import Arrivals
 from flyball.core.capacity import (
     CapacityFit,
     ReplicaCapacity,
@@ -13,9 +15,13 @@ from flyball.core.capacity import (
     start_fit,
 )
 from flyball.core.decision import GpuReport
+from flyball.core.experience import Served
+from flyball.core.forecast import Outlook
 from flyball.core.memory import Memory, VariantMemory
+from flyball.core.misses import MissCurve, prior
 from flyball.core.names import GpuVerdict, Indicator
 from flyball.core.observation import Observation, Reading, SignalState, VariantSignals, VariantState
+from flyball.core.sizing import startup_seconds
 from flyball.core.spec import WorkloadSpec
 from flyball.core.verdict import load_of, report
 
@@ -24,6 +30,15 @@ from flyball.core.verdict import load_of, report
 SHAPE_HALF_LIFE_SECONDS = 300.0
 # Where less than this share of the traffic stays on the primary, what is measured there says nothing about the whole.
 SMALLEST_SAMPLE = 0.04
+# The next look at a workload comes about this much later: what is ordered now must last until then.
+REVIEW_SECONDS = 15.0
+# KV cache usage and waiting requests per replica from which preemption and queues, not the engine, set the pace.
+KV_PRESSURE, QUEUE_PRESSURE = 0.9, 1.0
+# The mean number of sequences in decode per replica below which a window says nothing of batches.
+SMALLEST_LESSON = 0.5
+# A queue of half a second's arrivals, or half a request per replica, is what the last scheduler steps left.
+CLEAR_QUEUE_SECONDS, CLEAR_QUEUE_PER_REPLICA = 0.5, 0.5
+PRIOR_CURVE = prior()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +57,10 @@ class Trust:
 class Situation:
     """What a tick concluded from its observation, before anything is decided.
 
-    `demand` is requests/s that arrive in all, fallback share included; None where it cannot be known. `waiting` counts
-    requests. `capacities` has one entry per variant.
+    `demand` is requests/s that arrive in all, fallback share included, and `outlook` what will when a replica ordered
+    now is ready, `lead_seconds` from now; None where they cannot be known. `waiting` counts requests. `capacities` has
+    one entry per variant, `curve` says how misses rise, and `price` what one costs in multiples of serving a request.
+    `foreseen` says that a forecast has come due, so that the outlook rests on more than its prior.
     """
 
     trust: Trust
@@ -51,6 +68,11 @@ class Situation:
     waiting: float
     capacities: tuple[ReplicaCapacity | None, ...]
     gpu: GpuReport
+    outlook: Outlook | None = None
+    lead_seconds: float = 0.0
+    curve: MissCurve = PRIOR_CURVE
+    price: float = 0.0
+    foreseen: bool = False
 
 
 def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tuple[Situation, Memory]:
@@ -61,18 +83,45 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     memory = _remember_shape(signals, observation, memory)
     shape = memory.shape
     memory = _watch_ready(spec, states, observation.at, memory)
-    demand = None
+    found, stays = None, 1.0
     if not trust.problem:
-        memory, demand = _arrivals(observation, signals, memory)
+        memory, found, stays = _arrivals(observation, signals, memory)
         memory = _learn(spec, observation, signals, states, memory)
     capacities = tuple(_capacity(spec, memory.variant(v.name), shape) for v in spec.variants)
+    demand, outlook = None, None
+    lead = lead_seconds(spec, states, observation.signals.window_seconds)
+    if found is not None and stays >= SMALLEST_SAMPLE:
+        demand = found.demand / stays
+        memory, outlook = _foresee(observation, found.smooth / stays, demand, lead, memory)
+    if found is not None and not trust.partial:
+        memory = _teach(spec, observation, signals, states, capacities, found, lead, memory)
     loads = tuple(load_of(s, state.ready) for s, state in zip(signals, states, strict=True) if state.ready)
     waiting = sum(s.waiting.otherwise(0.0) for s in signals)
     gpu = report(loads)
     if gpu.verdict is GpuVerdict.STARVED and not _settled(spec, observation, memory):
         # The mean over replicas of which some have just come says little: the old ones' queue is not theirs yet.
         gpu = replace(gpu, verdict=GpuVerdict.SATURATED)
-    return Situation(trust, demand, waiting, capacities, gpu), memory
+    return (
+        Situation(
+            trust,
+            demand,
+            waiting,
+            capacities,
+            gpu,
+            outlook,
+            lead,
+            PRIOR_CURVE if memory.curve is None or any(c.infeasible for c in capacities if c) else memory.curve,
+            experience.price(spec, demand or 0.0, memory),
+            memory.forecast is not None and memory.forecast.judged > 0,
+        ),
+        memory,
+    )
+
+
+def lead_seconds(spec: WorkloadSpec, states: tuple[VariantState, ...], window_seconds: float) -> float:
+    """From a rate's mean age to when a replica ordered now serves and the next look has come."""
+    startup = max(startup_seconds(v, s) for v, s in zip(spec.variants, states, strict=True))
+    return startup + window_seconds / 2 + REVIEW_SECONDS
 
 
 def limits_of(spec: WorkloadSpec) -> ReplicaLimits:
@@ -187,17 +236,56 @@ def _settled(spec: WorkloadSpec, observation: Observation, memory: Memory) -> bo
 
 def _arrivals(
     observation: Observation, signals: tuple[VariantSignals, ...], memory: Memory
-) -> tuple[Memory, float | None]:
+) -> tuple[Memory, Arrivals | None, float]:
+    """What arrived at the replicas, and the share of all arrivals that this was."""
     backlog = arriving.backlog_of(signals)
     if backlog is None or any(s.running.ok and not s.completions_per_second.ok for s in signals):
-        return memory, None
+        return memory, None, 1.0
     window = observation.signals.window_seconds
     samples = arriving.remember(memory.backlog, observation.at, backlog, window)
     completions = sum(s.completions_per_second.otherwise(0.0) for s in signals)
     found = arriving.estimate(samples, completions, window)
-    stays = 1.0 - memory.fallback.moved_over(observation.at, window)
-    demand = found.demand / stays if stays >= SMALLEST_SAMPLE else None
-    return replace(memory, backlog=samples), demand
+    return replace(memory, backlog=samples), found, 1.0 - memory.fallback.moved_over(observation.at, window)
+
+
+def _foresee(
+    observation: Observation, smooth: float, demand: float, lead: float, memory: Memory
+) -> tuple[Memory, Outlook]:
+    """The outlook at the lead time. A step that shows already, and load that was announced, are added to it."""
+    at, window = observation.at, observation.signals.window_seconds
+    known = memory.forecast or forecast.start(at, smooth, window, lead)
+    known, outlook = forecast.observe(known, at, smooth, lead, window)
+    now = max((w.highest(at, at) for w in observation.expected), default=1.0)
+    soon = max((w.highest(at, at + lead) for w in observation.expected), default=1.0)
+    step = max(0.0, demand - smooth)
+    rates = tuple((rate + step) * soon / now for rate in outlook.rates)
+    return replace(memory, forecast=known), replace(outlook, mean=(outlook.mean + step) * soon / now, rates=rates)
+
+
+def _teach(
+    spec: WorkloadSpec,
+    observation: Observation,
+    signals: tuple[VariantSignals, ...],
+    states: tuple[VariantState, ...],
+    capacities: tuple[ReplicaCapacity | None, ...],
+    found: Arrivals,
+    lead: float,
+    memory: Memory,
+) -> Memory:
+    """Let users' experience teach where it is known what the replicas that served carry.
+
+    A latency that a lone request breaks teaches nothing of load: then what counts is that the work gets done.
+    """
+    ready = sum(state.ready for state in states)
+    fit = next((v.fit for v in memory.variants if v.fit is not None), None)
+    if memory.shape is None or fit is None or ready == 0 or any(c is None or c.infeasible for c in capacities):
+        return memory
+    carried = sum(s.ready * c.requests_per_second for s, c in zip(states, capacities, strict=True) if c)
+    waiting = sum(s.waiting.otherwise(0.0) for s in signals)
+    clear = waiting < CLEAR_QUEUE_PER_REPLICA * ready + CLEAR_QUEUE_SECONDS * found.smooth
+    growing = found.smooth > sum(s.completions_per_second.otherwise(0.0) for s in signals)
+    served = Served(found.smooth, ready, carried / ready, (clear or growing) and _settled(spec, observation, memory))
+    return experience.teach(spec, observation, served, fit, memory.shape, limits_of(spec), lead, memory)
 
 
 def _learn(
@@ -220,8 +308,12 @@ def _learn(
 
 
 def _taught(fit: CapacityFit, shape: RequestShape, signal: VariantSignals, ready: int) -> CapacityFit:
-    batch = signal.running.otherwise(0.0) / ready
-    if batch < 1 or not signal.seconds_per_output_token.ok:
+    """The fit after a window in which the engine, and neither preemption nor a queue, set the pace."""
+    if signal.kv_cache_usage.otherwise(0.0) >= KV_PRESSURE or signal.waiting.otherwise(0.0) >= QUEUE_PRESSURE * ready:
+        return fit
+    decoding = signal.decoding if signal.decoding.ok else signal.running
+    batch = decoding.otherwise(0.0) / ready
+    if batch < SMALLEST_LESSON or not signal.seconds_per_output_token.ok:
         return fit
     return learn(fit, shape, batch, signal.seconds_per_output_token.value)
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.capacity import CapacityFit, RequestShape
+from flyball.core.forecast import ForecastMemory
+from flyball.core.misses import MissCurve
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,22 @@ class SpendMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class BurnedBudget:
+    """Requests that missed an objective, and all requests, decayed."""
+
+    objective: str
+    missed: float = 0.0
+    requests: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Everything remembered of one workload.
 
-    `trim` multiplies the demand that is staffed for; feedback from burn rates moves it. `states` are the last announced
-    state of each subject (an objective, a ceiling, an ROI target, telemetry …): Events are written when one changes.
+    `forecast` and `curve` are what was learned of arrivals and of misses; None before the first look. `burned` are, for
+    each objective, the missed and all requests as of `burned_at`, decayed: how much of its budget burned lately.
+    `states` are the last announced state of each subject (an objective, a ceiling, an ROI target, telemetry …): Events
+    are written when one changes.
     `shape` are the decayed mean tokens per request, of `shape_weight` requests as of `shaped_at`.
     """
 
@@ -99,8 +112,10 @@ class Memory:
     shape: RequestShape | None = None
     shape_weight: float = 0.0
     shaped_at: float = 0.0
-    trim: float = 1.0
-    trimmed_at: float = 0.0
+    forecast: ForecastMemory | None = None
+    curve: MissCurve | None = None
+    burned: tuple[BurnedBudget, ...] = ()
+    burned_at: float = 0.0
     fallback: FallbackMemory = FallbackMemory()
     spend: SpendMemory = SpendMemory()
     states: tuple[tuple[str, str], ...] = ()
@@ -108,6 +123,10 @@ class Memory:
     def variant(self, name: str) -> VariantMemory:
         """What is remembered of that variant; a blank where there is nothing."""
         return next((v for v in self.variants if v.name == name), VariantMemory(name))
+
+    def burned_of(self, objective: str) -> BurnedBudget:
+        """What burned of that objective's budget; a blank where nothing was counted."""
+        return next((b for b in self.burned if b.objective == objective), BurnedBudget(objective))
 
     def state(self, subject: str) -> str | None:
         """The last announced state of a subject."""

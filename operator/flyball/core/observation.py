@@ -135,11 +135,11 @@ class VariantSignals:
     prompt_tokens_per_request: Reading = ABSENT
     output_tokens_per_request: Reading = ABSENT
     seconds_per_output_token: Reading = ABSENT
-    decoding: Reading = ABSENT
     kv_cache_usage: Reading = ABSENT
     gpu_utilization: Reading = ABSENT
     cached_prompt_share: Reading = ABSENT
     reporting_replicas: Reading = ABSENT
+    decoding: Reading = ABSENT
 
 
 @dataclass(frozen=True, slots=True)

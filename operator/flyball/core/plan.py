@@ -12,8 +12,9 @@ from decimal import Decimal
 
 import numpy as np
 
-from flyball.core.capacity import CapacityFit, ReplicaLimits, RequestShape, replica_capacity, replicas_for
+from flyball.core.capacity import CapacityFit, ReplicaLimits, RequestShape, first_token_slack, replica_capacity
 from flyball.core.demand_events import DemandWindow, multiplier
+from flyball.core.misses import prior, replicas_for
 from flyball.core.trends import (
     DAY_SECONDS,
     WEEK_SECONDS,
@@ -149,11 +150,13 @@ class _Outlook:
     drift: Trend | None
 
     def need(self, kind: Kind, days_ahead: float, why: str, multiple: float) -> Need:
-        capacity = replica_capacity(kind.fit, self._request_at(days_ahead), self.limits)
+        request = self._request_at(days_ahead)
+        capacity = replica_capacity(kind.fit, request, self.limits)
+        curve = prior(first_token_slack(kind.fit, request, self.limits))
         usual = peak_demand(self.shape, self.growth, days_ahead)
         demand = Range(usual.low * multiple, usual.expected * multiple, usual.high * multiple)
         counts = [
-            float(replicas_for(rate, capacity.requests_per_second, MOST_REPLICAS))
+            float(replicas_for(curve, rate, capacity.requests_per_second, MOST_REPLICAS))
             for rate in (demand.low, demand.expected, demand.high)
         ]
         gpus = [count * kind.gpus_per_replica for count in counts]

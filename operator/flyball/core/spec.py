@@ -7,6 +7,7 @@ ratios between 0 and 1, money is Decimal dollars.
 from dataclasses import dataclass
 from decimal import Decimal
 
+from flyball.core.forecast import LEVELS
 from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
 
 
@@ -135,14 +136,16 @@ class Scaling:
     """Limits on how replica counts move.
 
     `down_stabilization_seconds` is None where economics decide (the time a replica takes to come back).
-    `headroom` is the share of capacity kept free on top of what the model asks for.
+    `headroom` is the share of the load that is staffed for on top of what is expected, and `max_insurance` the highest
+    quantile of what may arrive that is staffed for.
     """
 
     up_stabilization_seconds: float = 0.0
     up_max_step: int | None = None
     down_stabilization_seconds: float | None = None
     down_max_step: int | None = None
-    headroom: float = 0.1
+    headroom: float = 0.0
+    max_insurance: float = LEVELS[-1]
 
 
 @dataclass(frozen=True, slots=True)

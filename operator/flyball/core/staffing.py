@@ -12,30 +12,26 @@ from flyball.core import slo
 from flyball.core.causes import demand_cause, gpu_text, starved_text
 from flyball.core.decision import Cause, ObjectiveReport, VariantDecision
 from flyball.core.demand import Situation
+from flyball.core.economics import Stakes
 from flyball.core.memory import Memory
 from flyball.core.names import Enforcement, GpuVerdict, Period, Precedence
 from flyball.core.observation import Observation, VariantState
 from flyball.core.sizing import (
     Needs,
     VariantPlan,
-    carried,
+    carried_by,
+    cheapest_mix,
     clamp_to_ceiling,
     hold_seconds,
     remember_need,
-    spread,
     startup_seconds,
     steadied,
 )
 from flyball.core.spec import WorkloadSpec
 from flyball.core.units import conjoin, counted
 
-# Burn-rate feedback: each look at a burning objective staffs for 15% more, up to 1.6 times what the model asks for, and
-# each quiet one gives 5% back. Above that the model is not too lean but wrong, and the fit must move.
-TRIM_UP, TRIM_DOWN, TRIM_MOST = 1.15, 0.95, 1.6
-# The share of the fleet (one replica at least) that a burning objective asks for beyond what is serving.
+# The share of the fleet (one replica at least) that a breached objective asks for where the model asks for nothing.
 BURN_STEP = 0.25
-# A replica goes only if the rest would carry this much more than the demand: without it noise at the edge flaps.
-DOWN_MARGIN = 1.1
 # A waiting queue is drained within this time at the latest, however long a replica takes to start, and within the
 # shortest at the earliest: what a shorter one would ask for is idle as soon as it is there.
 SHORTEST_DRAIN_SECONDS, LONGEST_DRAIN_SECONDS = 30.0, 300.0
@@ -79,6 +75,11 @@ class Case:
         return [o.name for o in self.objectives if o.state in (slo.BREACHED, slo.BURNING)]
 
     @property
+    def breached(self) -> bool:
+        """Whether one of them is missed over more than the shortest window."""
+        return any(o.state == slo.BREACHED for o in self.objectives)
+
+    @property
     def burns_now(self) -> bool:
         """Whether one of them does so beyond doubt in the shortest window."""
         return any(o.burns_now for o in self.objectives)
@@ -106,28 +107,6 @@ def case_of(
     return Case(spec, observation, situation, objectives, plans)
 
 
-def trimmed(case: Case, memory: Memory) -> Memory:
-    """The memory with the headroom trim after this look at the burn rates.
-
-    Anti-windup: it grows only when what was asked for is serving, had a window to show its effect, and could help. It
-    shrinks only while every objective can be seen.
-    """
-    at, window = case.observation.at, case.observation.signals.window_seconds
-    if case.situation.trust.problem or at - memory.trimmed_at < window:
-        return memory
-    if case.burning:
-        states = [plan.state for plan in case.plans]
-        arrived = all(s.starting == 0 and s.unschedulable == 0 and s.ready >= s.replicas for s in states)
-        if not (case.burns_now and case.settled(memory) and arrived and _gpus_would_help(case.situation)):
-            return memory
-        trim = min(TRIM_MOST, memory.trim * TRIM_UP)
-    elif any(o.state not in (slo.MET, slo.INSUFFICIENT, slo.UNMEASURABLE) for o in case.objectives):
-        return memory
-    else:
-        trim = max(1.0, memory.trim * TRIM_DOWN)
-    return replace(memory, trim=trim, trimmed_at=at)
-
-
 def size(case: Case, memory: Memory) -> tuple[Sizing, Memory]:
     """The replicas of every variant, and the memory with the needs that led to them."""
     needs, causes = _needs(case, memory)
@@ -138,7 +117,7 @@ def size(case: Case, memory: Memory) -> tuple[Sizing, Memory]:
     variants = tuple(_settle(case, plan, causes, needs, steady, allowed) for plan in case.plans)
     serving = {v.name: min(v.ready, v.desired) for v in variants}
     demand = case.situation.demand
-    carries_all = demand is not None and carried(case.plans, serving) >= demand * memory.trim
+    carries_all = demand is not None and carried_by(case.plans, serving, case.situation.curve) >= demand
     known = tuple(replace(memory.variant(name), needs=entries) for name, entries in remembered.items())
     return Sizing(variants, now, lasting, carries_all), replace(memory, variants=known)
 
@@ -154,7 +133,7 @@ def _needs(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]]:
         return held, [Cause("TelemetryHold", text)]
     if situation.gpu.verdict is GpuVerdict.STARVED:
         return held, [Cause("Starved", starved_text(situation))]
-    needs, causes = _demanded(case, memory) or (held, [])
+    needs, causes = _demanded(case) or (held, [])
     if case.burning:
         needs, cause = _burn_step(case, needs, case.settled(memory))
         causes.append(cause)
@@ -169,22 +148,21 @@ def _needs(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]]:
     return needs, causes
 
 
-def _demanded(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]] | None:
-    """What the demand asks for; None where it or what a replica carries is unknown."""
+def _demanded(case: Case) -> tuple[dict[str, int], list[Cause]] | None:
+    """What the outlook asks for; None where it or what a replica carries is unknown."""
     situation, plans = case.situation, case.plans
-    if situation.demand is None or not any(situation.capacities):
+    if situation.outlook is None or not any(situation.capacities):
         return None
     startup = max(startup_seconds(p.variant, p.state) for p in plans)
     drain = situation.waiting / min(LONGEST_DRAIN_SECONDS, max(startup, SHORTEST_DRAIN_SECONDS))
-    staffed = (situation.demand + drain) * memory.trim * (1.0 + case.spec.scaling.headroom)
-    needs, fewer = spread(staffed, plans), spread(staffed * DOWN_MARGIN, plans)
-    for name, current in ((p.variant.name, p.state.replicas) for p in plans):
-        if needs[name] < current:
-            needs[name] = min(current, fewer[name])
+    insured = situation.outlook.quantile(case.spec.scaling.max_insurance)
+    kept = 1.0 + case.spec.scaling.headroom
+    rates = tuple((min(rate, insured) + drain) * kept for rate in situation.outlook.rates)
+    needs = cheapest_mix(plans, Stakes(rates, situation.outlook.masses, situation.curve, situation.price))
     ready = {p.variant.name: min(p.state.ready, needs[p.variant.name]) for p in plans}
-    if len(plans) > 1 and carried(plans, ready) < staffed:
+    if len(plans) > 1 and carried_by(plans, ready, situation.curve) < (situation.demand or 0.0):
         needs = _floored(plans, needs)  # one variant makes room for another only once that one serves
-    return needs, [demand_cause(situation, staffed, drain, memory.trim)]
+    return needs, [demand_cause(situation, insured, drain)]
 
 
 def _floored(plans: Sequence[VariantPlan], needs: dict[str, int]) -> dict[str, int]:
@@ -192,7 +170,10 @@ def _floored(plans: Sequence[VariantPlan], needs: dict[str, int]) -> dict[str, i
 
 
 def _burn_step(case: Case, needs: dict[str, int], settled: bool) -> tuple[dict[str, int], Cause]:
-    """One step up for burning objectives, unless GPUs would not help or the last step has not shown its effect yet."""
+    """What burning objectives ask for beside the demand: nothing goes; and where the outlook asks for no more although
+    they are breached, users outrank the model: one step up, unless GPUs would not help or the last step has not shown
+    its effect yet.
+    """
     situation, plans = case.situation, case.plans
     several = len(case.burning) > 1
     text = f"{conjoin(case.burning)} {'burn their error budgets' if several else 'burns its error budget'}"
@@ -203,19 +184,20 @@ def _burn_step(case: Case, needs: dict[str, int], settled: bool) -> tuple[dict[s
         why = f"no number of replicas can meet {infeasible}" if infeasible else idle
         return needs, Cause("GPUsWouldNotHelp", f"{text}, but {why} ({seen})")
     floors = _floored(plans, needs)
+    if any(floors[p.variant.name] > p.state.replicas for p in plans):
+        return floors, Cause("SLOBurning", f"{text} ({seen}); more are asked for")
     coming = sum(max(0, p.state.replicas - p.state.ready) for p in plans)
     free = [p for p in plans if not p.fixed and p.state.replicas < p.variant.max_replicas]
     if coming or not settled:
         awaited = f"{counted(coming, 'replica')} on the way" if coming else "the last change to show its effect"
         return floors, Cause("SLOBurning", f"{text} ({seen}); waiting for {awaited}")
-    if not case.burns_now or not free:
-        why = "every target is at its maximum" if case.burns_now else "too few requests to be sure that it still does"
+    if not (case.breached and case.burns_now) or not free:
+        why = "every target is at its maximum" if not free else "not for long enough to outrank the model"
         return floors, Cause("SLOBurning", f"{text} ({seen}); {why}")
     cheapest = min(free, key=lambda plan: plan.dollars_per_request_rate)
     name, replicas = cheapest.variant.name, cheapest.state.replicas
     step = max(1, math.ceil(BURN_STEP * replicas))
-    more = f"{step} more than now" if floors[name] < replicas + step else "more are asked for already"
-    return {**floors, name: max(floors[name], replicas + step)}, Cause("SLOBurning", f"{text} ({seen}); {more}")
+    return {**floors, name: replicas + step}, Cause("SLOBurning", f"{text} ({seen}); {step} more than now")
 
 
 def _remembered(case: Case, plan: VariantPlan, need: int, memory: Memory) -> Needs:
@@ -231,7 +213,9 @@ def _steady(case: Case, plan: VariantPlan, needs: Needs) -> int:
     if not needs:
         return plan.state.replicas
     up_hold = case.spec.scaling.up_stabilization_seconds
-    return steadied(needs, plan.state.replicas, _down_hold(case, plan), up_hold)
+    steady = steadied(needs, plan.state.replicas, _down_hold(case, plan), up_hold)
+    # Before a forecast has come due once, nothing is known of how fast this load rises again.
+    return steady if case.situation.foreseen else max(steady, plan.state.replicas)
 
 
 def _down_hold(case: Case, plan: VariantPlan) -> float:

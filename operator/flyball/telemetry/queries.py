@@ -21,7 +21,7 @@ GONE_RESOLUTION_SECONDS = 30
 GAUGES, RATES, GPUS = "gauges", "rates", "gpus"
 SAMPLED_AT, RUNNING, WAITING, KV_CACHE = "sampled_at", "running", "waiting", "kv_cache"
 COMPLETIONS, PROMPT_TOKENS, OUTPUT_TOKENS = "completions", "prompt_tokens", "output_tokens"
-PROMPT_LENGTH, OUTPUT_LENGTH = "prompt_length", "output_length"
+PROMPT_LENGTH, OUTPUT_LENGTH, DECODE = "prompt_length", "output_length", "decode"
 UTILIZATION = "utilization"
 
 
@@ -143,6 +143,8 @@ def _rates(profile: EngineProfile, plan: Plan) -> str:
         *_means(PROMPT_LENGTH, profile.prompt_tokens_per_request, scope, window),
         *_means(OUTPUT_LENGTH, profile.output_tokens_per_request, scope, window),
     ]
+    if profile.decode_seconds is not None:
+        parts += _means(DECODE, profile.decode_seconds, scope, window)
     for rank, histogram in enumerate(profile.seconds_per_output_token):
         parts += _means(token_time(rank), histogram, scope, window)
     for rank, ratio in enumerate(profile.cached_prompt_share):

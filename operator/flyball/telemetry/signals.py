@@ -76,6 +76,7 @@ def _variant(
         prompt_tokens_per_request=judged(_mean(queries.PROMPT_LENGTH, rate)),
         output_tokens_per_request=judged(_mean(queries.OUTPUT_LENGTH, rate)),
         seconds_per_output_token=judged(_token_time(profile, rate)),
+        decoding=judged(rate(f"{queries.DECODE}_sum")),
         cached_prompt_share=judged(_cached_share(profile, rate)),
         reporting_replicas=Reading(float(len(fresh.pods)), SignalState.OK) if fresh.ages else ABSENT,
     )
@@ -90,6 +91,13 @@ def _mean(part: str, rate: Callable[[str], Reading]) -> Reading:
 
 
 def _token_time(profile: EngineProfile, rate: Callable[[str], Reading]) -> Reading:
+    """By whole requests' time in decode and their tokens after the first, else the mean of the first histogram there
+    is.
+    """
+    decode, tokens = rate(f"{queries.DECODE}_sum"), rate(f"{queries.OUTPUT_LENGTH}_sum")
+    requests = rate(f"{queries.OUTPUT_LENGTH}_count")
+    if decode.ok and tokens.ok and requests.ok:
+        return quotient(decode, ok(max(0.0, tokens.value - requests.value)))
     found = (_mean(queries.token_time(rank), rate) for rank in range(len(profile.seconds_per_output_token)))
     return next((reading for reading in found if reading.state is not SignalState.ABSENT), ABSENT)
 

@@ -52,9 +52,10 @@ class ScalingSpec(ApiModel):
     forecast: Forecast | None = None
     """Prediction of the load."""
     max_insurance: Percent | None = None
-    """Cap on the quantile of the forecast that is staffed for, such as 99%."""
+    """Cap on the quantile of the forecast that is staffed for, such as 90%. Defaults to 98%, the highest known."""
     headroom: WholePercent | None = None
-    """Share of capacity kept free on top of what the model asks for. Defaults to 10%."""
+    """Share of the expected load that is staffed for on top of it. Defaults to none: what may come beyond expectation
+    is insured against as far as that is worth its price."""
     disruption: Disruption | None = None
     """How much may be taken away from users at once."""
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flyball.core.capacity import RequestShape, replica_capacity, replicas_for
+from flyball.core.capacity import RequestShape, first_token_slack, replica_capacity
 from flyball.core.demand import limits_of
+from flyball.core.misses import prior, replicas_for
 from flyball.core.names import Indicator
 from flyball.core.spec import Objective
 from flyball.core.units import format_duration
@@ -144,9 +145,11 @@ def _needed(measured: Measured, one: Fitted) -> float:
     steps = max(1, round(WARMUP_SECONDS / measured.step_seconds))
     prompt, output = float(measured.prompt_tokens[:steps].mean()), float(measured.output_tokens[:steps].mean())
     request = RequestShape(prompt * (1 - float(measured.cached_share[:steps].mean())), prompt, output)
-    capacity = replica_capacity(one.fit, request, limits_of(measured.spec))
+    limits = limits_of(measured.spec)
+    capacity = replica_capacity(one.fit, request, limits)
+    curve = prior(first_token_slack(one.fit, request, limits))
     rate = float(np.nanmean(measured.arrivals[:steps])) / measured.step_seconds
-    return float(replicas_for(rate, capacity.requests_per_second, one.fleet.max_replicas))
+    return float(replicas_for(curve, rate, capacity.requests_per_second, one.fleet.max_replicas))
 
 
 def _counted(measured: Measured, warmup: float) -> list[tuple[float, float]]:

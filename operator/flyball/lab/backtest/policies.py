@@ -7,43 +7,31 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from flyball.core.decide import decide
-from flyball.core.memory import Memory
 from flyball.core.names import Mode
 from flyball.core.spec import WorkloadSpec
 from flyball.lab.fleet.model import FleetVariant
-from flyball.lab.observe import LabTelemetry, observe
+from flyball.lab.policies.flyball import TICK_SECONDS, Flyball
 from flyball.lab.policies.model import View
-
-TICK_SECONDS = 15.0
 
 Watch = Callable[[float], None]
 """Told how far a run has come, in seconds of the past."""
 
 
-class Recommended:
+class Recommended(Flyball):
     """The operator's own decision with the user's own manifest; no route is moved and no other autoscaler stands by."""
-
-    name = "flyball"
-    period_seconds = TICK_SECONDS
-    collector_seconds: float | None = None
 
     def __init__(self, spec: WorkloadSpec, fleet: tuple[FleetVariant, ...], watch: Watch) -> None:
         variants = tuple(
             replace(variant, startup_seconds=one.startup_seconds, gpus_per_replica=one.gpus_per_replica)
             for variant, one in zip(spec.variants, fleet, strict=True)
         )
-        self._spec = replace(spec, mode=Mode.AUTO, fallback=None, variants=variants)
-        self._telemetry = LabTelemetry(self._spec)
-        self._memory = Memory()
+        super().__init__(replace(spec, mode=Mode.AUTO, fallback=None, variants=variants))
         self._watch = watch
 
     def decide(self, view: View) -> Mapping[int, int]:
         """What a tick would write."""
         self._watch(view.now)
-        observation = observe(self._spec, self._telemetry, view.history, view.counts)
-        decision, self._memory = decide(self._spec, observation, self._memory)
-        return {index: decided.desired for index, decided in enumerate(decision.variants)}
+        return super().decide(view)
 
 
 class AsItRan:

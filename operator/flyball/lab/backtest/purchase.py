@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import numpy as np
 
-from flyball.core.capacity import RequestShape, replica_capacity, replicas_for
+from flyball.core.capacity import RequestShape, first_token_slack, replica_capacity
 from flyball.core.demand import limits_of
+from flyball.core.misses import prior, replicas_for
 from flyball.core.plan import HOURS_PER_MONTH, MOST_REPLICAS
 from flyball.core.trends import WEEK_SECONDS, levels
 from flyball.lab.backtest.compare import recommended
@@ -59,9 +60,11 @@ def bill(measured: Measured, fitted: Sequence[Fitted], watch: Watch = lambda _sh
 def _peak_replicas(measured: Measured, one: Fitted) -> int:
     prompt, output = float(np.mean(measured.prompt_tokens)), float(np.mean(measured.output_tokens))
     request = RequestShape(prompt * (1 - float(np.mean(measured.cached_share))), prompt, output)
-    capacity = replica_capacity(one.fit, request, limits_of(measured.spec))
+    limits = limits_of(measured.spec)
+    capacity = replica_capacity(one.fit, request, limits)
+    curve = prior(first_token_slack(one.fit, request, limits))
     peak = levels(measured.arrivals / measured.step_seconds, measured.step_seconds).peak
-    return replicas_for(peak, capacity.requests_per_second, MOST_REPLICAS)
+    return replicas_for(curve, peak, capacity.requests_per_second, MOST_REPLICAS)
 
 
 def _peak_price(measured: Measured, one: Fitted) -> float:

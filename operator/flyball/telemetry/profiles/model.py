@@ -56,7 +56,11 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class EngineProfile:
-    """An inference engine's metrics. Where several are given, the first that a workload exports is taken."""
+    """An inference engine's metrics. Where several are given, the first that a workload exports is taken.
+
+    `decode_seconds` is the time of whole requests from their first token to their last: with their tokens it gives the
+    mean time per token, and their mean number in decode, without the bias that a mean over requests has.
+    """
 
     name: str
     running: Gauge
@@ -67,6 +71,7 @@ class EngineProfile:
     output_tokens: Counter
     prompt_tokens_per_request: Histogram
     output_tokens_per_request: Histogram
+    decode_seconds: Histogram | None
     seconds_per_output_token: tuple[Histogram, ...]
     cached_prompt_share: tuple[Ratio, ...]
     latencies: Mapping[Indicator, tuple[Histogram, ...]]

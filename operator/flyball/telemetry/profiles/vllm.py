@@ -48,6 +48,7 @@ VLLM = EngineProfile(
     output_tokens=_counter("vllm:generation_tokens_total"),
     prompt_tokens_per_request=Histogram(("vllm:request_prompt_tokens",)),
     output_tokens_per_request=Histogram(("vllm:request_generation_tokens",)),
+    decode_seconds=Histogram(("vllm:request_decode_time_seconds",)),
     seconds_per_output_token=_TOKEN_TIME,
     cached_prompt_share=(
         Ratio(_counter("vllm:prompt_tokens_cached_total"), _counter("vllm:prompt_tokens_total")),

@@ -1,0 +1,130 @@
+"""How many replicas are worth their price: the cheapest counts when every missed request has one, too.
+
+    dollars per hour = Σ price × (n + switch × |n - current|) + price of a miss × E[missed requests per hour]
+
+The expectation runs over what may arrive when a replica ordered now is ready. A change costs `switch` replica-hours per
+hour: a start is paid for before it serves, spread over the time for which a count stands. So the count moves only where
+the gain is worth it, and rests in between.
+
+Where more arrives than is carried, everybody is late however many replicas there are short of enough; what is not
+served at all is counted once more, so that each replica still counts.
+
+This is the Lagrangian of "fewest dollars with at most that share missed". The price of a miss is its multiplier, moved
+by how much of the error budget burned (`price_of_miss`).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flyball.core.misses import MissCurve
+
+# A count is expected to stand about this long, in seconds: real traffic's level moves by a replica's worth in ten
+# minutes to an hour at fleets of 4 to 20.
+DWELL_SECONDS = 600.0
+# The price of a miss in multiples of what serving one request costs, for an error budget of one: with a budget of 5% a
+# miss costs four times what serving it would. Where misses rise e-fold for each 5% of load, that is where the last
+# replica is just worth it.
+START_PRICE = 0.2
+# How much of the budget should burn: a fifth is left for what cannot be foreseen.
+AIM = 0.8
+# The price follows the share of the budget that burned: e-fold for each tenth of it, within these bounds. Below, a
+# request must always be worth serving; above, misses that no price could have averted (a burst faster than a start)
+# must not wind it up.
+GAIN, LOWEST, HIGHEST = 10.0, -0.1, 0.2
+# A count at which fewer than this share miss needs no company.
+_ENOUGH = 0.01
+# Counts of several variants are tried on a grid of this many per variant, then one by one around the best.
+_GRID = 12
+# What no replica carries, in requests/s: for a division.
+_NOTHING = 1e-9
+
+Counts = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One variant whose count may be chosen, from `low` to `high`.
+
+    `price` is in dollars per replica and hour (any unit, if the same for all), `rate` what one replica carries alone
+    in requests/s, `startup_seconds` how long one takes to serve.
+    """
+
+    name: str
+    price: float
+    rate: float
+    low: int
+    high: int
+    current: int
+    startup_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stakes:
+    """What may arrive (requests/s) with which probability, how misses rise, and what one costs in multiples of serving
+    one. `fixed_rate` is carried by `fixed_replicas` whose count is not chosen.
+    """
+
+    rates: tuple[float, ...]
+    masses: tuple[float, ...]
+    curve: MissCurve
+    price: float
+    fixed_rate: float = 0.0
+    fixed_replicas: int = 0
+
+
+def price_of_miss(budget: float, burned: float) -> float:
+    """Multiples of the cost of serving a request, given the allowed share and the burned multiple of it (1: all)."""
+    return START_PRICE / budget * math.exp(GAIN * min(HIGHEST, max(LOWEST, burned - AIM)))
+
+
+def cheapest(choices: Sequence[Choice], stakes: Stakes) -> dict[str, int]:
+    """The counts with the least cost; of equally dear ones the smallest. Empty where there is nothing to choose."""
+    if not choices:
+        return {}
+    bounds = [(choice.low, max(choice.low, min(choice.high, _enough(choice, stakes)))) for choice in choices]
+    while True:
+        strides = [max(1, math.ceil((high - low) / _GRID)) if len(choices) > 1 else 1 for low, high in bounds]
+        axes = [
+            np.unique(np.append(np.arange(low, high + 1, stride), high))
+            for (low, high), stride in zip(bounds, strides, strict=True)
+        ]
+        counts = np.stack([axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")], axis=1)
+        best = counts[int(np.argmin(_costs(counts, choices, stakes)))]
+        if max(strides) == 1:
+            return {choice.name: int(count) for choice, count in zip(choices, best, strict=True)}
+        bounds = [
+            (max(low, int(count) - stride + 1), min(high, int(count) + stride - 1))
+            for (low, high), count, stride in zip(bounds, best, strides, strict=True)
+        ]
+
+
+def _costs(counts: Counts, choices: Sequence[Choice], stakes: Stakes) -> Numbers:
+    """Cost of each row of counts (one column for each choice)."""
+    prices = np.array([choice.price for choice in choices])
+    rates = np.array([choice.rate for choice in choices])
+    current = np.array([choice.current for choice in choices])
+    switch = np.array([choice.startup_seconds / DWELL_SECONDS for choice in choices])
+    carried = counts @ rates + stakes.fixed_rate
+    replicas = counts.sum(axis=1) + stakes.fixed_replicas
+    arriving = np.array(stakes.rates)
+    loads = arriving[None, :] / np.maximum(carried, _NOTHING)[:, None]
+    shares = stakes.curve.shares(loads, np.maximum(replicas, 1.0)[:, None])
+    unserved = np.maximum(0.0, arriving[None, :] - carried[:, None])
+    missed = (shares * arriving[None, :] + unserved) @ np.array(stakes.masses)
+    per_request = float(np.min(prices / rates))
+    kept: Numbers = (counts + switch * np.abs(counts - current)) @ prices + stakes.price * per_request * missed
+    return kept
+
+
+def _enough(choice: Choice, stakes: Stakes) -> int:
+    """The fewest replicas, of this choice alone, at which hardly a request misses at the highest rate."""
+    highest = max(stakes.rates)
+    count = 1.0
+    for _ in range(4):  # what one carries grows with their number, ever more slowly
+        count = max(1.0, highest / (choice.rate * stakes.curve.load_at(_ENOUGH, count)))
+    return math.ceil(count) + 1
