@@ -21,7 +21,8 @@ from e2e.story.watch import look
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SETTLE_SECONDS = 120
+# Five minutes fill the windows that states and unit costs are made of.
+SETTLE_SECONDS = 330
 WRITES = ("create", "update", "patch", "delete")
 CONSTANT = "generate:conversation?rate=0.5&burst=0&seed=1"
 TWIN = "steady"

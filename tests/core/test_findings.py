@@ -52,6 +52,22 @@ def test_at_the_first_look_there_is_no_time_to_count_unit_costs_from() -> None:
     assert decision.cost.per_request is None
 
 
+@pytest.mark.parametrize(
+    ("seconds", "per_request"),
+    [
+        pytest.param(299.0, None, id="nothing yet"),
+        pytest.param(300.0, Decimal(1) / 300, id="five minutes' money for five minutes' requests"),
+        pytest.param(3600.0, Decimal("0.001"), id="an hour's for an hour's"),
+    ],
+)
+def test_unit_costs_are_over_a_time_for_which_costs_are_on_record(seconds: float, per_request: Decimal | None) -> None:
+    """Six replicas' $12/h: 300 requests in the last five minutes, 12,000 in the last hour."""
+    seen = {"state": running(6), "completions": ((300.0, 300.0), (3600.0, 12_000.0))}
+    _, memory = decide(spec(), observation(**seen), Memory())
+    found = decide(spec(), observation(at=START + seconds, **seen), memory)[0].cost.per_request
+    assert found == (None if per_request is None else pytest.approx(per_request))
+
+
 COSTS = CostReport(Decimal(3), Decimal(100), Decimal(500), Decimal("0.01"), Decimal(7))
 
 

@@ -42,6 +42,7 @@ def change(path: str, value: object) -> Callable[[Status], None]:
     return apply
 
 
+SATURATED = {"verdict": "Saturated", "utilization": "99%", "queue": "0.0", "running": "8.0"}
 AT_ONCE, MINUTE, HOUR, NEVER = "at once", "a minute later", "an hour later", "never"
 TIMES = {1.0: AT_ONCE, LARGE_MOVE_SECONDS: MINUTE, REFRESH_SECONDS: HOUR}
 
@@ -70,7 +71,10 @@ def written(before: Shown, now: Shown) -> str:
         pytest.param("targets.0.limitedBy", "maxReplicas", AT_ONCE, id="a bound"),
         pytest.param("targets.0.pricePerGpuHour", "0.90", AT_ONCE, id="a price"),
         pytest.param("targets.0.reason", "2.10 requests/s arrive", HOUR, id="figures in a reason"),
-        pytest.param("gpu.verdict", "Saturated", AT_ONCE, id="GPUs are saturated"),
+        pytest.param("gpu", SATURATED | {"queue": "5.0"}, AT_ONCE, id="GPUs are saturated"),
+        pytest.param("gpu", SATURATED | {"queue": "1.0"}, HOUR, id="one request waits at one scrape"),
+        pytest.param("gpu", SATURATED | {"kvCacheUsage": "97%"}, AT_ONCE, id="the KV cache is full"),
+        pytest.param("gpu.verdict", "Unknown", AT_ONCE, id="nothing is known of the GPUs"),
         pytest.param("gpu.verdict", "Headroom", HOUR, id="a calm verdict after another"),
         pytest.param("gpu.utilization", "75%", HOUR, id="utilization"),
         pytest.param("cost.perHour", "2.4000", AT_ONCE, id="dollars per hour"),

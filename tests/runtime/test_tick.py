@@ -21,7 +21,7 @@ async def test_a_steady_world_is_written_once_whatever_its_figures_do(world: Wor
     world.metrics.noise = 0.1
     await world.tick()
     assert world.cluster.counted() == {"annotate": 1, "write_status": 1}
-    await world.tick(4)  # the ROI target is judged for the first time
+    await world.tick(24)  # the ROI target is judged for the first time, and a request's cost known
     world.cluster.writes.clear()
     await world.tick(40)
     assert world.cluster.writes == []

@@ -88,7 +88,7 @@ class SingleRequests:
         return {spec.key: self._signals(spec, at) for spec in workloads}
 
     def _signals(self, spec: WorkloadSpec, at: float) -> WorkloadSignals:
-        windows = {3600.0, *(target.window_seconds for target in spec.roi_targets)}
+        windows = {300.0, 3600.0, *(target.window_seconds for target in spec.roi_targets)}
         counts = tuple((window, self._gaps.increase(at, window).total) for window in sorted(windows))
         return WorkloadSignals(
             tuple(self._objective(objective, at) for objective in spec.objectives),

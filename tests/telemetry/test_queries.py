@@ -47,7 +47,7 @@ def test_a_window_is_asked_for_the_latencies_and_edges_that_need_it() -> None:
 
 def test_a_window_that_nothing_can_be_measured_over_is_not_asked_for() -> None:
     plan = queries.plan([SPEC], 60.0)
-    assert queries.window_query(VLLM, plan, 300.0, {}) == ""
+    assert queries.window_query(VLLM, plan, 900.0, {}) == ""
 
 
 def test_labels_of_all_selectors_are_aggregated_by_and_their_values_are_not_named() -> None:

@@ -152,8 +152,10 @@ async def test_a_deployment_is_read_as_computed_by_hand(url: str) -> None:
     assert main.seconds_per_output_token.value == pytest.approx(0.04)
     assert main.cached_prompt_share.value == pytest.approx(0.25)
     # Six hours reach back before the start: the count since then.
-    assert dict(signals.completions) == pytest.approx({3600.0: 10800.0, 21600.0: 21600.0}, rel=0.01)
-    assert dict(signals.tokens) == pytest.approx({3600.0: 1_296_000.0, 21600.0: 2_592_000.0}, rel=0.01)
+    assert dict(signals.completions) == pytest.approx({300.0: 900.0, 3600.0: 10800.0, 21600.0: 21600.0}, rel=0.01)
+    assert dict(signals.tokens) == pytest.approx(
+        {300.0: 108_000.0, 3600.0: 1_296_000.0, 21600.0: 2_592_000.0}, rel=0.01
+    )
 
 
 async def test_shares_are_counted_at_edges_in_both_spellings_and_over_all_windows(url: str) -> None:

@@ -90,7 +90,8 @@ class GpuReport:
 class CostReport:
     """Dollars. None where a price is missing or where there were no requests to divide by.
 
-    `month_to_date` is exact as of the observation's time and grows by `per_hour`.
+    `month_to_date` is exact as of the observation's time and grows by `per_hour`. `requests` is the number that
+    `per_request` was divided by.
     """
 
     per_hour: Decimal | None
@@ -98,6 +99,7 @@ class CostReport:
     month_forecast: Decimal | None
     per_request: Decimal | None
     per_million_tokens: Decimal | None
+    requests: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

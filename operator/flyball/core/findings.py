@@ -16,8 +16,8 @@ from flyball.core.staffing import Shortage
 APPROACHING = Decimal("0.8")
 # A ceiling once reached or near is so until spend is this far below that line: costs per request waver with every tick.
 RELIEF = Decimal("0.95")
-# The window in seconds over which unit costs are counted.
-UNIT_COST_WINDOW = 3600.0
+# The windows in seconds over which unit costs are counted: the longest for which costs are on record.
+UNIT_COST_WINDOWS = (3600.0, 300.0)
 MILLION = Decimal(1_000_000)
 # A pod that just became ready is scraped within half a rate window (a rate takes two scrapes in one) and has filled the
 # window one later. Until then missing metrics say nothing.
@@ -102,16 +102,19 @@ def _before(reading: Reading, seconds: float) -> bool:
 def cost_report(findings: Findings, memory: Memory) -> CostReport:
     """What the workload costs now, this month and per unit."""
     at, signals = findings.observation.at, findings.observation.signals
-    requests, tokens = signals.completed(UNIT_COST_WINDOW), signals.generated(UNIT_COST_WINDOW)
-    known = findings.per_hour is not None and memory.started_at is not None and at > memory.started_at
-    served = (requests or 0.0) + cost.overflowed_in(memory.spend, at, UNIT_COST_WINDOW)
-    spent = cost.spent_in(memory.spend, at, UNIT_COST_WINDOW) if known else Decimal(0)
+    on_record = at - (at if memory.started_at is None else memory.started_at)
+    window = next((seconds for seconds in UNIT_COST_WINDOWS if seconds <= on_record), None)
+    served = spent = tokens = None
+    if window is not None and findings.per_hour is not None:
+        spent, tokens = cost.spent_in(memory.spend, at, window), signals.generated(window)
+        served = (signals.completed(window) or 0.0) + cost.overflowed_in(memory.spend, at, window)
     return CostReport(
         per_hour=findings.per_hour,
         month_to_date=memory.spend.month_to_date,
         month_forecast=cost.month_forecast(memory.spend, at) if findings.per_hour is not None else None,
-        per_request=spent / Decimal(str(served)) if known and served else None,
-        per_million_tokens=spent / Decimal(str(tokens)) * MILLION if known and tokens else None,
+        per_request=spent / Decimal(str(served)) if spent is not None and served else None,
+        per_million_tokens=spent / Decimal(str(tokens)) * MILLION if spent is not None and tokens else None,
+        requests=served,
     )
 
 

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flyball.core.confidence import Z_NEWS, count_bounds, share_bounds
+from flyball.core.confidence import Z_NEWS, Z_ONE_SIDED_95, count_bounds, share_bounds
 from flyball.core.decision import Decision, ObjectiveReport
-from flyball.core.findings import UNIT_COST_WINDOW
 from flyball.core.names import RoiMetric
 from flyball.core.observation import ObjectiveReading, Observation, WindowShare
 from flyball.core.spec import Objective, WorkloadSpec
+from flyball.core.units import parse_ratio
+from flyball.core.verdict import KV_FULL, QUEUE_PER_REPLICA
 
 # What only runs on is rewritten this seldom (seconds), as are the annotations on the targets.
 REFRESH_SECONDS = 3600.0
@@ -34,6 +35,8 @@ Status = dict[str, Any]
 
 # Verdicts between which a healthy workload wanders: a change among them is a figure's drift, not a state's change.
 _CALM_VERDICTS = ("Efficient", "Headroom", "Idle")
+# Verdicts that one instant's queue makes; four requests that wait for a replica are beyond chance.
+_QUEUE_VERDICTS = ("Saturated", "Starved")
 _TARGET_STATES = ("current", "desired", "ready", "limitedBy", "pricePerGpuHour")
 _FALLBACK_STATES = ("state", "weight", "originalWeights")
 
@@ -92,9 +95,9 @@ def figures(spec: WorkloadSpec, observation: Observation, decision: Decision) ->
     signals = observation.signals
     for objective, report in zip(spec.objectives, decision.objectives, strict=True):
         found |= _of_objective(objective, report, signals.objective(objective.name))
-    if decision.cost.per_request is not None:
-        dollars, requests = float(decision.cost.per_request), signals.completed(UNIT_COST_WINDOW)
-        found["cost per request"] = _per_request(dollars, requests, SMALL_DOLLARS_PER_REQUEST)
+    cost = decision.cost
+    if cost.per_request is not None:
+        found["cost per request"] = _per_request(float(cost.per_request), cost.requests, SMALL_DOLLARS_PER_REQUEST)
     windows = {target.name: (target.metric, target.window_seconds) for target in spec.roi_targets}
     for roi in decision.roi:
         if roi.value is not None:
@@ -153,12 +156,23 @@ def _states(status: Status) -> dict[str, str]:
         found |= {f"{kind} {item['name']}": item["state"] for item in status.get(part, ())}
     for target in status.get("targets", ()):
         found |= {f"target {target['name']} {field}": target.get(field) for field in _TARGET_STATES}
-    verdict = status.get("gpu", {}).get("verdict")
-    found["GPU verdict"] = "Calm" if verdict in _CALM_VERDICTS else verdict
+    found["GPU verdict"] = _verdict(status)
     found["cost per hour"] = status.get("cost", {}).get("perHour")
     fallback = status.get("fallback") or {}
     found |= {f"fallback {field}": fallback.get(field) for field in _FALLBACK_STATES}
     return {name: str(value) for name, value in found.items() if value is not None}
+
+
+def _verdict(status: Status) -> str | None:
+    """The GPU verdict; Calm where it is, and where one request that waits at one scrape may be all that is wrong."""
+    gpu = status.get("gpu", {})
+    verdict: str | None = gpu.get("verdict")
+    if verdict in _QUEUE_VERDICTS and parse_ratio(gpu.get("kvCacheUsage", "0%")) < KV_FULL:
+        replicas = max(1, sum(target.get("ready", 0) for target in status.get("targets", ())))
+        waiting = float(gpu.get("queue", "0")) * replicas
+        if count_bounds(waiting, Z_ONE_SIDED_95)[0] < QUEUE_PER_REPLICA * replicas:
+            return "Calm"
+    return "Calm" if verdict in _CALM_VERDICTS else verdict
 
 
 def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:

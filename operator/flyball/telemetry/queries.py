@@ -62,7 +62,8 @@ class Plan:
 def plan(workloads: Sequence[WorkloadSpec], rate_window_seconds: float) -> Plan:
     """What to ask for these workloads."""
     declared = {o.window_seconds for spec in workloads for o in spec.objectives}
-    counted = {windows.LONG_SECONDS} | {target.window_seconds for spec in workloads for target in spec.roi_targets}
+    counted = {windows.SHORT_SECONDS, windows.LONG_SECONDS}
+    counted |= {target.window_seconds for spec in workloads for target in spec.roi_targets}
     asked = windows.plan(declared | counted, rate_window_seconds)
     latencies: dict[Indicator, frozenset[float]] = {}
     for objective in (o for spec in workloads for o in spec.objectives):

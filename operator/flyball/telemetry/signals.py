@@ -128,7 +128,8 @@ def _by_window(
 
     A window that was rounded has its count scaled to the declared length.
     """
-    wanted = sorted(set(plan.windows) & {windows.LONG_SECONDS, *(t.window_seconds for t in spec.roi_targets)})
+    declared_ = {target.window_seconds for target in spec.roi_targets}
+    wanted = sorted(set(plan.windows) & {windows.SHORT_SECONDS, windows.LONG_SECONDS, *declared_})
     found = []
     for declared in wanted:
         table = answers.further.get(plan.windows[declared], _NO_ANSWER)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 SHORT_SECONDS = 300.0
 LONG_SECONDS = 3600.0
-"""The two windows that every objective is judged over, beside the rate window and its own."""
+"""The two windows that every objective is judged over, beside the rate window and its own, and that costs are per."""
 CATALOG = (300.0, 900.0, 1800.0, 3600.0, 21600.0, 86400.0, 259200.0, 604800.0, 2419200.0, 2592000.0)
 MOST_OTHERS = 12
 FAST_SECONDS = 3600.0
