@@ -100,13 +100,13 @@ def objective(**fields: Any) -> dict[str, Any]:
             {
                 "scaling": {
                     "scaleToZero": {"idleAfter": "30m"},
-                    "forecast": {},
-                    "maxInsurance": "99%",
+                    "forecast": {"method": "Seasonal", "horizon": "5m"},
+                    "maxInsurance": "90%",
                     "disruption": {"minReady": "80%"},
                 }
             },
-            [f"spec.scaling.{name}" for name in ("scaleToZero", "forecast", "maxInsurance", "disruption")],
-            id="scaling to zero, forecasts and disruption limits",
+            [f"spec.scaling.{name}" for name in ("scaleToZero", "forecast.method", "forecast.horizon", "disruption")],
+            id="scaling to zero, a forecast of one's own, and disruption limits",
         ),
     ],
 )

@@ -18,7 +18,7 @@ def replicas(world: World, *names: str) -> list[int]:
 
 async def surge(world: World, ticks: int = 8) -> None:
     """Four replicas are what each workload may have at most, and what it now needs."""
-    world.metrics.rate, world.metrics.busy, world.metrics.waiting, world.metrics.good = 40.0, 1.0, 60.0, 0.5
+    world.metrics.rate, world.metrics.busy, world.metrics.waiting, world.metrics.good = 60.0, 1.0, 60.0, 0.5
     await world.tick(ticks)
 
 
