@@ -192,8 +192,6 @@ def test_of_equally_dear_counts_the_smallest() -> None:
     at = replace(stakes(), rates=(0.0,), masses=(1.0,))
     assert cost([1], [choice(5, startup_seconds=600.0)], at) == cost([2], [choice(5, startup_seconds=600.0)], at)
     assert asked(choice(5, startup_seconds=600.0), at=at) == (1,)
-    same = choice(0, low=0, name="a"), choice(0, low=0, name="b")
-    assert asked(*same, at=stakes(4.0)) == asked(*same, at=stakes(4.0))
 
 
 def test_the_cheaper_of_two_serves() -> None:
