@@ -87,15 +87,15 @@ def _loaded(kit: tools.Kit, folder: Path, name: str, scale: float, length: str, 
 
 
 def _reasons(kit: tools.Kit, namespace: str, since: float, until: float) -> str:
-    """Why the operator wrote statuses, in its own words."""
-    found = []
+    """Why the operator wrote statuses, in its own words, and how often."""
+    found: Counter[str] = Counter()
     for line in kit.kubectl("-n", "flyball-system", "logs", "deploy/flyball", "--tail=-1", check=False).splitlines():
         entry = json.loads(line) if line.startswith("{") else {}
         if not entry.get("status") or not str(entry.get("workload", "")).startswith(f"{namespace}/"):
             continue
         if since <= datetime.fromisoformat(entry["timestamp"]).timestamp() <= until:
-            found.append(entry["status"])
-    return " | ".join(found)
+            found[entry["status"]] += 1
+    return "; ".join(f"{reason} × {count}" for reason, count in found.most_common())
 
 
 def writes(kit: tools.Kit, since: float, until: float) -> Counter[tuple[str, str, str, str]]:
