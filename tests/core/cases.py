@@ -1,10 +1,10 @@
 """Specs, observations and cluster states for tests of the core, made with only what a case is about.
 
-The engine is made for mental arithmetic: an iteration takes 19 ms and 1 ms more for a sequence and for each that it runs
-beside on average, at most 20 of them, and requests have 100 prompt and 100 output tokens. A full replica thus finishes
-20 / (100 × 0.040 s) = 5 requests/s. A first token is promised within 0.5 s, 26 prefills: of n full replicas' work 5%
-misses at a share of 0.95 × (1 − 1/25.3² − 2.4 / (26.3 × n^0.75)): 0.86 for one replica (4.3 requests/s), 0.90 for two
-(9.0), 0.91 for three (13.7).
+The engine is made for mental arithmetic: an iteration takes 19 ms and 1 ms more for a sequence and for each that it
+runs beside on average, at most 20 of them, and requests have 100 prompt and 100 output tokens. A full replica thus
+finishes 20 / (100 × 0.040 s) = 5 requests/s. A first token is promised within 0.5 s, 26 prefills: of n full replicas'
+work 5% misses at a share of 0.95 × (1 − 1/25.3² − 2.4 / (26.3 × n^0.75)): 0.86 for one replica (4.3 requests/s), 0.90
+for two (9.0), 0.91 for three (13.7).
 """
 
 from dataclasses import replace
@@ -146,7 +146,8 @@ def settled_memory(workload: WorkloadSpec, seen: Observation) -> Memory:
     """The memory of a workload whose replicas have been as they are for ten minutes, and needed for less."""
     _, memory = decide(workload, replace(seen, at=seen.at - 600.0), Memory())
     variants = tuple(replace(v, needs=((seen.at - 600.0, 0),)) for v in memory.variants)
-    return replace(memory, variants=variants, states=(), fallback=FallbackMemory())
+    forecast = replace(memory.forecast, judged=1) if memory.forecast else None
+    return replace(memory, variants=variants, states=(), fallback=FallbackMemory(), forecast=forecast)
 
 
 def desired(decision: Decision) -> int:

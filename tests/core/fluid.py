@@ -1,8 +1,8 @@
 """A closed loop around `decide`: a fluid model of replicas under a given load, seen as Prometheus would show it.
 
-Requests are a continuous quantity. Each replica runs up to 20 of them as `cases` describes its engine; n replicas carry
-n × (1 − 0.1 / n^0.75) of what one would alone; a replica that is asked for serves 30 s later. Rates are over the last minute, everything else is
-as of the tick. Nothing is random: noise is a fixed sequence.
+Requests are a continuous quantity. Each replica runs up to 20 of them as `cases` describes its engine; n replicas
+carry n × (1 − 0.1 / n^0.75) of what one would alone; a replica that is asked for serves 30 s later. Rates are over
+the last minute, everything else is as of the tick. Nothing is random: noise is a fixed sequence.
 """
 
 from collections import deque

@@ -14,6 +14,7 @@ from flyball.core.economics import (
     AIM,
     DWELL_SECONDS,
     HIGHEST,
+    LEAST_PRICE,
     LOWEST,
     START_PRICE,
     Choice,
@@ -41,7 +42,7 @@ def stakes(demand: float = 4.0, price: float = PRICE, spread: float = 0.15, curv
 def cost(counts: Sequence[int], choices: Sequence[Choice], at: Stakes) -> float:
     """Dollars per hour as the module's docstring says: replicas, changes, misses, and what is not served at all."""
     paid = sum(
-        c.price * (n + c.startup_seconds / DWELL_SECONDS * abs(n - c.current))
+        c.price * (n + c.startup_seconds / (c.startup_seconds + DWELL_SECONDS) * abs(n - c.current))
         for n, c in zip(counts, choices, strict=True)
     )
     carried = sum(n * c.rate for n, c in zip(counts, choices, strict=True)) + at.fixed_rate
@@ -50,7 +51,9 @@ def cost(counts: Sequence[int], choices: Sequence[Choice], at: Stakes) -> float:
         mass * (rate * miss(at.curve, rate / max(carried, 1e-9), replicas) + max(0.0, rate - carried))
         for rate, mass in zip(at.rates, at.masses, strict=True)
     )
-    return paid + at.price * min(c.price / c.rate for c in choices) * missed
+    size = max(1, sum(c.current for c in choices) + at.fixed_replicas)
+    multiple = max(at.price, LEAST_PRICE / min(1.0, at.curve.load_at(0.05, size)))
+    return paid + multiple * min(c.price / c.rate for c in choices) * missed
 
 
 def miss(curve: MissCurve, load: float, replicas: int) -> float:
@@ -190,11 +193,10 @@ def test_the_last_replica_is_worth_its_price() -> None:
     assert asked(choice(1, startup_seconds=0.0), at=at) == (5,)
 
 
-def test_of_equally_dear_counts_the_smallest() -> None:
-    """A start that takes as long as a count stands costs what a replica does: then staying costs what leaving does."""
+@pytest.mark.parametrize("startup_seconds", [30.0, 600.0, 7200.0])
+def test_where_nothing_arrives_nothing_stays_however_long_a_start_takes(startup_seconds: float) -> None:
     at = replace(stakes(), rates=(0.0,), masses=(1.0,))
-    assert cost([1], [choice(5, startup_seconds=600.0)], at) == cost([2], [choice(5, startup_seconds=600.0)], at)
-    assert asked(choice(5, startup_seconds=600.0), at=at) == (1,)
+    assert asked(choice(5, startup_seconds=startup_seconds), at=at) == (1,)
 
 
 def test_the_cheaper_of_two_serves() -> None:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flyball.core.capacity import ReplicaLimits, RequestShape, replica_capacity, start_fit
-from flyball.core.misses import prior, replicas_for
 from flyball.core.demand_events import DemandWindow
+from flyball.core.misses import prior, replicas_for
 from flyball.core.plan import Kind, Past, Plan, plan, request_at_end
 from flyball.core.trends import DAY_SECONDS
 

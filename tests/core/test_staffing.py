@@ -29,6 +29,7 @@ from flyball.core.spec import Scaling
 
 # Ten requests/s may be 11.9 when a replica ordered now serves: two (9.0) are not enough, three (13.7) are.
 TEN = {"rate": 10.0, "running": 30.0, "gpu_utilization": 0.95}
+THIRTY = {"rate": 30.0, "running": 150.0, "gpu_utilization": 0.95}
 QUIET = {"rate": 1.0, "running": 2.0, "gpu_utilization": 0.5}
 
 
@@ -97,8 +98,8 @@ def test_saturated_never_goes_down(utilization: float, waiting: float, replicas:
 
 
 def test_a_breach_that_the_model_does_not_explain_asks_for_a_quarter_more_and_then_waits_for_it() -> None:
-    """8 replicas: ⌈8/4⌉ = 2 more; while they start nothing is added to that."""
-    busy = signals(**TEN)
+    """8 replicas carry 30 requests/s; ⌈8/4⌉ = 2 more; while they start nothing is added to that."""
+    busy = signals(**THIRTY)
     ten = decided(spec(variant(high=20)), observation(signal=busy, state=running(8), objectives=BREACHED))
     assert desired(ten) == 10
     coming = running(10, ready=8, starting=2)
@@ -109,7 +110,9 @@ def test_a_breach_that_the_model_does_not_explain_asks_for_a_quarter_more_and_th
 
 
 def test_what_burns_only_in_the_shortest_window_is_left_to_the_model() -> None:
-    decision = decided(spec(variant(high=20)), observation(signal=signals(**TEN), state=running(8), objectives=BURNING))
+    decision = decided(
+        spec(variant(high=20)), observation(signal=signals(**THIRTY), state=running(8), objectives=BURNING)
+    )
     assert desired(decision) == 8
     assert "not for long enough to outrank the model" in texts(decision)
 
@@ -137,19 +140,25 @@ def test_a_step_must_show_its_effect_before_the_next(passed: float, waiting: flo
 
 
 def test_what_only_stays_burning_for_want_of_proof_removes_and_adds_nothing() -> None:
-    seen = observation(
-        signal=signals(**QUIET | {"gpu_utilization": 0.9}), state=running(3), objectives=shares((4, 40), (4, 40))
-    )
+    seen = observation(signal=signals(**TEN), state=running(4), objectives=shares((4, 40), (4, 40)))
     memory = replace(settled_memory(spec(), seen), states=(("objective/ttft", "Burning"),))
     decision, _ = decide(spec(), seen, memory)
-    assert desired(decision) == 3
+    assert desired(decision) == 4
     assert "not for long enough to outrank the model" in texts(decision)
+
+
+def test_replicas_that_carry_less_than_half_of_what_they_can_are_not_what_users_suffer_from() -> None:
+    """2 of the 13.7 requests/s that three carry: another one would change nothing, and one may go."""
+    seen = observation(signal=signals(gpu_utilization=0.9), state=running(3), objectives=BREACHED)
+    decision = decided(spec(), seen)
+    assert desired(decision) == 2
+    assert "replicas carry less than half of what they can" in texts(decision)
 
 
 def test_a_burning_workload_grows_where_there_is_room() -> None:
     """The cheap variant is at its maximum, so the step goes to the dear one."""
     workload = spec(variant("cheap", high=2, price="1"), variant("dear", price="3"))
-    signal = (signals("cheap", gpu_utilization=0.95), signals("dear", gpu_utilization=0.95))
+    signal = (signals("cheap", rate=7.0, gpu_utilization=0.95), signals("dear", rate=7.0, gpu_utilization=0.95))
     state = (running(2, "cheap"), running(2, "dear"))
     decision = decided(workload, observation(signal=signal, state=state, objectives=BREACHED))
     assert {v.name: v.desired for v in decision.variants} == {"cheap": 2, "dear": 3}
@@ -223,7 +232,14 @@ def test_what_partial_data_could_not_judge_was_needed_then() -> None:
     """After a minute of a silent replica the first whole looks still wait out the hold of 180 s."""
     whole, silent = signals(**QUIET), signals(**QUIET | {"reporting_replicas": 2.0})
     memory, counts = settled_memory(spec(), observation(signal=whole, state=running(3))), []
-    for seconds, signal in ((0.0, silent), (15.0, silent), (45.0, silent), (60.0, whole), (224.0, whole), (225.0, whole)):
+    for seconds, signal in (
+        (0.0, silent),
+        (15.0, silent),
+        (45.0, silent),
+        (60.0, whole),
+        (224.0, whole),
+        (225.0, whole),
+    ):
         decision, memory = decide(spec(), observation(at=START + seconds, signal=signal, state=running(3)), memory)
         counts.append(desired(decision))
     assert counts == [3, 3, 3, 3, 3, 2]

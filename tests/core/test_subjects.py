@@ -124,7 +124,7 @@ def test_the_error_budget_is_told_on_its_way_down_only() -> None:
 
 
 def test_an_hourly_ceiling_is_told_as_it_nears_binds_and_is_left() -> None:
-    """$2 each under $8: 3 replicas are 75%, 4 all of it, and six are needed."""
+    """$2 each under $8: 3 replicas are 75%, 4 all of it, and five are needed."""
     workload = spec(precedence=Precedence.COST, ceilings=hourly("8", Enforcement.FALLBACK))
     busy = signals(rate=22.0, running=60.0, gpu_utilization=0.95)
     told = tell(
@@ -132,7 +132,7 @@ def test_an_hourly_ceiling_is_told_as_it_nears_binds_and_is_left() -> None:
     )
     assert names(told) == [[], ["BudgetCeilingReached"], ["BudgetRecovered"]]
     assert told[1][0].message == (
-        "spend of $8.00 per hour has reached its ceiling of $8.00: 4 of the 6 replicas needed are allowed "
+        "spend of $8.00 per hour has reached its ceiling of $8.00: 4 of the 5 replicas needed are allowed "
         "(enforcement Fallback)"
     )
     assert told[2][0].message == "spend of $4.00 per hour is well within its ceiling of $8.00 again"
@@ -143,7 +143,7 @@ def test_spend_that_wavers_about_the_line_is_told_once() -> None:
     workload = spec(ceilings=(Ceiling(Period.REQUEST, Decimal("0.005"), Enforcement.ALERT),))
     counts = (1020.0, 990.0, 1010.0, 985.0, 1015.0, 1000.0, 1012.0)
     sights = [{"completions": ((3600.0, count),)} for count in (1020.0, *counts)]
-    told = names(tell(workload, *sights))
+    told = names(tell(workload, *sights, step=3600.0))
     assert [reason for events in told for reason in events] == ["BudgetCeilingApproaching"]
 
 

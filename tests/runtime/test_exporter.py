@@ -36,7 +36,7 @@ async def tally(world: World) -> Tally:
     )
     world.apply("broken", workloadType="Unheard")
     found = Tally()
-    for _ in range(10):
+    for _ in range(24):
         found.finish(await world.tick(), world.at, 0.25)
     found.count_write("deployments/scale", "patch")
     found.count_write("deployments/scale", "patch")
@@ -63,7 +63,7 @@ async def test_what_a_tick_shows(tally: Tally) -> None:
     [
         ("flyball_workloads", {"valid": "true"}, 1),
         ("flyball_workloads", {"valid": "false"}, 1),
-        ("flyball_ticks_total", {}, 10),
+        ("flyball_ticks_total", {}, 24),
         ("flyball_ticks_failed_total", {}, 0),
         ("flyball_defects_total", {}, 0),
         ("flyball_api_writes_total", {"resource": "deployments/scale", "verb": "patch"}, 2),

@@ -77,7 +77,7 @@ def test_bracket(threshold: float, expected: BucketEdges) -> None:
     ("threshold", "expected"),
     [
         pytest.param(1.0, 30.0, id="counted at an edge"),
-        pytest.param(2.0, 30.0 + 10.0 * 2 / 3, id="interpolated between edges"),
+        pytest.param(2.0, 50.0 - 20.0 * 0.5 ** (2 / 3), id="between edges the 20 above halve exponentially"),
         pytest.param(0.1, None, id="not guessed below the first edge"),
         pytest.param(9.0, None, id="not guessed above the last edge"),
     ],

@@ -172,7 +172,7 @@ async def test_a_threshold_between_edges_is_interpolated_and_named(url: str) -> 
     between = signals.objective("TimeToFirstToken-0.75")
     assert between.edges is not None
     assert (between.edges.exact, between.edges.lower, between.edges.upper) == (False, 0.5, 1.0)
-    assert [share.good / share.total for share in between.shares] == pytest.approx([1.85 / 3] * 3)
+    assert [share.good / share.total for share in between.shares] == pytest.approx([1 - (1.6 * 0.7) ** 0.5 / 3] * 3)
     below = signals.objective("TimeToFirstToken-0.1")
     assert below.edges is not None
     assert (below.edges.lower, below.edges.upper, below.shares) == (0.0, 0.5, ())

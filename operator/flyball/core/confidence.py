@@ -6,7 +6,7 @@ import math
 # false pages at 6 requests/h from 6.7 to 0.12 a month, and cost nothing above 60 requests/h.
 Z_ONE_SIDED_95 = 1.6449
 # Two figures that a tick compares are different when their bounds at three deviations lie beside each other. Chance
-# does that to one look in some 45,000 (a difference has √2 of a figure's deviation): not once a day at a look every 5 s.
+# does that to one look in some 45,000 (a difference has √2 of a figure's deviation): not daily at a look every 5 s.
 Z_NEWS = 3.0
 
 

@@ -3,8 +3,8 @@
     dollars per hour = Σ price × (n + switch × |n - current|) + price of a miss × E[missed requests per hour]
 
 The expectation runs over what may arrive when a replica ordered now is ready. A change costs `switch` replica-hours per
-hour: a start is paid for before it serves, spread over the time for which a count stands. So the count moves only where
-the gain is worth it, and rests in between.
+hour: a start is paid for before it serves, out of the time for which a count stands and that itself. So the count moves
+only where the gain is worth it, and rests in between.
 
 Where more arrives than is carried, everybody is late however many replicas there are short of enough; what is not
 served at all is counted once more, so that each replica still counts.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flyball.core.misses import MissCurve
+from flyball.core.misses import PRIOR_SHARE, MissCurve
 
 # A count is expected to stand about this long, in seconds: real traffic's level moves by a replica's worth in ten
 # minutes to an hour at fleets of 4 to 20.
@@ -31,12 +31,13 @@ DWELL_SECONDS = 600.0
 START_PRICE = 0.2
 # How much of the budget should burn: a fifth is left for what cannot be foreseen.
 AIM = 0.8
-# The price follows the share of the budget that burned: e-fold for each tenth of it, within these bounds. Below, a
-# request must always be worth serving; above, misses that no price could have averted (a burst faster than a start)
-# must not wind it up.
+# The price follows the share of the budget that burned: e-fold for each tenth of it, within these bounds, so that
+# misses that no price could have averted (a burst faster than a start) do not wind it up.
 GAIN, LOWEST, HIGHEST = 10.0, -0.1, 0.2
+# However little burned, a request is worth more than serving it well costs: else serving nobody would be cheapest.
+LEAST_PRICE = 1.5
 # A count at which fewer than this share miss needs no company.
-_ENOUGH = 0.01
+_ENOUGH = 0.001
 # Counts of several variants are tried on a grid of this many per variant, then one by one around the best.
 _GRID = 12
 # What no replica carries, in requests/s: for a division.
@@ -98,7 +99,7 @@ def cheapest(choices: Sequence[Choice], stakes: Stakes) -> dict[str, int]:
         if max(strides) == 1:
             return {choice.name: int(count) for choice, count in zip(choices, best, strict=True)}
         bounds = [
-            (max(low, int(count) - stride + 1), min(high, int(count) + stride - 1))
+            (max(low, int(count) - stride), min(high, int(count) + stride))
             for (low, high), count, stride in zip(bounds, best, strides, strict=True)
         ]
 
@@ -108,7 +109,7 @@ def _costs(counts: Counts, choices: Sequence[Choice], stakes: Stakes) -> Numbers
     prices = np.array([choice.price for choice in choices])
     rates = np.array([choice.rate for choice in choices])
     current = np.array([choice.current for choice in choices])
-    switch = np.array([choice.startup_seconds / DWELL_SECONDS for choice in choices])
+    switch = np.array([c.startup_seconds / (c.startup_seconds + DWELL_SECONDS) for c in choices])
     carried = counts @ rates + stakes.fixed_rate
     replicas = counts.sum(axis=1) + stakes.fixed_replicas
     arriving = np.array(stakes.rates)
@@ -116,8 +117,10 @@ def _costs(counts: Counts, choices: Sequence[Choice], stakes: Stakes) -> Numbers
     shares = stakes.curve.shares(loads, np.maximum(replicas, 1.0)[:, None])
     unserved = np.maximum(0.0, arriving[None, :] - carried[:, None])
     missed = (shares * arriving[None, :] + unserved) @ np.array(stakes.masses)
-    per_request = float(np.min(prices / rates))
-    kept: Numbers = (counts + switch * np.abs(counts - current)) @ prices + stakes.price * per_request * missed
+    size = max(1.0, float(current.sum()) + stakes.fixed_replicas)
+    multiple = max(stakes.price, LEAST_PRICE / min(1.0, stakes.curve.load_at(PRIOR_SHARE, size)))
+    price_of_one = multiple * float(np.min(prices / rates))
+    kept: Numbers = (counts + switch * np.abs(counts - current)) @ prices + price_of_one * missed
     return kept
 
 

@@ -1,5 +1,6 @@
 """What users experienced, as lessons: how misses rise with load, and how much of each error budget burned lately."""
 
+import math
 from dataclasses import dataclass, replace
 
 from flyball.core import misses
@@ -15,6 +16,11 @@ BURNED_HALF_LIFE_SECONDS = 86_400.0
 PRIOR_SECONDS = 7200.0
 # Of a tick after a gap no more than this counts: the shares are of one window.
 LONGEST_TICK_SECONDS = 60.0
+# Misses that come at whatever load are nobody's to avert with replicas: a short answer beside a long prompt misses its
+# time per token on an empty fleet, too. They are learned where the load is below this share of that at which 5% miss,
+# within the first time, and unlearned within the second wherever fewer miss.
+LOW_LOAD = 0.5
+LEARNED_SECONDS, UNLEARNED_SECONDS = 1800.0, 300.0
 # What happens this soon after the first look was decided by nobody here, and burns no budget: two start-ups, and ten
 # minutes at least.
 YOUNG_SECONDS, YOUNG_LEADS = 600.0, 2.0
@@ -56,13 +62,13 @@ def teach(
         if age >= max(YOUNG_SECONDS, YOUNG_LEADS * lead_seconds):
             memory = replace(memory, burned=_burned(known, weight, elapsed, memory))
         if served.clear and served.replicas > 0 and served.capacity > 0:
-            budget = _tightest(spec)
-            worst = max(
-                share.bad_share / objective.budget if objective.budget > 0 else 0.0 for objective, share in known
-            )
-            requests = weight * max(share.total for _, share in known)
+            worst = max((share.bad_share / o.budget for o, share in known if o.budget > 0), default=0.0)
             load = served.rate / (served.replicas * served.capacity)
-            curve = misses.learn(curve, load, served.replicas, min(1.0, worst * budget), requests, elapsed / 3600.0)
+            idle = load < LOW_LOAD * curve.load_at(misses.PRIOR_SHARE, served.replicas)
+            memory = replace(memory, unavoidable=_unavoidable(memory.unavoidable, worst, elapsed, idle))
+            missed = min(1.0, max(0.0, worst - memory.unavoidable) * _tightest(spec))
+            requests = weight * max(share.total for _, share in known)
+            curve = misses.learn(curve, load, served.replicas, missed, requests, elapsed / 3600.0)
     return replace(memory, curve=curve, burned_at=at)
 
 
@@ -96,16 +102,23 @@ def _newest(observation: Observation, objective: Objective) -> WindowShare | Non
 def _burned(
     known: list[tuple[Objective, WindowShare]], weight: float, elapsed: float, memory: Memory
 ) -> tuple[BurnedBudget, ...]:
-    keep = 0.5 ** (elapsed / BURNED_HALF_LIFE_SECONDS)
+    keep, base = 0.5 ** (elapsed / BURNED_HALF_LIFE_SECONDS), memory.unavoidable
     found = []
     for objective, share in known:
         before = memory.burned_of(objective.name)
         found.append(
             BurnedBudget(
                 objective.name,
-                keep * before.missed + weight * share.bad_share * share.total,
+                keep * before.missed + weight * share.total * max(0.0, share.bad_share - base * objective.budget),
                 keep * before.requests + weight * share.total,
             )
         )
     named = {objective.name for objective, _ in known}
     return (*found, *(b for b in memory.burned if b.objective not in named))
+
+
+def _unavoidable(known: float, burned: float, elapsed: float, idle: bool) -> float:
+    """The multiple of the budget that burns at whatever load, after a window that burned so much."""
+    if burned < known:
+        return known + (1.0 - math.exp(-elapsed / UNLEARNED_SECONDS)) * (burned - known)
+    return known + (1.0 - math.exp(-elapsed / LEARNED_SECONDS)) * (burned - known) if idle else known

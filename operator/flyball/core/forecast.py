@@ -19,7 +19,7 @@ LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
 # Smoothing times of the persistence members, seconds: from the window itself to a quarter of an hour, which is as long
 # as real traffic's level holds (its autocorrelation at 15 minutes is still above 0.9 in most recorded traces).
 SMOOTHING_SECONDS = (0.0, 120.0, 300.0, 900.0)
-# A rate this many deviations of counts away from a level is a step, and the level follows at once.
+# A rate this many deviations away from a level, of counts or of what forecasts err by, is a step: it follows at once.
 STEP_DEVIATIONS = 3.0
 # The trend member: its level and slope smooth over these times, and a slope is believed for this long only (Gardner
 # and McKenzie 1985: damped trends beat undamped ones at every horizon).
@@ -32,6 +32,8 @@ ERROR_HALF_LIFE_SECONDS = 7200.0
 # Step of the quantile tracker, in units of the mean absolute scaled error, for one tick of this many seconds: some 30
 # misses move a quantile by one such unit.
 STEP, STEP_SECONDS = 0.03, 15.0
+# A forecast is judged by a rate that came no later than this after its time.
+LONGEST_LATE_SECONDS = 60.0
 # A season is a mean rate by slot of the day or week: half an hour, linear in between, keeps two weeks in 672 numbers.
 SLOT_SECONDS = 1800.0
 DAY_SECONDS, WEEK_SECONDS = 86_400.0, 604_800.0
@@ -143,7 +145,9 @@ def observe(
 
     A time that is not later than the last one teaches nothing; after a gap longer than the lead the levels start anew.
     """
-    if at > memory.at:
+    if at - memory.at > max(lead_seconds, LONGEST_LATE_SECONDS):
+        memory = replace(memory, at=at, smoothed=(rate,) * len(SMOOTHING_SECONDS), level=rate, slope=0.0, pending=())
+    elif at > memory.at:
         memory = _judge(memory, at, rate, window_seconds)
         memory = _follow(memory, at, rate, window_seconds)
     members = _members(memory, at, lead_seconds)
@@ -169,18 +173,19 @@ def _judge(memory: ForecastMemory, at: float, rate: float, window_seconds: float
     if not due:
         return memory
     pending = tuple(issued for issued in memory.pending if issued.due_at > at)
-    if at - due[-1].due_at > max(60.0, 2 * (at - memory.at)):
+    if at - due[-1].due_at > LONGEST_LATE_SECONDS:
         return replace(memory, pending=pending)  # its time passed unseen
     latest = due[-1]
     elapsed = min(at - memory.at, STEP_SECONDS * 4)
-    keep = 0.5 ** (elapsed / ERROR_HALF_LIFE_SECONDS)
+    fading = 0.5 ** (elapsed / ERROR_HALF_LIFE_SECONDS)
+    keep = min(fading, 1.0 - 1.0 / (memory.judged + 1.0))  # a plain mean at first: one early error is no record
     errors = []
     for said, error in zip(latest.members, memory.errors, strict=True):
         if math.isnan(said):
             errors.append(error)
             continue
         missed = (rate - said) ** 2 / max(said, rate, 1.0 / window_seconds)
-        errors.append(missed if error == 0.0 else keep * error + (1 - keep) * missed)
+        errors.append(max(_SMALLEST_ERROR, missed if error == 0.0 else keep * error + (1 - keep) * missed))
     scaled = (rate - latest.combined) / _unit(latest.combined, window_seconds)
     step = STEP * elapsed / STEP_SECONDS * memory.scale
     moved = sorted(
@@ -192,7 +197,7 @@ def _judge(memory: ForecastMemory, at: float, rate: float, window_seconds: float
         pending=pending,
         errors=tuple(errors),
         quantiles=tuple(moved),
-        scale=keep * memory.scale + (1 - keep) * abs(scaled),
+        scale=fading * memory.scale + (1 - fading) * abs(scaled),
         judged=memory.judged + 1,
         below=tuple(count + (scaled <= said) for count, said in zip(memory.below, latest.quantiles, strict=True)),
     )
@@ -201,12 +206,13 @@ def _judge(memory: ForecastMemory, at: float, rate: float, window_seconds: float
 def _follow(memory: ForecastMemory, at: float, rate: float, window_seconds: float) -> ForecastMemory:
     """Levels, slope and slots after one more rate."""
     elapsed = at - memory.at
+    deviation = max(_PRIOR_DEVIATIONS / math.sqrt(window_seconds), memory.scale)
     smoothed = tuple(
-        _nearer(level, rate, _share(elapsed, seconds), window_seconds)
+        _nearer(level, rate, _share(elapsed, seconds), deviation, window_seconds)
         for level, seconds in zip(memory.smoothed, SMOOTHING_SECONDS, strict=True)
     )
     expected = max(0.0, memory.level + memory.slope * elapsed)
-    level = _nearer(expected, rate, _share(elapsed, LEVEL_SECONDS), window_seconds)
+    level = _nearer(expected, rate, _share(elapsed, LEVEL_SECONDS), deviation, window_seconds)
     slope = memory.slope + _share(elapsed, SLOPE_SECONDS) * ((level - memory.level) / elapsed - memory.slope)
     slot = int(at // SLOT_SECONDS)
     slots, total, count = memory.slots, memory.slot_sum, memory.slot_count
@@ -281,10 +287,10 @@ def _unit(rate: float, window_seconds: float) -> float:
     return math.sqrt(max(rate, 1.0 / window_seconds))
 
 
-def _nearer(level: float, rate: float, share: float, window_seconds: float) -> float:
+def _nearer(level: float, rate: float, share: float, deviation: float, window_seconds: float) -> float:
     """The level moved by that share toward the rate; all the way to a rate that chance does not explain."""
-    deviation = _PRIOR_DEVIATIONS / math.sqrt(window_seconds) * _unit(level, window_seconds)
-    return rate if abs(rate - level) > STEP_DEVIATIONS * deviation else level + share * (rate - level)
+    stepped = abs(rate - level) > STEP_DEVIATIONS * deviation * _unit(level, window_seconds)
+    return rate if stepped else level + share * (rate - level)
 
 
 def _share(elapsed: float, seconds: float) -> float:

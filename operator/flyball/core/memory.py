@@ -100,6 +100,7 @@ class Memory:
 
     `forecast` and `curve` are what was learned of arrivals and of misses; None before the first look. `burned` are, for
     each objective, the missed and all requests as of `burned_at`, decayed: how much of its budget burned lately.
+    `unavoidable` is the multiple of the budget that burns at whatever load.
     `states` are the last announced state of each subject (an objective, a ceiling, an ROI target, telemetry …): Events
     are written when one changes.
     `shape` are the decayed mean tokens per request, of `shape_weight` requests as of `shaped_at`.
@@ -116,6 +117,7 @@ class Memory:
     curve: MissCurve | None = None
     burned: tuple[BurnedBudget, ...] = ()
     burned_at: float = 0.0
+    unavoidable: float = 0.0
     fallback: FallbackMemory = FallbackMemory()
     spend: SpendMemory = SpendMemory()
     states: tuple[tuple[str, str], ...] = ()

@@ -33,9 +33,10 @@ PRIOR_SHARE = 0.05
 # From this load on, or from where 5% miss if that is seen to be higher, a queue grows without end.
 FULL_LOAD, OVERLOAD_STEEPNESS = 0.95, 40.0
 _KNEE = math.log(PRIOR_SHARE / (1.0 - PRIOR_SHARE))
-# How far the prior may be off, as standard deviations of its terms: the place of the rise by 20% of the load, its
-# steepness by a third.
-PRIOR_DEVIATIONS = (0.2 / WIDTH, 0.33 / WIDTH, 0.2 / WIDTH)
+# How far the prior may be off, as standard deviations of its terms: the place of the rise by 20% of the load. Its
+# steepness and pooling hardly move: what a window's load is known with, and how little loads vary once a fleet follows
+# them, would be taken for a flat curve, and a flat curve buys replicas that help nobody.
+PRIOR_DEVIATIONS = (0.2 / WIDTH, 0.01 / WIDTH, 0.02 / WIDTH)
 # The requests of one window share their fate (one burst, one long prompt): they teach as much as this many independent
 # ones at most.
 MOST_INDEPENDENT = 10.0
@@ -46,10 +47,10 @@ LARGEST_MOVE = 1.0
 WANDER_PER_HOUR = 0.1
 # Shares nearer to 0 or 1 than this teach as if they were this: a curve that was sure must still move, and hours without
 # a miss must not push the rise out of sight.
-_FARTHEST = 0.01
+_FARTHEST = 0.003
 # A fleet large enough carries some load within any threshold that a lone request meets.
 _LEAST_ROOM = 0.2
-_LEAST_STEEP, _MOST_STEEP = 4.0, 60.0
+_LEAST_STEEP, _MOST_STEEP = 15.0, 27.0
 # Between these loads a large fleet's misses rise, whatever was seen: the capacity model errs by a factor of three at
 # most before its own bounds hold it.
 _EARLIEST_RISE, _LATEST_RISE = 0.3, 3.0
@@ -108,9 +109,9 @@ def learn(curve: MissCurve, load: float, replicas: float, missed: float, request
     terms = terms + move / max(1.0, abs(float(features @ move)) / LARGEST_MOVE)
     covariance = covariance - np.outer(gain, gradient) @ covariance
     steep = min(_MOST_STEEP, max(_LEAST_STEEP, float(terms[1])))
-    return MissCurve(
-        (float(terms[0]), steep, max(0.0, float(terms[2]))), tuple(((covariance + covariance.T) / 2).ravel())
-    )
+    place = min(-_EARLIEST_RISE * steep, max(-_LATEST_RISE * steep, float(terms[0])))
+    pooled = min(steep * POOLING, max(0.0, float(terms[2])))
+    return MissCurve((place, steep, pooled), tuple(((covariance + covariance.T) / 2).ravel()))
 
 
 def carried(curve: MissCurve, replicas: float, requests_per_second: float) -> float:

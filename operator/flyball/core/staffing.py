@@ -13,6 +13,7 @@ from flyball.core.causes import demand_cause, gpu_text, starved_text
 from flyball.core.decision import Cause, ObjectiveReport, VariantDecision
 from flyball.core.demand import Situation
 from flyball.core.economics import Stakes
+from flyball.core.experience import LOW_LOAD
 from flyball.core.memory import Memory
 from flyball.core.names import Enforcement, GpuVerdict, Period, Precedence
 from flyball.core.observation import Observation, VariantState
@@ -183,6 +184,8 @@ def _burn_step(case: Case, needs: dict[str, int], settled: bool) -> tuple[dict[s
         idle = "the GPUs are idle" if situation.gpu.verdict is GpuVerdict.IDLE else "the GPUs have headroom"
         why = f"no number of replicas can meet {infeasible}" if infeasible else idle
         return needs, Cause("GPUsWouldNotHelp", f"{text}, but {why} ({seen})")
+    if situation.gpu.verdict is not GpuVerdict.SATURATED and _lightly_loaded(case):
+        return needs, Cause("GPUsWouldNotHelp", f"{text}, but replicas carry less than half of what they can ({seen})")
     floors = _floored(plans, needs)
     if any(floors[p.variant.name] > p.state.replicas for p in plans):
         return floors, Cause("SLOBurning", f"{text} ({seen}); more are asked for")
@@ -286,6 +289,13 @@ def _stepped(case: Case, current: int, target: int) -> tuple[int, str]:
     if down is not None and target < current - down:
         return current - down, "scaling.down.maxStep"
     return target, ""
+
+
+def _lightly_loaded(case: Case) -> bool:
+    """Whether the load is so far below what the ready replicas carry that more of them would change nothing."""
+    ready = {plan.variant.name: plan.state.ready for plan in case.plans}
+    carried = carried_by(case.plans, ready, case.situation.curve)
+    return case.situation.demand is not None and case.situation.demand < LOW_LOAD * carried
 
 
 def _gpus_would_help(situation: Situation) -> bool:

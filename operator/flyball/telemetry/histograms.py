@@ -14,6 +14,9 @@ from flyball.core.observation import BucketEdges, Percentiles
 TOLERANCE = 0.01
 
 
+HALF_AN_EVENT = 0.5
+
+
 class BadHistogram(ValueError):
     """Bucket counts that no histogram can have."""
 
@@ -74,9 +77,12 @@ def measurable(edges: BucketEdges) -> bool:
 
 
 def good_events(buckets: Buckets, edges: BucketEdges, threshold: float) -> float | None:
-    """Events within the threshold, interpolated linearly between the neighbouring edges.
+    """Events within the threshold, interpolated between the neighbouring edges.
 
-    None where an edge is missing or the threshold lies outside of all: there is nothing to interpolate from.
+    Between them the share of events above is taken to fall exponentially, as the tails of latencies do: within a bucket
+    most events lie near its lower edge, and a straight line would call many of them late that were not. Where no event
+    lies above the upper edge, half a one is taken to. None where an edge is missing or the threshold lies outside of
+    all: there is nothing to interpolate from.
     """
     if not measurable(edges):
         return None
@@ -85,7 +91,12 @@ def good_events(buckets: Buckets, edges: BucketEdges, threshold: float) -> float
         return None
     if edges.exact:
         return lower
-    return lower + (upper - lower) * (threshold - edges.lower) / (edges.upper - edges.lower)
+    above_lower, above_upper = max(0.0, buckets.total - lower), max(0.0, buckets.total - upper)
+    if above_lower <= HALF_AN_EVENT:
+        return lower
+    way = (threshold - edges.lower) / (edges.upper - edges.lower)
+    falls_to = max(above_upper, HALF_AN_EVENT) / above_lower
+    return min(upper, buckets.total - above_lower * math.pow(falls_to, way))
 
 
 def quantile(q: float, buckets: Buckets) -> float:
