@@ -18,9 +18,12 @@ def _locked(text):
 
 
 def _declared(repository, *extras):
+    """What the project asks for, with extras that themselves name extras of the project (`flyball[lab]`) resolved."""
     project = tomllib.loads((repository / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *(each for extra in extras for each in project["optional-dependencies"][extra])]
-    return [Requirement(each) for each in wanted]
+    found = [Requirement(each) for each in wanted]
+    more = [extra for each in found if each.name == project["name"] for extra in each.extras]
+    return [each for each in found if each.name != project["name"]] + (_declared(repository, *more) if more else [])
 
 
 @pytest.mark.parametrize("lock", LOCKS)
