@@ -1,8 +1,7 @@
 """ROI targets: the worth of the answers against what they cost, with the interval that the number of requests allows.
 
 Absolute targets only. Breached needs the whole 95% interval on the wrong side, AtRisk the value by one deviation, and
-a target once missed is met again when the whole interval is on the right side: in between chance decides, and says
-nothing.
+a target once missed is met again when the value is right by one deviation: in between chance decides, and says nothing.
 """
 
 from decimal import Decimal
@@ -48,15 +47,19 @@ def judge(
         return RoiReport(target.name, INSUFFICIENT, None, None, None, target.amount)
     requests += overflowed_in(spend, at, target.window_seconds)
     low_count, high_count = count_bounds(requests)
-    likely = count_bounds(requests, 1.0)
+    few, many = count_bounds(requests, 1.0)
     dollars, goal = float(cost), float(target.amount)
     if target.metric is RoiMetric.VALUE_COST_RATIO:
         value, low, high = (float(worth) * count / dollars for count in (requests, low_count, high_count))
-        missed, surely_missed, surely_met = float(worth) * likely[1] / dollars < goal, high < goal, low >= goal
+        met, missed, surely_missed = (
+            float(worth) * few >= goal * dollars,
+            float(worth) * many < goal * dollars,
+            high < goal,
+        )
     else:
         value, low, high = dollars / requests, dollars / high_count, dollars / low_count
-        missed, surely_missed, surely_met = dollars / likely[1] > goal, low > goal, high <= goal
-    state = MET if surely_met else BREACHED if surely_missed else before
+        met, missed, surely_missed = dollars <= goal * few, dollars > goal * many, low > goal
+    state = BREACHED if surely_missed else MET if met else before
     if state not in (AT_RISK, BREACHED):
         state = AT_RISK if missed else MET
     return RoiReport(target.name, state, value, low, high, target.amount)

@@ -1,10 +1,10 @@
 """Objectives: shares of good requests against their budget, over several windows, with few events taken as few.
 
 A burn rate is the bad share divided by the allowed one: at 1 the budget lasts exactly its window. An objective is
-Breached when the short and the next longer window both burn beyond doubt, and Met again when the short one is within
-its budget, not by the luck of a few requests: what users feel now, not what the month's average forgives. Burning is
-the short window alone, by three deviations: it is looked at so often that 95% would be wrong several times an hour.
-Few events are no news: a state stays until there are surely too few to judge it by.
+Breached when the short and the next longer window both burn beyond doubt, and Met again when the short window is within
+its budget: what users feel now, not what the month's average forgives. Burning is the short window alone, by three
+deviations: it is looked at so often that 95% would be wrong several times an hour. Few events are no news: a state
+stays until there are surely too few to judge it by.
 """
 
 import math
@@ -43,28 +43,18 @@ def judge(objective: Objective, reading: ObjectiveReading, before: str | None) -
     short, newest = enough[0], reading.shares[0]
     if short is not newest:
         # Few events in the newest window are no evidence of a breach; but where those few are good, users feel none.
-        if newest.total >= 1 and newest.bad_share <= objective.budget and _eased(objective, newest, short, before):
+        if newest.total >= 1 and newest.bad_share <= objective.budget:
             return MET
         if before in (MET, BURNING, BREACHED):
             return before
     longer = enough[1] if len(enough) > 1 else short
     if short.bad_share <= objective.budget:
-        return MET if _eased(objective, short, longer, before) else str(before)
+        return MET
     if _surely_burning(objective, short) and _surely_burning(objective, longer):
         return BREACHED
     if before in (BREACHED, BURNING):
         return before
     return BURNING if _surely_burning(objective, short, Z_NEWS) else MET
-
-
-def _eased(objective: Objective, newest: WindowShare, longer: WindowShare, before: str | None) -> bool:
-    """Whether a window within the budget ends what burned: one good request in a bad minute does not.
-
-    It does where the longer window no longer burns beyond doubt, or the newest is better than that one beyond chance.
-    """
-    if before not in (BURNING, BREACHED) or not _surely_burning(objective, longer):
-        return True
-    return share_bounds(newest.total - newest.good, newest.total)[1] < longer.bad_share
 
 
 def _fell_silent(reading: ObjectiveReading, before: str) -> bool:
