@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -114,7 +115,7 @@ class Kit:
 
 def cluster_up() -> Kit:
     """Start the cluster that CLUSTER names (quick when it runs already), and read its addresses."""
-    subprocess.run([sys.executable, str(DRIVER), "up"], check=True)
+    print(_drive("up"), end="", flush=True)
     return running()
 
 
@@ -144,6 +145,23 @@ def deploy_story(kit: Kit) -> None:
 
 def with_image(kit: Kit) -> Kit:
     """Build flyball:dev and hand it to the node; quick when nothing changed."""
-    command = [sys.executable, str(DRIVER), "build-image", "--tag", "flyball:dev", "--context", str(REPOSITORY)]
-    archive = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    archive = _drive("build-image", "--tag", "flyball:dev", "--context", str(REPOSITORY)).strip()
     return replace(kit, image=Path(archive).stem)
+
+
+def _drive(*arguments: str) -> str:
+    """Run the cluster driver to its end, also when this is interrupted: it cleans up behind itself."""
+    command = [sys.executable, str(DRIVER), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        try:
+            printed, _ = driver.communicate()
+        except KeyboardInterrupt:
+            try:
+                driver.wait(timeout=1)  # a Ctrl-C reaches both
+            except subprocess.TimeoutExpired:
+                driver.send_signal(signal.SIGINT)
+                driver.wait(timeout=60)
+            raise
+    if driver.returncode:
+        raise subprocess.CalledProcessError(driver.returncode, command)
+    return printed

@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -58,12 +59,23 @@ class ImageBuilder:
         if archive.exists():
             say(f"image {tag}: unchanged")
             return Image(reference, archive)
+        try:
+            self._build(dockerfile, tag, project, archive, reference)
+        except BaseException:
+            self._abandon()
+            raise
+        for old in self._images.glob(f"{name}-*.tar"):
+            if old != archive:
+                old.unlink()
+        return Image(reference, archive)
+
+    def _build(self, dockerfile: Path, tag: str, project: Path, archive: Path, reference: str) -> None:
         base = self._ensure_base()
-        context = self._work / "context" / name
+        context = self._work / "context" / archive.stem.rpartition("-")[0]
         with timed(f"wheels of {project.name}"):
             self._fill_context(context, project)
         with timed(f"image {tag} built"):
-            built = f"localhost/flyball-build:{digest}"
+            built = f"localhost/flyball-build:{archive.stem.rpartition('-')[2]}"
             arguments = (
                 "--isolation=chroot",
                 "--format=oci",
@@ -74,10 +86,13 @@ class ImageBuilder:
             self._buildah("build", *arguments, context)
             self._push(built, archive, reference)
             self._buildah("rmi", built)
-        for old in self._images.glob(f"{name}-*.tar"):
-            if old != archive:
-                old.unlink()
-        return Image(reference, archive)
+
+    def _abandon(self) -> None:
+        """Leave no half-built container and no mount behind; a second Ctrl-C does not interrupt that."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        say("cleaning up behind the image's build")
+        succeeds([*self._words(), "rm", "--all"])
+        succeeds(["umount", self._work / "storage" / "overlay"])
 
     def _base_name(self) -> str:
         recipe = " ".join((BASE_SUITE, *BASE_PACKAGES, *_EXCLUDED))
