@@ -1,6 +1,6 @@
 """`make bench-control`: how well flyball controls, against every rival, on scenarios of docs/scenarios.
 
-    python -m e2e.bench.control [--full] [--work FOLDER]
+    python -m e2e.bench.control [--full] [--only NAME]... [--work FOLDER]
 
 Without --full a representative part: shorter stretches and two seeds, within an hour on two cores. With it everything.
 Either goes on where it was stopped, and writes docs/benchmarks/control.md. Scenarios whose trace is not at hand are
@@ -61,21 +61,34 @@ def main() -> int:
     """Play the scenarios, and write the report."""
     parser = argparse.ArgumentParser(prog="python -m e2e.bench.control", description="Measure control quality.")
     parser.add_argument("--full", action="store_true", help="all scenarios, on all their seeds")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="of these, the scenario of that name; repeatable"
+    )
     parser.add_argument("--work", type=Path, help="folder of what is done  [default: build/bench-control…]")
     options = parser.parse_args()
     name = "bench-control-full" if options.full else "bench-control"
     work = options.work or REPOSITORY / "build" / name
     work.mkdir(parents=True, exist_ok=True)
     scenarios = everything() if options.full else representative()
-    suite = Suite(scenarios, FULL if options.full else QUICK, work, f"make {name}")
+    command = f"make {name}"
+    if options.only:
+        command = " ".join(
+            ["python -m e2e.bench.control", *["--full"] * options.full, *(f"--only {n}" for n in options.only)]
+        )
+        if unknown := set(options.only) - {scenario.name for scenario in scenarios}:
+            parser.error(
+                f"{', '.join(sorted(unknown))}: no such scenario; there are {', '.join(s.name for s in scenarios)}"
+            )
+        scenarios = [scenario for scenario in scenarios if scenario.name in options.only]
+    suite = Suite(scenarios, FULL if options.full else QUICK, work, command)
     began = time.monotonic()
     try:
         suite.run(usable_cores(), Console(stderr=True), lambda c: print(f"{c.name}: {c.skipped or 'done'}", flush=True))
     except StoppedError:
-        print(f"Stopped. What is done is kept in {work}; `make {name}` goes on from there.", file=sys.stderr)
+        print(f"Stopped. What is done is kept in {work}; `{command}` goes on from there.", file=sys.stderr)
         return 130
     REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(report(suite.conclusions, f"make {name}", time.monotonic() - began), encoding="utf-8")
+    REPORT.write_text(report(suite.conclusions, command, time.monotonic() - began), encoding="utf-8")
     print(f"Wrote {REPORT.relative_to(REPOSITORY)}; pictures are in {work / 'report.html'}.")
     return int(any(conclusion.faults for conclusion in suite.conclusions))
 

@@ -93,6 +93,22 @@ def test_the_shape_moves_with_the_requests_that_tell_it() -> None:
     assert memory.shape.output_tokens == pytest.approx((kept * 100 + 120 * 200) / (kept + 120))
 
 
+@pytest.mark.parametrize(
+    ("output", "share"),
+    [
+        pytest.param(130.0, 30.0 / (30.0 + 120.0 * 2 ** (-15 / 300)), id="chance may bring 30% more in 30 requests"),
+        pytest.param(300.0, 0.5, id="three times as long is another workload: half of what is known from now on"),
+    ],
+)
+def test_lengths_that_shift_beyond_chance_are_learned_at_once(output: float, share: float) -> None:
+    """2 requests/s: a minute of them is known, 15 s are new; the bound is 5 / √30 = 91%."""
+    _, memory = assess(spec(), observation(), Memory())
+    longer = signals(output_tokens_per_request=output)
+    _, memory = assess(spec(), observation(at=START + 15.0, signal=longer), memory)
+    assert memory.shape is not None
+    assert memory.shape.output_tokens == pytest.approx(100.0 + share * (output - 100.0))
+
+
 def test_without_requests_the_last_shape_stays() -> None:
     _, memory = assess(spec(), observation(), Memory())
     quiet = signals(rate=0.0, prompt_tokens_per_request=ABSENT, output_tokens_per_request=ABSENT)

@@ -1,5 +1,6 @@
 """Reading one observation: can it be trusted, what arrives, what a replica carries, and what the GPUs say about it."""
 
+import math
 from dataclasses import dataclass, replace
 
 from flyball.core import arrivals as arriving
@@ -28,6 +29,9 @@ from flyball.core.verdict import load_of, report
 # Lengths of requests are learned with this half-life: long enough for hundreds of requests at one a second, short
 # enough for a shift in lengths to be half learned within one start-up of a large model (ENGINES: 200 to 330 s).
 SHAPE_HALF_LIFE_SECONDS = 300.0
+# Mean lengths that are so many deviations away from those known (lengths deviate by about their mean) are another
+# workload's: they count from then on as much as all that was known. Of a day's looks at a steady mix none is so far.
+SHIFT_DEVIATIONS = 5.0
 # Where less than this share of the traffic stays on the primary, what is measured there says nothing about the whole.
 SMALLEST_SAMPLE = 0.04
 # The next look at a workload comes about this much later: what is ordered now must last until then.
@@ -201,8 +205,17 @@ def _remember_shape(signals: tuple[VariantSignals, ...], observation: Observatio
     kept = memory.shape_weight * 0.5 ** (seconds / SHAPE_HALF_LIFE_SECONDS) if memory.shape is not None else 0.0
     if kept + fresh <= 0:
         return memory
+    if memory.shape is not None and _shifted(memory.shape, found, fresh):
+        kept = min(kept, fresh)
     shape = found if memory.shape is None else memory.shape.blended(found, fresh / (kept + fresh))
     return replace(memory, shape=shape, shape_weight=kept + fresh, shaped_at=observation.at)
+
+
+def _shifted(known: RequestShape, found: RequestShape, requests: float) -> bool:
+    """Whether chance does not explain how far the mean lengths of the newest requests are from those known."""
+    chance = SHIFT_DEVIATIONS / math.sqrt(max(1.0, requests))
+    pairs = ((found.prompt_tokens, known.prompt_tokens), (found.output_tokens, known.output_tokens))
+    return any(abs(new / old - 1.0) > chance for new, old in pairs if old > 0)
 
 
 def _shape(signals: tuple[VariantSignals, ...]) -> RequestShape | None:
