@@ -57,12 +57,12 @@ def test_when_the_load_is_gone_so_are_its_replicas(calm: float) -> None:
 @pytest.mark.parametrize("rate", [5.0, 6.0, 6.7, 8.0, 9.5, 11.0, 12.0, 14.0, 15.4, 20.0])
 def test_noise_of_ten_percent_does_not_flap(rate: float) -> None:
     """Among these rates are 9.5 and 14.0, just at what two and three replicas carry: there it is tried once in a while
-    whether one fewer will do, at most twice an hour, and taken back when users suffer.
+    whether one fewer will do, at most three times an hour (144 changes a day), and taken back when users suffer.
     """
     fleet = Fleet(spec(variant(high=40)), needed(rate))
     run(fleet, steady(rate), 15 * MINUTES)
     counts = run(fleet, noisy(rate), 60 * MINUTES)
-    assert changes(counts) <= 4
+    assert changes(counts) <= 6
     assert needed(rate) - 1 <= min(counts)
     assert sum(count < needed(rate) for count in counts) <= 0.1 * len(counts) or min(counts) * 5.0 * 0.95 > rate
     assert max(counts) <= needed(1.1 * rate) + 1

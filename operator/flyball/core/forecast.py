@@ -19,6 +19,8 @@ LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
 # Smoothing times of the persistence members, seconds: from the window itself to a quarter of an hour, which is as long
 # as real traffic's level holds (its autocorrelation at 15 minutes is still above 0.9 in most recorded traces).
 SMOOTHING_SECONDS = (0.0, 120.0, 300.0, 900.0)
+# A level smoothed over more than so many leads is not asked: it would only hold the past of a load that is over.
+OLDEST_LEADS = 4.0
 # A rate this many deviations away from a level, of counts or of what forecasts err by, is a step: it follows at once.
 STEP_DEVIATIONS = 3.0
 # The trend member: its level and slope smooth over these times, and a slope is believed for this long only (Gardner
@@ -235,10 +237,12 @@ def _follow(memory: ForecastMemory, at: float, rate: float, window_seconds: floa
 
 
 def _members(memory: ForecastMemory, at: float, lead: float) -> tuple[float, ...]:
-    """Every member's forecast; NaN for a season that is not known yet."""
+    """Every member's forecast; NaN for a season that is not known yet, and a level older than the lead calls for."""
+    oldest = max(SMOOTHING_SECONDS[1], OLDEST_LEADS * lead)
+    levels = (v if s <= oldest else math.nan for v, s in zip(memory.smoothed, SMOOTHING_SECONDS, strict=True))
     trend = memory.level + memory.slope * DAMPING_SECONDS * (1.0 - math.exp(-lead / DAMPING_SECONDS))
     seasons = (_seasonal(memory, at, lead, DAY_SECONDS), _seasonal(memory, at, lead, WEEK_SECONDS))
-    return (*memory.smoothed, max(0.0, trend), *seasons)
+    return (*levels, max(0.0, trend), *seasons)
 
 
 def _seasonal(memory: ForecastMemory, at: float, lead: float, period: float) -> float:
