@@ -16,6 +16,7 @@ from flyball.core.capacity import (
     start_fit,
 )
 from flyball.core.decision import GpuReport
+from flyball.core.demand_events import multiplier
 from flyball.core.experience import Served
 from flyball.core.forecast import Outlook
 from flyball.core.memory import Memory, VariantMemory
@@ -268,11 +269,11 @@ def _foresee(
     at, window = observation.at, observation.signals.window_seconds
     known = memory.forecast or forecast.start(at, smooth, window, lead)
     known, outlook = forecast.observe(known, at, smooth, lead, window)
-    now = max((w.highest(at, at) for w in observation.expected), default=1.0)
-    soon = max((w.highest(at, at + lead) for w in observation.expected), default=1.0)
+    # What is measured now holds the multiple in force now.
+    more = multiplier(observation.expected, at, lead) / multiplier(observation.expected, at)
     step = max(0.0, demand - smooth)
-    rates = tuple((rate + step) * soon / now for rate in outlook.rates)
-    return replace(memory, forecast=known), replace(outlook, mean=(outlook.mean + step) * soon / now, rates=rates)
+    rates = tuple((rate + step) * more for rate in outlook.rates)
+    return replace(memory, forecast=known), replace(outlook, mean=(outlook.mean + step) * more, rates=rates)
 
 
 def _teach(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from flyball.core.capacity import start_fit
-from flyball.core.forecast import LEVELS
+from flyball.core.forecast import coverage
 from flyball.lab.policies.flyball import Flyball, build
 from flyball.lab.policies.model import Setting, View
 from flyball.lab.scenario import Scenario
@@ -40,9 +40,8 @@ class Watched:
     def coverage(self) -> dict[str, float]:
         """The share of forecasts that the nominal quantiles were not exceeded by; empty before any came due."""
         forecast = self._flyball.memory.forecast
-        if forecast is None or not forecast.judged:
-            return {}
-        return {f"{level:g}": forecast.below[LEVELS.index(level)] / forecast.judged for level in NOMINAL}
+        covered = coverage(forecast) if forecast is not None else ()
+        return {f"{level:g}": share for level, share in covered if level in NOMINAL}
 
 
 def model_error(flyball: Flyball, truth: Flyball, batches: Sequence[float]) -> float | None:
