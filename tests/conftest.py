@@ -1,8 +1,17 @@
-"""What all tests share: fixtures of a real API server (see support/api_server.py)."""
+"""What all tests share: a real API server (see support/api_server.py), a port that refuses, and how laws are tried.
+
+Laws are tried on the same cases in every run, however slow the machine: a run that fails tells of a change, not of luck
+or load. `pytest --hypothesis-profile=search` looks for new cases instead.
+"""
 
 import asyncio
+import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+from hypothesis import settings
 
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "e2e" / "cluster")]
@@ -12,3 +21,14 @@ pytest_plugins = ["support.api_server"]
 # Else pytest-asyncio asks for the current loop, Python 3.11 makes one, and nobody closes it: a ResourceWarning in some
 # later test, which a traceback printed during garbage collection can turn into a crash of the parser.
 asyncio.set_event_loop(None)
+
+settings.register_profile("search", settings.get_profile("ci"), derandomize=False, max_examples=1000)
+settings.load_profile("ci")  # hypothesis' own: no deadline, no complaint about slow cases, the same cases every time
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """A port on loopback that refuses connections, and that nobody else is given meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield int(held.getsockname()[1])

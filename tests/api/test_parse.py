@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.api.parse import parse_resource, parse_status, unknown_fields
@@ -169,7 +169,6 @@ SPEC_FIELDS = sorted(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(SPEC_FIELDS), JSON, max_size=4))
 def test_no_spec_whatever_raises(fields: dict[str, Any]) -> None:
     raw = with_spec(**fields)
@@ -178,7 +177,6 @@ def test_no_spec_whatever_raises(fields: dict[str, Any]) -> None:
     unknown_fields(WorkloadSLO, raw)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON)
 def test_no_price_book_whatever_raises(spec: Any) -> None:
     found = parse_resource(PriceBook, {"kind": "PriceBook", "spec": spec})

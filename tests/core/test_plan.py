@@ -136,7 +136,7 @@ def test_nothing_known_is_an_error() -> None:
         planned(Past(found.local, found.end, STEP, np.full(len(found.local), math.nan), found.prompt_tokens))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(5, 20), st.floats(1.1, 6))
 def test_more_load_never_needs_fewer_replicas_and_ranges_are_in_order(seed: int, days: int, factor: float) -> None:
     rates = np.random.default_rng(seed).gamma(2.0, 3.0, days * 24)

@@ -64,7 +64,7 @@ def test_one_mad_day_moves_the_growth_little() -> None:
     assert found.per_day == pytest.approx(0.01, abs=0.003)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.floats(-0.03, 0.03), st.integers(10, 40))
 def test_the_range_holds_the_estimate_and_mostly_the_truth(seed: int, growth: float, days: int) -> None:
     noise = np.random.default_rng(seed).normal(0, 0.1, days)
@@ -161,7 +161,7 @@ def test_a_past_shorter_than_a_day_has_the_ratio_of_its_whole() -> None:
     assert found.level * found.ratio == pytest.approx(30.0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 120), st.integers(2, 20))
 def test_a_range_is_in_order_and_widens_with_the_days_ahead(seed: int, ahead: float, days: int) -> None:
     rates = np.random.default_rng(seed).gamma(2.0, 3.0, days * 24)

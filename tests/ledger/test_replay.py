@@ -13,7 +13,7 @@ from flyball.core.memory import Memory
 from flyball.ledger.record import SCHEMA, UnreadableRecord, decode, encode, record_of
 from flyball.ledger.replay import Difference, replay
 
-EXAMPLES = settings(max_examples=30, deadline=None)
+EXAMPLES = settings(max_examples=30)
 
 
 def recorded(tick: worlds.Tick):

@@ -1,9 +1,11 @@
 """The operator's endpoints over a real loopback socket."""
 
-import time
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import aiohttp
 import pytest
+from flyball_cluster.ports import free_ports
 from prometheus_client.parser import text_string_to_metric_families
 
 from flyball.runtime.exporter import Tally
@@ -11,6 +13,19 @@ from flyball.runtime.server import serve
 from flyball.runtime.tick import TickReport
 
 STALLED_SECONDS = 60.0
+NOW = 1_800_000_000.0
+At = Callable[[float], None]
+
+
+@pytest.fixture(autouse=True)
+def at(monkeypatch: pytest.MonkeyPatch) -> At:
+    """Sets the server's clock, which stands at NOW until then."""
+
+    def set_clock(now: float) -> None:
+        monkeypatch.setattr("flyball.runtime.server.time", SimpleNamespace(time=lambda: now))
+
+    set_clock(NOW)
+    return set_clock
 
 
 async def ask(port: int, path: str) -> tuple[int, str]:
@@ -20,7 +35,7 @@ async def ask(port: int, path: str) -> tuple[int, str]:
 
 def ticked(seconds_ago: float) -> Tally:
     tally = Tally()
-    tally.finish(TickReport(0.0, (), ()), time.time() - seconds_ago, 0.1)
+    tally.finish(TickReport(0.0, (), ()), NOW - seconds_ago, 0.1)
     return tally
 
 
@@ -33,20 +48,20 @@ def ticked(seconds_ago: float) -> Tally:
     ],
 )
 async def test_healthy_while_it_gets_on(tick_ago: float | None, alive_ago: float | None, text: str) -> None:
-    tally = ticked(tick_ago) if tick_ago else Tally(alive_at=time.time() - alive_ago if alive_ago else 0.0)
+    tally = ticked(tick_ago) if tick_ago else Tally(alive_at=NOW - alive_ago if alive_ago else 0.0)
     async with serve(("127.0.0.1", 0), tally, lambda: True, STALLED_SECONDS) as port:
         assert await ask(port, "/healthz") == (200, text)
 
 
 @pytest.mark.parametrize("ticked_once", [True, False], ids=["the last tick is long ago", "no tick ever finished"])
-async def test_unhealthy_when_no_tick_finishes(ticked_once: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    tally, now = ticked(0) if ticked_once else Tally(), time.time()
+async def test_unhealthy_when_no_tick_finishes(ticked_once: bool, at: At) -> None:
+    tally = ticked(0) if ticked_once else Tally()
     async with serve(("127.0.0.1", 0), tally, lambda: True, STALLED_SECONDS) as port:
-        monkeypatch.setattr("flyball.runtime.server.time.time", lambda: now + 62)
+        at(NOW + 62)
         status, text = await ask(port, "/healthz")
         assert status == 500
-        assert text.startswith("no tick finished for ")
-        tally.alive_at = now + 61
+        assert text.startswith("no tick finished for 62 s")
+        tally.alive_at = NOW + 61
         assert (await ask(port, "/healthz"))[0] == 200
 
 
@@ -67,12 +82,13 @@ async def test_metrics_can_be_scraped() -> None:
 
 
 async def test_an_address_in_use_is_an_error_and_leaves_nothing_open() -> None:
-    async with serve(("127.0.0.1", 0), Tally(), lambda: True, STALLED_SECONDS) as port:
+    address = ("127.0.0.1", free_ports(1)[0])
+    async with serve(address, Tally(), lambda: True, STALLED_SECONDS):
         with pytest.raises(OSError, match="address already in use"):
-            async with serve(("127.0.0.1", port), Tally(), lambda: True, STALLED_SECONDS):
+            async with serve(address, Tally(), lambda: True, STALLED_SECONDS):
                 pass
-    async with serve(("127.0.0.1", port), Tally(), lambda: True, STALLED_SECONDS) as again:
-        assert again == port
+    async with serve(address, Tally(), lambda: True, STALLED_SECONDS) as port:
+        assert port == address[1]
 
 
 async def test_the_record_of_a_decision_is_served_by_its_id() -> None:

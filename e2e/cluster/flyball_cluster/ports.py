@@ -1,8 +1,9 @@
-"""Ports that are free at the time of asking."""
+"""Ports that are free at the time of asking, and stay so for who asked."""
 
 from __future__ import annotations
 
 import socket
+from contextlib import ExitStack
 
 
 def is_free(address: str, port: int) -> bool:
@@ -22,12 +23,20 @@ def choose_port(address: str, preferred: int) -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct ports that are free on loopback, held open together while being drawn so that none comes twice."""
-    probes = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    """Distinct ports on loopback that only a server which asks for them by number gets within the next minute.
+
+    A port that is merely free may be drawn again by anybody before its server listens. So each is left as a closed
+    connection leaves it (TIME_WAIT): the kernel then draws it for nobody, and servers, which set SO_REUSEADDR, may
+    listen there.
+    """
+    with ExitStack() as held:
+        return [_reserve(held) for _ in range(count)]
+
+
+def _reserve(held: ExitStack) -> int:
+    server = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+    address: tuple[str, int] = server.getsockname()
+    held.enter_context(socket.create_connection(address))
+    served, _ = server.accept()
+    served.close()  # the side that closes first is the one that keeps TIME_WAIT
+    return address[1]

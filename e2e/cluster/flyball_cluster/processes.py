@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 MARK = "FLYBALL_CLUSTER_OWNER"
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _POLL_SECONDS = 0.05
+# Killed processes end at once, but the machine may stand still meanwhile: returning with one alive would let a start
+# right afterwards take it for a process that runs.
+_KILLED_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,7 @@ class Processes:
 
 def end(identities: Sequence[Identity], grace_seconds: float) -> None:
     """End exactly these processes: SIGTERM, then SIGKILL for what is left after the grace period."""
-    for signum, patience in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, 5.0)):
+    for signum, patience in ((signal.SIGTERM, grace_seconds), (signal.SIGKILL, _KILLED_SECONDS)):
         left = [identity for identity in identities if identify(identity.pid) == identity]
         for identity in left:
             with suppress(ProcessLookupError):

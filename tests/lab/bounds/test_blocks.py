@@ -65,7 +65,7 @@ def test_nothing_is_chosen_where_nothing_helps() -> None:
     assert chosen(options(([9, 9], [5, 5]), ([9, 9], [9, 9])), {"TimeToFirstToken": 100.0}, (TTFT,)) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     data=st.lists(
         st.tuples(st.integers(-5, 0), st.integers(0, 9), st.integers(0, 5), st.integers(-9, 0)), min_size=1, max_size=4

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from lab.bounds.worlds import CHAT, TINY, trace_of, variant
 
@@ -88,7 +88,7 @@ def test_no_start_ends_before_it_can() -> None:
         floor(trace, [fleet], objectives(40.0, 1.0, 1.0), (0,), 0.0)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 1000),
     first_ms=st.integers(200, 3000),
@@ -132,7 +132,7 @@ LEAN = replace(ENGINE, base_ms=0.5, max_batched_tokens=2000)
 SLOW = replace(ENGINE, per_prefill_token_ms=1.0, per_sequence_ms=0.5, kv_tokens=4000)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 1000),
     rate=st.sampled_from([0.3, 3.0, 12.0]),

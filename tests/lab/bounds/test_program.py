@@ -52,7 +52,7 @@ def cost_by_levels(need: list[int], start_seconds: float) -> float:
     return total
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(need=st.lists(st.integers(0, 4), min_size=1, max_size=14).filter(any), start_seconds=st.integers(0, 6))
 def test_for_a_fixed_need_the_optimum_decomposes_by_level(need: list[int], start_seconds: int) -> None:
     work = [float(needed) for needed in need]
@@ -76,7 +76,7 @@ def cost_of_whole_replicas(arrived: Values, due: Values, start_seconds: float, m
     return cheapest
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     work=st.lists(st.integers(0, 3), min_size=4, max_size=4).filter(any),
     patience=st.integers(0, 2),

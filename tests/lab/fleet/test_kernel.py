@@ -103,7 +103,7 @@ def traces(draw: st.DrawFn) -> Trace:
     return Trace("random", arrivals, prompts, outputs, span, cached_tokens=np.minimum(cached, prompts))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(trace=traces(), parameters=ENGINES)
 def test_one_replica_is_the_engine_to_the_microsecond(trace: Trace, parameters: EngineParameters) -> None:
     reference = Reference.of(trace, parameters)
@@ -123,7 +123,7 @@ def test_one_replica_is_the_engine_to_the_microsecond(trace: Trace, parameters: 
     assert row[Column.BUSY_SECONDS] == pytest.approx(counters.busy_seconds, abs=1e-6)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(trace=traces(), parameters=ENGINES, share=st.floats(0.01, 1.5))
 def test_a_sample_shows_the_engine_in_mid_iteration(trace: Trace, parameters: EngineParameters, share: float) -> None:
     at = share * trace.span_seconds + 1e-5 * math.pi

@@ -226,7 +226,7 @@ def check_samples(sim: Simulation) -> None:
         assert each.present == asked.asked
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), variants=st.tuples(VARIANTS, VARIANTS), options=OPTIONS, asks=ASKS)
 def test_every_request_ends_in_one_way_and_everything_repeats(
     seed: int, variants: tuple, options: FleetOptions, asks: list[tuple[int, int]]
@@ -249,7 +249,7 @@ def test_every_request_ends_in_one_way_and_everything_repeats(
     assert outcome.actions == again.actions
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), routing=st.sampled_from(Routing), gateway_queue=st.booleans())
 def test_draining_loses_no_request_and_counters_only_grow(seed: int, routing: Routing, gateway_queue: bool) -> None:
     sim = simulation(
