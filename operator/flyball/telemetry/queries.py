@@ -156,8 +156,8 @@ def _rates(profile: EngineProfile, plan: Plan) -> str:
 
 def _means(part: str, histogram: Histogram, scope: Scope, window: float) -> tuple[str, str]:
     return (
-        _counted(f"{part}_sum", _suffixed(histogram, "_sum"), scope, "rate", window, scale=histogram.scale),
-        _counted(f"{part}_count", _suffixed(histogram, "_count"), scope, "rate", window),
+        _counted(f"{part}_sum", suffixed(histogram, "_sum"), scope, "rate", window, scale=histogram.scale),
+        _counted(f"{part}_count", suffixed(histogram, "_count"), scope, "rate", window),
     )
 
 
@@ -174,10 +174,10 @@ def _buckets(
     scope, matchers = plan.scope, [plan.scope.matcher()]
     if edges:
         matchers.append(f"le=~{any_of(edges)}")
-    names = _suffixed(histograms[rank], "_bucket").selectors
+    names = suffixed(histograms[rank], "_bucket").selectors
     found = either(f"increase({series(name, *matchers)}[{duration(window)}])" for name in names)
     if rank:
-        better = (s for h in histograms[:rank] for s in _suffixed(h, "_count").selectors)
+        better = (s for h in histograms[:rank] for s in suffixed(h, "_count").selectors)
         had = either(f"last_over_time({series(s, scope.matcher())}[{duration(window)}])" for s in better)
         found = f"({found}) unless on (namespace, pod) ({had})"
     return tagged(f"sum by ({scope.by('le')}) ({grouped(found)})", buckets(indicator, rank))
@@ -211,7 +211,8 @@ def _exported(expression: str) -> str:
     return f'label_replace({inner}, "pod", "$1", "exported_pod", "(.+)")'
 
 
-def _suffixed(histogram: Histogram, suffix: str) -> Counter:
+def suffixed(histogram: Histogram, suffix: str) -> Counter:
+    """The series of a histogram with that suffix."""
     return Counter(tuple(Selector(f"{name}{suffix}") for name in histogram.names))
 
 
