@@ -122,15 +122,16 @@ def _gauges(profile: EngineProfile, scope: Scope) -> str:
     return either(
         (
             tagged(f"max by ({by}) ({grouped(seen)})", SAMPLED_AT),
-            _per_pod(RUNNING, profile.running, scope, "sum"),
-            _per_pod(WAITING, profile.waiting, scope, "sum"),
-            _per_pod(KV_CACHE, profile.kv_cache_usage, scope, "avg"),
+            per_pod(RUNNING, profile.running, scope, "sum"),
+            per_pod(WAITING, profile.waiting, scope, "sum"),
+            per_pod(KV_CACHE, profile.kv_cache_usage, scope, "avg"),
         )
     )
 
 
-def _per_pod(part: str, gauge: Gauge, scope: Scope, aggregation: str) -> str:
-    by = scope.by("pod")
+def per_pod(part: str, gauge: Gauge, scope: Scope, aggregation: str, *more: str) -> str:
+    """A part with one value now for each pod (and each of the further labels): the first series that it exports."""
+    by = scope.by("pod", *more)
     found = (f"{aggregation} by ({by}) ({grouped(series(s, scope.matcher()))})" for s in gauge.selectors)
     return tagged(_scaled(f"({either(found)})", gauge.scale), part)
 
