@@ -1,7 +1,7 @@
-import asyncio
 import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from flyball.lab.load.command import load
 from flyball.lab.load.results import read_results
+from flyball.lab.load.runner import LoadOptions
 
 SHORT = "generate:conversation?rate=20&duration=1s&burst=0&output=3&outputSigma=0&seed=2"
 
@@ -27,7 +28,7 @@ def test_a_run_prints_its_figures_and_writes_them_down(threaded_stub: Any, tmp_p
         "--url",
         threaded_stub.url,
         "--objective",
-        "TimeToFirstToken<10s@95%",
+        "TimeToFirstToken<10m@95%",
         "--objective",
         "EndToEnd<10ms@95%",
         "--out",
@@ -36,7 +37,7 @@ def test_a_run_prints_its_figures_and_writes_them_down(threaded_stub: Any, tmp_p
     assert result.exit_code == 0, result.output
     count = len(threaded_stub.bodies)
     assert f"done: {count} of {count} requests sent" in result.stdout
-    assert f"TimeToFirstToken<10s@95% (latency): 100.00% of {count} met" in result.stdout
+    assert f"TimeToFirstToken<10m@95% (latency): 100.00% of {count} met" in result.stdout
     assert "EndToEnd<10ms@95% (latency): 0.00%" in result.stdout
     assert "MISSED" in result.stdout
     assert f"served by: stub-0 {count}" in result.stdout
@@ -72,25 +73,27 @@ def test_headers_reach_the_gateway(threaded_stub: Any) -> None:
     assert {(headers["host"], headers["x-tenant"]) for headers in threaded_stub.headers} == {("llama.example", "acme")}
 
 
-def test_interrupted_it_tells_what_was_done_and_exits_with_130(threaded_stub: Any) -> None:
+def test_interrupted_it_tells_what_was_done_and_exits_with_130(
+    threaded_stub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def interrupt(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
-        os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.sleep(0.1)
         response: web.StreamResponse = await threaded_stub.stream(request, body)
+        os.kill(os.getpid(), signal.SIGINT)
         return response
 
     threaded_stub.answer = interrupt
-    result = run(
-        "generate:code?rate=0.2&duration=1h&burst=0&output=2&outputSigma=0", "--url", threaded_stub.url, "--start", "2s"
-    )
+    monkeypatch.setattr("flyball.lab.load.command.LoadOptions", partial(LoadOptions, grace_seconds=60.0))
+    path = tmp_path / "t.csv"
+    path.write_text("t_seconds,input_tokens,output_tokens\n0,10,2\n9000,10,2\n")
+    result = run(str(path), "--url", threaded_stub.url)
     assert result.exit_code == 130
     assert "stopped early: 1 of" in result.stdout
     assert "1 completed" in result.stdout
-    assert "Stopping; waiting up to 5s" in result.stderr
+    assert "Stopping; waiting up to 1m" in result.stderr
 
 
-def test_it_exits_with_1_when_nothing_succeeded(unused_tcp_port: int) -> None:
-    result = run(SHORT, "--url", f"http://127.0.0.1:{unused_tcp_port}", "--duration", "300ms")
+def test_it_exits_with_1_when_nothing_succeeded(deaf_port: int) -> None:
+    result = run(SHORT, "--url", f"http://127.0.0.1:{deaf_port}", "--duration", "300ms")
     assert result.exit_code == 1
     assert "error connect:" in result.stdout
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -68,6 +67,14 @@ class Replica:
         status, _ = await self.post("/faults", faults)
         assert status == 200
 
+    async def accepted(self) -> None:
+        """Wait until the engine has a request, which it keeps while it hangs."""
+
+        async def has_one() -> bool:
+            return self.server.driver.engine.outstanding > 0
+
+        await self.eventually(has_one)
+
     async def stream(self, path: str, body: dict[str, object]) -> list[Any]:
         """The events of a stream, parsed; the last is the text [DONE]. Raises when the connection breaks."""
         async with self.session.post(self.url + path, json={"stream": True, **body}) as response:
@@ -90,7 +97,7 @@ class Replica:
         return values
 
     async def eventually(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await condition():  # noqa: ASYNC110 - another process would ask again and again too
                 await asyncio.sleep(0.01)
 
@@ -121,10 +128,3 @@ async def start(config: ModelServerConfig) -> AsyncIterator[Start]:
 @pytest.fixture
 async def replica(start: Start) -> Replica:
     return await start()
-
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 from click.testing import CliRunner
+from flyball_cluster.ports import free_ports
 
 from flyball.lab.modelserver.command import modelserver
 from flyball.lab.modelserver.config import ModelServerConfig
@@ -38,16 +39,17 @@ def test_bad_options_end_with_one_line(arguments: list[str], environment: dict[s
     assert "Traceback" not in result.output
 
 
-async def test_sigterm_drains_and_exits_0(tmp_path: Path, free_port: int) -> None:
+async def test_sigterm_drains_and_exits_0(tmp_path: Path) -> None:
+    (port,) = free_ports(1)
     parameters = tmp_path / "engine.json"
     parameters.write_text(
         '{"baseMs": 1, "perSequenceMs": 0, "perContextTokenMs": 0, "perPrefillTokenMs": 0,'
         ' "kvTokens": 4096, "maxBatch": 8, "maxBatchedTokens": 512}'
     )
-    arguments = ["--parameters", str(parameters), "--host", "127.0.0.1", "--port", str(free_port)]
+    arguments = ["--parameters", str(parameters), "--host", "127.0.0.1", "--port", str(port)]
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "flyball.lab.modelserver", *arguments)
-    url = f"http://127.0.0.1:{free_port}"
-    async with asyncio.timeout(30), aiohttp.ClientSession() as session:
+    url = f"http://127.0.0.1:{port}"
+    async with asyncio.timeout(100), aiohttp.ClientSession() as session:
         while await health(session, url) != 200:  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.05)
         body = {"prompt": [1], "max_tokens": 300, "ignore_eos": True, "stream": True}

@@ -20,8 +20,15 @@ def exactly(tokens: int, prompt_tokens: int = 5) -> dict[str, Any]:
     return {"model": "tiny", "prompt": list(range(prompt_tokens)), "max_tokens": tokens, "ignore_eos": True}
 
 
-async def test_it_answers_503_until_the_start_up_time_has_passed(start: Any) -> None:
-    replica = await start(startup_seconds=0.3)
+async def test_it_is_ready_after_the_start_up_time(start: Any) -> None:
+    began = asyncio.get_running_loop().time()
+    replica = await start(startup_seconds=0.2)
+    await replica.eventually(replica.healthy)
+    assert asyncio.get_running_loop().time() - began >= 0.2
+
+
+async def test_it_answers_503_while_it_starts_up(start: Any) -> None:
+    replica = await start(startup_seconds=3600)
     assert await replica.get_status("/health") == 503
     assert await replica.get_status("/v1/models") == 503
     status, body = await replica.post(COMPLETIONS, exactly(1))
@@ -30,7 +37,7 @@ async def test_it_answers_503_until_the_start_up_time_has_passed(start: Any) -> 
     assert loading["DCGM_FI_DEV_FB_USED"] == 0
     assert not [name for name in loading if name.startswith("vllm:")]
 
-    await replica.eventually(replica.healthy)
+    replica.server.ready = True
     assert (await replica.post(COMPLETIONS, exactly(1)))[0] == 200
     assert (await replica.metrics())["DCGM_FI_DEV_FB_USED"] > 20_000
 
@@ -127,12 +134,12 @@ async def test_times_in_the_metrics_are_the_engines_own_however_late_the_loop_is
 
 
 async def test_a_loop_that_falls_behind_catches_up_and_says_how_late_it_was(replica: Any) -> None:
+    await replica.set_faults(hang=True)
     stream = asyncio.create_task(replica.stream(COMPLETIONS, exactly(100)))
-
-    async def runs() -> bool:
-        return (await replica.metrics())["vllm:num_requests_running"] == 1
-
-    await replica.eventually(runs)
+    await replica.accepted()
+    driver = replica.server.driver
+    driver.hang = False
+    driver.wake()
     time.sleep(0.05)  # noqa: ASYNC251 - the loop is to stand still
     assert len(await stream) == 101
     metrics = await replica.metrics()
@@ -210,16 +217,14 @@ async def test_paths_that_do_not_exist_are_404_and_not_counted(replica: Any) -> 
 
 
 async def test_draining_refuses_new_requests_and_finishes_the_running_ones(replica: Any) -> None:
+    await replica.set_faults(hang=True)
     running = asyncio.create_task(replica.stream(COMPLETIONS, exactly(200)))
-
-    async def runs() -> bool:
-        return (await replica.metrics())["vllm:num_requests_running"] == 1
-
-    await replica.eventually(runs)
+    await replica.accepted()
     drain = asyncio.create_task(replica.server.drain())
     await asyncio.sleep(0)
     assert await replica.get_status("/health") == 503
     assert (await replica.post(COMPLETIONS, exactly(1)))[0] == 503
+    await replica.set_faults(hang=False)
     await drain
     assert len(await running) == 201
 
@@ -228,11 +233,7 @@ async def test_a_drain_ends_after_its_time_and_closing_aborts_the_rest(start: An
     replica = await start(drain_seconds=0.05)
     await replica.set_faults(hang=True)
     stuck = asyncio.create_task(replica.post(COMPLETIONS, exactly(2)))
-
-    async def accepted() -> bool:
-        return bool(replica.server.driver.engine.outstanding)
-
-    await replica.eventually(accepted)
+    await replica.accepted()
     await replica.server.drain()
     await replica.server.close()
     with pytest.raises(aiohttp.ClientError):
