@@ -9,12 +9,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.api.convert import price_per_gpu_hour, read_workload
+from flyball.api.convert import read_workload
 from flyball.api.defaults import default_objectives
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS, EnginePreset
 from flyball.api.v1alpha1 import PriceBook, WorkloadType
-from flyball.api.v1alpha1.words import CapacityType
 from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
 from flyball.core.spec import (
     Ceiling,
@@ -205,19 +204,6 @@ def test_a_declared_accelerator_outranks_the_one_seen() -> None:
     found = read_workload(manifest, {"prices": book()}, accelerators={"chat": "NVIDIA-B200"})
     assert isinstance(found, WorkloadSpec)
     assert found.variants[0].price_per_gpu_hour == Decimal("0.80")
-
-
-def test_node_overhead_is_added_to_the_book_exactly() -> None:
-    price = price_per_gpu_hour(book(nodeOverhead="12.5%"), "NVIDIA-L4", CapacityType.ON_DEMAND)
-    assert price == Decimal("0.9")
-
-
-def test_a_used_price_book_names_what_it_holds_in_vain() -> None:
-    rates = book(laborRates=[{"role": "Clerk", "perHour": "30"}])
-    found = read(raw(cost={"priceBookRef": {"name": "prices"}}), prices=rates)
-    assert found.not_acted_on == (
-        "PriceBook prices spec.laborRates: labour is priced by fallback.laborCostPerRequest only",
-    )
 
 
 @pytest.mark.parametrize(

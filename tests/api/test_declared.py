@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import yaml
 
-from flyball.api.declared import not_yet_acted_on, price_book_not_yet_acted_on
+from flyball.api.declared import not_yet_acted_on
 from flyball.api.parse import parse_resource
-from flyball.api.v1alpha1 import PriceBook, WorkloadSLO, WorkloadSLOSpec
+from flyball.api.v1alpha1 import WorkloadSLO, WorkloadSLOSpec
 
 DATA = Path(__file__).parent / "data" / "accept"
 TARGETS = [{"targetRef": {"name": "chat"}, "maxReplicas": 2}]
@@ -122,11 +122,3 @@ def test_every_field_declared_at_once_gives_one_note_each() -> None:
     paths = [note.path for note in not_yet_acted_on(parsed.spec)]
     assert len(paths) == len(set(paths))
     assert "spec.telemetry.engine" in paths
-
-
-def test_a_price_book_names_the_prices_that_are_not_used() -> None:
-    raw = yaml.safe_load((DATA / "pricebook-every-field.yaml").read_text(encoding="utf-8"))
-    parsed = parse_resource(PriceBook, raw)
-    assert isinstance(parsed, PriceBook)
-    unused = [note.path for note in price_book_not_yet_acted_on(parsed.spec)]
-    assert unused == [f"spec.{n}" for n in ("effectiveFrom", "staleAfter", "components", "hostedModels", "laborRates")]

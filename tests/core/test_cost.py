@@ -2,21 +2,23 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from core.cases import LAW, fallback, running, variant
+from core.cases import LAW, fallback, running, spec, variant
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.core.capacity import RequestShape
 from flyball.core.cost import (
     hourly,
     month_forecast,
-    overflow_rate,
     overflowed_in,
     replica_price,
     spend,
+    spend_rate,
     spent_in,
     unpriced,
 )
 from flyball.core.memory import SpendMemory, SpendRate
+from flyball.core.spec import Component, Prices, Unit
 
 NOVEMBER = datetime(2026, 11, 10, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -104,15 +106,29 @@ def test_the_forecast_adds_the_rest_of_the_month_at_the_present_rate() -> None:
 def test_overflow_is_paid_by_the_request_with_its_labour() -> None:
     """2 requests/s at $0.004 and $0.001 of labour: 2 × 0.005 × 3600 = $36/h."""
     priced = fallback(price_per_request=Decimal("0.004"), labor_cost_per_request=Decimal("0.001"))
-    found = overflow_rate(priced, NOVEMBER, Decimal(4), 2.0)
+    found = spend_rate(spec(fallback=priced), NOVEMBER, Decimal(4), 5.0, 2.0, None)
     assert (found.replicas, found.overflow, found.total) == (4, 36, 40)
-    memory = spend(spend(SpendMemory(), found, HOUR), overflow_rate(priced, NOVEMBER + 60, Decimal(4), 0.0), HOUR)
+    none = spend_rate(spec(fallback=priced), NOVEMBER + 60, Decimal(4), 5.0, 0.0, None)
+    memory = spend(spend(SpendMemory(), found, HOUR), none, HOUR)
     assert overflowed_in(memory, NOVEMBER + 120, 120.0) == pytest.approx(120.0)
 
 
 def test_without_overflow_or_fallback_only_replicas_cost() -> None:
-    for found in (overflow_rate(None, 0.0, Decimal(4), 2.0), overflow_rate(fallback(), 0.0, Decimal(4), 0.0)):
-        assert found == SpendRate(0.0, Decimal(4))
+    for workload, moved in ((spec(), 2.0), (spec(fallback=fallback()), 0.0)):
+        assert spend_rate(workload, 0.0, Decimal(4), 5.0, moved, None) == SpendRate(0.0, Decimal(4))
+
+
+def test_components_are_paid_for_every_request_wherever_it_is_served() -> None:
+    """5 requests/s at $0.0001, 200 tokens each at $2 a million, and $0.35/h: 1.80 + 7.20 + 0.35 = $9.35/h."""
+    book = Prices(
+        components=(
+            Component("logs", "Observability", Unit.REQUEST, Decimal("0.0001")),
+            Component("embedding", "Embedding", Unit.MILLION_TOKENS, Decimal(2)),
+            Component("vectors", "VectorDatabase", Unit.HOUR, Decimal("0.35")),
+        )
+    )
+    found = spend_rate(spec(prices=book), NOVEMBER, Decimal(4), 5.0, 0.0, RequestShape(80.0, 100.0, 100.0))
+    assert (found.components, found.total) == (Decimal("9.35"), Decimal("13.35"))
 
 
 def test_a_clock_that_stands_or_steps_back_spends_nothing() -> None:

@@ -7,22 +7,18 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from flyball.api.declared import (
-    not_yet_acted_on,
-    objective_acted_on,
-    price_book_not_yet_acted_on,
-    roi_target_acted_on,
-)
+from flyball.api.declared import not_yet_acted_on, objective_acted_on, roi_target_acted_on
 from flyball.api.defaults import DEFAULT_ROI_WINDOW, DEFAULT_TARGET, DEFAULT_WINDOW, default_objectives
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS
-from flyball.api.v1alpha1 import PriceBook, WorkloadSLO, WorkloadSLOSpec
+from flyball.api.pricing import INLINE_SOURCE, PriceBooks, gpu_price, prices_of
+from flyball.api.v1alpha1 import WorkloadSLO, WorkloadSLOSpec
 from flyball.api.v1alpha1.fallback import FallbackSpec
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
 from flyball.api.v1alpha1.scaling import ScalingSpec
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.telemetry import Telemetry
-from flyball.api.v1alpha1.words import CapacityType, FallbackTrigger
+from flyball.api.v1alpha1.words import FallbackTrigger
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import (
     Ceiling,
@@ -39,11 +35,6 @@ from flyball.core.spec import (
     WorkloadSpec,
 )
 from flyball.core.units import parse_duration_seconds, parse_money, parse_ratio
-
-PriceBooks = Mapping[str, PriceBook]
-"""PriceBooks by name."""
-
-_INLINE_SOURCE = "pricePerGpuHour"
 
 
 def read_workload(
@@ -107,44 +98,13 @@ def to_workload(
         ),
         fallback=_fallback(spec.fallback),
         scaling=_scaling(spec.scaling),
-        not_acted_on=_not_acted_on(spec, book_name, price_books),
+        prices=prices_of(spec, book_name, price_books),
+        not_acted_on=tuple(str(note) for note in not_yet_acted_on(spec)),
     )
 
 
-def price_per_gpu_hour(book: PriceBook, accelerator: str, capacity: CapacityType) -> Decimal | None:
-    """Dollars per GPU hour in the book, node overhead included; None where it holds no such price."""
-    entry = next((gpu for gpu in book.spec.gpus if gpu.accelerator == accelerator), None)
-    price = entry.price(capacity) if entry else None
-    if price is None:
-        return None
-    overhead = book.spec.node_overhead
-    factor = 1 + Decimal(overhead[:-1]) / 100 if overhead else Decimal(1)
-    return parse_money(price) * factor
-
-
-def _price(
-    target: Target, book_name: str | None, books: PriceBooks, observed: str | None
-) -> tuple[Decimal | None, str]:
-    """Dollars per GPU hour and where they come from, or None and what is missing."""
-    if target.price_per_gpu_hour is not None:
-        return parse_money(target.price_per_gpu_hour), _INLINE_SOURCE
-    if book_name is None:
-        return None, "neither targets[].pricePerGpuHour nor cost.priceBookRef is set"
-    book = books.get(book_name)
-    if book is None:
-        return None, f"PriceBook {book_name} does not exist or is invalid"
-    accelerator = target.accelerator or observed
-    if accelerator is None:
-        return None, f"the accelerator to look up in PriceBook {book_name} is not known; set targets[].accelerator"
-    capacity = target.capacity_type or CapacityType.ON_DEMAND
-    price = price_per_gpu_hour(book, accelerator, capacity)
-    if price is None:
-        return None, f"PriceBook {book_name} holds no {capacity} price for {accelerator}"
-    return price, f"PriceBook {book_name}: {accelerator}, {capacity}"
-
-
 def _variant(target: Target, book_name: str | None, books: PriceBooks, observed: str | None) -> Variant:
-    price, source = _price(target, book_name, books, observed)
+    price, source = gpu_price(target, book_name, books, observed)
     reference = target.target_ref
     return Variant(
         name=target.effective_name,
@@ -157,6 +117,7 @@ def _variant(target: Target, book_name: str | None, books: PriceBooks, observed:
         price_source=source,
         startup_seconds=_seconds(target.startup_time),
         engine=_engine(target),
+        by_book=price is not None and source != INLINE_SOURCE,
     )
 
 
@@ -246,14 +207,6 @@ def _scaling(scaling: ScalingSpec | None) -> Scaling:
             max_insurance=_ratio(scaling.max_insurance),
         )
     )
-
-
-def _not_acted_on(spec: WorkloadSLOSpec, book_name: str | None, books: PriceBooks) -> tuple[str, ...]:
-    notes = [str(note) for note in not_yet_acted_on(spec)]
-    book = books.get(book_name) if book_name else None
-    if book is not None:
-        notes += [f"PriceBook {book_name} {note}" for note in price_book_not_yet_acted_on(book.spec)]
-    return tuple(notes)
 
 
 def _given(**fields: Any) -> dict[str, Any]:

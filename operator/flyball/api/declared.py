@@ -6,7 +6,7 @@ Each entry leaves this list with the change that acts on it.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flyball.api.v1alpha1 import PriceBookSpec, WorkloadSLOSpec
+from flyball.api.v1alpha1 import WorkloadSLOSpec
 from flyball.api.v1alpha1.money import CeilingSpec, CostSpec, RoiTargetSpec, ValueSpec
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
 from flyball.api.v1alpha1.scaling import ScalingSpec
@@ -138,15 +138,3 @@ def _of_scaling(scaling: ScalingSpec) -> Iterator[NotActedOn]:
         yield NotActedOn("spec.scaling.forecast.horizon", "the horizon is the measured start-up time and one tick")
     if scaling.disruption is not None:
         yield NotActedOn("spec.scaling.disruption", "removals are limited by scaling.down only")
-
-
-def price_book_not_yet_acted_on(spec: PriceBookSpec) -> tuple[NotActedOn, ...]:
-    """Everything that a PriceBook declares and this version does not reckon with."""
-    declared = (
-        (spec.effective_from, "effectiveFrom", "prices hold from the moment that they are applied"),
-        (spec.stale_after, "staleAfter", "the age of prices is not checked yet"),
-        (spec.components, "components", "costs beside the GPUs are not added yet"),
-        (spec.hosted_models, "hostedModels", "hosted models are priced by fallback.pricePerRequest only"),
-        (spec.labor_rates, "laborRates", "labour is priced by fallback.laborCostPerRequest only"),
-    )
-    return tuple(NotActedOn(f"spec.{name}", sentence) for value, name, sentence in declared if value)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -125,7 +125,16 @@ DateTime = Annotated[
         reads=datetime.fromisoformat,
     ),
 ]
-Date = Annotated[str, Text(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", 10, "a quoted date such as '2026-11-01'")]
+Date = Annotated[
+    str,
+    Text(
+        r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}$",
+        10,
+        "a quoted date such as '2026-11-01'",
+        format="date",
+        reads=date.fromisoformat,
+    ),
+]
 LabelValue = Annotated[str, Field(max_length=253)]
 
 Int32 = Annotated[int, Field(strict=True, json_schema_extra={"format": "int32"})]

@@ -9,9 +9,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from flyball.core import prices
+from flyball.core.capacity import RequestShape
 from flyball.core.memory import SpendMemory, SpendRate
 from flyball.core.observation import VariantState
-from flyball.core.spec import Fallback, Variant
+from flyball.core.spec import Variant, WorkloadSpec
 
 SECONDS_PER_HOUR = Decimal(3600)
 # A window's account is kept in about this many pieces at most: 40 minutes each for 28 days, four seconds for an hour.
@@ -57,13 +59,25 @@ def unpriced(variants: Sequence[Variant], states: Sequence[VariantState]) -> tup
     return tuple(sentences)
 
 
-def overflow_rate(fallback: Fallback | None, since: float, replicas: Decimal, moved_per_second: float) -> SpendRate:
-    """The rate from `since` on, with `moved_per_second` requests/s on the fallback at its price and labour."""
-    if fallback is None or moved_per_second <= 0:
-        return SpendRate(since, replicas)
-    price = (fallback.price_per_request or Decimal(0)) + (fallback.labor_cost_per_request or Decimal(0))
+def spend_rate(
+    spec: WorkloadSpec,
+    since: float,
+    replicas: Decimal,
+    requests_per_second: float,
+    moved_per_second: float,
+    shape: RequestShape | None,
+) -> SpendRate:
+    """The rate from `since` on: replicas, `moved_per_second` of the requests on the fallback at its price and labour,
+    and the price book's components for all of them.
+    """
+    tokens = requests_per_second * (shape.prompt_tokens + shape.output_tokens) if shape else 0.0
+    components = prices.rate(spec.prices.components, requests_per_second, tokens)
+    if spec.fallback is None or moved_per_second <= 0:
+        return SpendRate(since, replicas, components=components)
+    price = prices.overflow_price(spec.fallback, spec.prices, shape) or Decimal(0)
+    price += spec.fallback.labor_cost_per_request or Decimal(0)
     overflow = price * Decimal(str(round(moved_per_second, 6))) * SECONDS_PER_HOUR
-    return SpendRate(since, replicas, overflow, moved_per_second)
+    return SpendRate(since, replicas, overflow, moved_per_second, components)
 
 
 def spend(memory: SpendMemory, rate: SpendRate, keep_seconds: float) -> SpendMemory:
@@ -104,6 +118,7 @@ def _averaged(rates: tuple[SpendRate, ...], at: float, grain_seconds: float) -> 
         first.replicas + (second.replicas - first.replicas) * weight,
         first.overflow + (second.overflow - first.overflow) * weight,
         first.overflow_per_second + (second.overflow_per_second - first.overflow_per_second) * share,
+        first.components + (second.components - first.components) * weight,
     )
     return (*rates[:-2], merged)
 

@@ -102,8 +102,9 @@ def _account(
     """The memory with the money spent until now, and the rate from now on."""
     longest = max([3600.0, *(target.window_seconds for target in spec.roi_targets)])
     per_hour = cost.hourly(spec.variants, states) or Decimal(0)
-    moved = (situation.demand or 0.0) * memory.fallback.moved
-    rate = cost.overflow_rate(spec.fallback, observation.at, per_hour, moved)
+    demand = situation.demand or 0.0
+    moved = demand * memory.fallback.moved
+    rate = cost.spend_rate(spec, observation.at, per_hour, demand, moved, memory.shape)
     return replace(memory, spend=cost.spend(memory.spend, rate, longest))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from flyball.core import cost
+from flyball.core import cost, prices
 from flyball.core.decision import CostReport, FallbackReport, ObjectiveReport, RoiReport, VariantDecision
 from flyball.core.demand import Situation
 from flyball.core.memory import Memory
@@ -11,6 +11,7 @@ from flyball.core.names import Period
 from flyball.core.observation import Observation, Reading, SignalState, VariantState
 from flyball.core.spec import Ceiling, WorkloadSpec
 from flyball.core.staffing import Shortage
+from flyball.core.zero import Zero
 
 # The share of a ceiling from which owners are told that it comes near.
 APPROACHING = Decimal("0.8")
@@ -29,6 +30,7 @@ class Findings:
     """Everything one tick found out and decided about a workload's size, objectives, money and routes.
 
     `blocked` says why no traffic may move to the fallback, `foreign` who else moved its weights; empty where none.
+    `zero` is what scaling to zero made of it.
     """
 
     spec: WorkloadSpec
@@ -43,11 +45,17 @@ class Findings:
     fallback: FallbackReport | None
     blocked: str
     foreign: str
+    zero: Zero
 
     @property
     def unpriced(self) -> tuple[str, ...]:
-        """For each target without a usable price, what is missing."""
-        return cost.unpriced(self.spec.variants, self.states)
+        """For each price that is needed and not known, what is missing."""
+        return (*cost.unpriced(self.spec.variants, self.states), *prices.missing(self.spec))
+
+    @property
+    def stale_prices(self) -> str:
+        """Which prices are past their date; empty where none are."""
+        return prices.stale(self.spec.prices, self.observation.at)
 
     @property
     def target_problems(self) -> tuple[str, ...]:

@@ -56,7 +56,8 @@ class FallbackMemory:
 
 @dataclass(frozen=True, slots=True)
 class SpendRate:
-    """What is spent from `since` (seconds since the epoch) on: dollars per hour of replicas and of overflow.
+    """What is spent from `since` (seconds since the epoch) on: dollars per hour of replicas, of overflow, and of the
+    components that every request or hour costs beside them.
 
     `overflow_per_second` are the requests per second that the fallback serves for that money.
     """
@@ -69,7 +70,7 @@ class SpendRate:
     @property
     def total(self) -> Decimal:
         """Dollars per hour in all."""
-        return self.replicas + self.overflow
+        return self.replicas + self.overflow + self.components
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,7 @@ class SpendMemory:
 
 
 @dataclass(frozen=True, slots=True)
+    components: Decimal = Decimal(0)
 class BurnedBudget:
     """Requests that missed an objective, and all requests, decayed."""
 

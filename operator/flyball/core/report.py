@@ -118,6 +118,8 @@ def _price_trusted(findings: Findings) -> Condition:
     return Condition(ConditionType.PRICE_TRUSTED, True, "Priced", f"prices from {', '.join(sources) or 'the manifest'}")
 
 
+    if stale := findings.stale_prices:
+        return Condition(ConditionType.PRICE_TRUSTED, False, "PriceStale", stale)
 def _capacity_available(findings: Findings) -> Condition:
     lacking = sum(state.unschedulable for state in findings.states)
     if lacking:

@@ -6,6 +6,7 @@ ratios between 0 and 1, money is Decimal dollars.
 
 from dataclasses import dataclass
 from decimal import Decimal
+from enum import StrEnum
 
 from flyball.core.forecast import LEVELS
 from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
@@ -43,8 +44,8 @@ class TargetRef:
 class Variant:
     """One way to serve the workload's traffic, scaled as one object.
 
-    `price_per_gpu_hour` is None where no price is known: never zero. `gpus_per_replica` and `accelerator` are None
-    where the pod template must tell. `startup_seconds` is None where it must be measured.
+    `price_per_gpu_hour` is None where no price is known: never zero. `by_book` says that it stands in the PriceBook,
+    and holds when that does. `gpus_per_replica` and `accelerator` are None where the pod template must tell. `startup_seconds` is None where it must be measured.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Variant:
     price_source: str = ""
     startup_seconds: float | None = None
     engine: EnginePrior | None = None
+    by_book: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,51 @@ class TelemetrySource:
     overrides: tuple[tuple[str, str], ...] = ()
     stale_after_seconds: float = 60.0
 
+    to_zero: ToZero | None = None
+
+
+class Unit(StrEnum):
+    """What a component of a request's cost is charged by."""
+
+    REQUEST = "Request"
+    MILLION_TOKENS = "MillionTokens"
+    HOUR = "Hour"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of a request's cost beside the GPUs: `price` dollars per `unit`. `kind` says what it pays for."""
+
+    name: str
+    kind: str
+    unit: Unit
+    price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class HostedModel:
+    """Dollars per million prompt tokens and per million generated tokens of a hosted model."""
+
+    name: str
+    per_million_input: Decimal
+    per_million_output: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a workload's spec and PriceBook say of costs beside the GPUs.
+
+    `hosted` is the model that its fallback overflows to. From `effective_at` on the book's prices hold (seconds since
+    the epoch; None: always), from `stale_at` on they are no longer trusted. `missing` are sentences about prices that
+    were looked up in vain.
+    """
+
+    book: str = ""
+    components: tuple[Component, ...] = ()
+    hosted: HostedModel | None = None
+    effective_at: float | None = None
+    stale_at: float | None = None
+    missing: tuple[str, ...] = ()
 
 @dataclass(frozen=True, slots=True)
 class WorkloadSpec:
@@ -196,6 +243,7 @@ class FieldError:
     problem: str
     fix: str
 
+    prices: Prices = Prices()
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}; {self.fix}"
 

@@ -17,7 +17,8 @@ from flyball.core.memory import Memory
 from flyball.core.names import ConditionType, EventReason, Mode, WorkloadKey
 from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
 from flyball.core.ports import Cluster, Events, Metrics, Missing, PortError, Rejected
-from flyball.core.rationing import GPUS_SHORT, limited_by_pool
+from flyball.core.prices import in_force
+from flyball.core.rationing import GPUS_SHORT, limited_by_pool, shortage
 from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
 from flyball.core.units import counted
 from flyball.ledger.record import Record, record_of
@@ -164,6 +165,7 @@ class Ticker:
         )
         decision, memory = decide(spec, observation, known.memory)
         record = record_of(spec, observation, known.memory, decision)
+        spec = in_force(spec, at)
         return Decided(Wanted(entry, spec, observation, decision), memory, record)
 
     def _ration(self, living: Sequence[Declared], wanted: Sequence[Wanted]) -> dict[WorkloadKey, Decision]:

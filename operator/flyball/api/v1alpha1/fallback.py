@@ -61,6 +61,9 @@ class FallbackSpec(ApiModel):
     """Largest share of the traffic that may leave the primary. Defaults to 50%."""
     price_per_request: Money | None = None
     """Dollars that one request costs on the fallback."""
+    hosted_model: ObjectName | None = None
+    """The hosted model of the PriceBook that serves the fallback, in place of pricePerRequest: a request then costs
+    what its tokens cost there."""
     labor_cost_per_request: Money | None = None
     """Dollars of labour that one request on the fallback causes, such as escalations to people."""
 
@@ -72,6 +75,16 @@ class FallbackSpec(ApiModel):
     )
     def _something_may_overflow(self) -> bool:
         return self.max_overflow is None or is_positive(self.max_overflow)
+
+    @rule(
+        cel="!(has(self.pricePerRequest) && has(self.hostedModel))",
+        field=".hostedModel",
+        problem="both pricePerRequest and hostedModel are set",
+        fix="keep one of them",
+        reason="FieldValueForbidden",
+    )
+    def _one_price(self) -> bool:
+        return self.price_per_request is None or self.hosted_model is None
 
     @rule(
         cel=(

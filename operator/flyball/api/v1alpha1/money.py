@@ -49,6 +49,15 @@ class CeilingSpec(ApiModel):
         return is_positive(self.amount)
 
 
+class LaborSpec(ApiModel):
+    """Work of people that requests cause, such as reviews and escalations."""
+
+    role: RoleName
+    """Whose work: a role of the PriceBook's laborRates."""
+    minutes_per_request: Number
+    """Minutes of it that a request causes on average."""
+
+
 class CostSpec(ApiModel):
     """Prices and ceilings."""
 
@@ -56,6 +65,8 @@ class CostSpec(ApiModel):
     """The PriceBook for GPU prices that targets leave out and for the rest of a request's cost."""
     ceilings: Annotated[tuple[CeilingSpec, ...], Field(max_length=5), ListMap("period")] = ()
     """Cost ceilings, one per period."""
+    labor: Annotated[tuple[LaborSpec, ...], Field(max_length=8), ListMap("role")] = ()
+    """Work of people that every request causes, at the PriceBook's rates."""
 
 
 class Kpi(ApiModel):

@@ -12,6 +12,7 @@ from flyball.api.scalars import (
     Duration,
     ItemName,
     Money,
+    Number,
     ObjectName,
     Percent,
     Prose,
@@ -24,6 +25,7 @@ from flyball.api.v1alpha1.words import CapacityType, ComponentKind
 
 _CAPACITY_FIELDS = ("onDemand", "spot", "reserved")
 _UNIT_FIELDS = ("perRequest", "perMillionTokens", "perHour", "perGibibyte")
+_AMOUNT_FIELDS = ("gibibytesStored", "gibibytesPerRequest")
 
 
 def _count_of_set(fields: tuple[str, ...]) -> str:
@@ -71,6 +73,27 @@ class GpuPrice(ApiModel):
         return all(is_positive(price) for price in (self.on_demand, self.spot, self.reserved) if price is not None)
 
 
+class GpuFraction(ApiModel):
+    """A share of a GPU that a node offers as a GPU of its own: a MIG slice, or a GPU shared by turns."""
+
+    accelerator: Accelerator
+    """The fraction, as the node label `nvidia.com/gpu.product` names it, such as NVIDIA-A100-SXM4-80GB-MIG-1g.10gb or
+    NVIDIA-L4-SHARED."""
+    of: Accelerator
+    """The whole GPU, an accelerator of gpus."""
+    share: Percent
+    """The share of the whole GPU's price that one fraction costs."""
+
+    @rule(
+        cel=cel_is_positive("self.share"),
+        field=".share",
+        problem="share is 0%, which would make the fraction free",
+        fix="write the share of the GPU, such as 14.2857% for one of seven slices",
+    )
+    def _share_is_positive(self) -> bool:
+        return is_positive(self.share)
+
+
 class CostComponent(ApiModel):
     """A part of a request's cost beside the GPUs, in exactly one unit."""
 
@@ -83,9 +106,13 @@ class CostComponent(ApiModel):
     per_million_tokens: Money | None = None
     """Dollars per million tokens, in and out."""
     per_hour: Money | None = None
-    """Dollars per hour, whatever the traffic."""
+    """Dollars per hour, whatever the traffic, for each workload that names this book."""
     per_gibibyte: Money | None = None
-    """Dollars per gibibyte moved or stored for a month."""
+    """Dollars per gibibyte moved, or stored for a month of 730 hours."""
+    gibibytes_stored: Number | None = None
+    """Gibibytes that each workload keeps stored, for perGibibyte."""
+    gibibytes_per_request: Number | None = None
+    """Gibibytes that a request moves, for perGibibyte."""
 
     @rule(
         cel=f"{_count_of_set(_UNIT_FIELDS)} == 1",
@@ -95,6 +122,19 @@ class CostComponent(ApiModel):
     def _one_unit(self) -> bool:
         prices = (self.per_request, self.per_million_tokens, self.per_hour, self.per_gibibyte)
         return sum(price is not None for price in prices) == 1
+
+    @rule(
+        cel=(
+            f"[{', '.join(f'has(self.{field})' for field in _AMOUNT_FIELDS)}].filter(x, x).size()"
+            " == (has(self.perGibibyte) ? 1 : 0)"
+        ),
+        field=".perGibibyte",
+        problem="a price per gibibyte needs exactly one amount, and no other price takes one",
+        fix="write gibibytesStored or gibibytesPerRequest beside perGibibyte",
+    )
+    def _gibibytes_are_counted(self) -> bool:
+        amounts = (self.gibibytes_stored, self.gibibytes_per_request)
+        return sum(amount is not None for amount in amounts) == (self.per_gibibyte is not None)
 
 
 class HostedModel(ApiModel):
@@ -125,9 +165,11 @@ class PriceBookSpec(ApiModel):
     effective_from: Date | None = None
     """First day on which the prices hold (UTC)."""
     stale_after: Duration | None = None
-    """Time after effectiveFrom past which the prices are no longer trusted."""
+    """Time after effectiveFrom past which the prices are no longer trusted. Needs effectiveFrom."""
     gpus: Annotated[tuple[GpuPrice, ...], Field(min_length=1, max_length=64), ListMap("accelerator")]
     """Dollars per GPU hour, by accelerator."""
+    fractions: Annotated[tuple[GpuFraction, ...], Field(max_length=64), ListMap("accelerator")] = ()
+    """Shares of these GPUs that nodes offer as GPUs of their own, priced by the whole."""
     node_overhead: Percent | None = None
     """What a GPU hour costs beside the GPU (CPU, memory, disk, network of its node), as a share of the GPU's price.
     Added to the prices of gpus; defaults to 0%."""
@@ -136,7 +178,26 @@ class PriceBookSpec(ApiModel):
     hosted_models: Annotated[tuple[HostedModel, ...], Field(max_length=64), ListMap("name")] = ()
     """What hosted models cost."""
     labor_rates: Annotated[tuple[LaborRate, ...], Field(max_length=32), ListMap("role")] = ()
-    """What people's work costs."""
+    """What people's work costs, by role."""
+
+    @rule(
+        cel="!has(self.staleAfter) || has(self.effectiveFrom)",
+        field=".staleAfter",
+        problem="staleAfter is counted from effectiveFrom, which is not set",
+        fix="set effectiveFrom to the first day on which the prices hold",
+    )
+    def _stale_after_a_date(self) -> bool:
+        return self.stale_after is None or self.effective_from is not None
+
+    @rule(
+        cel="!has(self.fractions) || self.fractions.all(f, self.gpus.exists(g, g.accelerator == f.of))",
+        field=".fractions",
+        problem="a fraction is of an accelerator that gpus does not price",
+        fix="add the whole GPU to gpus, or correct the fraction's `of`",
+    )
+    def _fractions_have_a_whole(self) -> bool:
+        priced = {gpu.accelerator for gpu in self.gpus}
+        return all(fraction.of in priced for fraction in self.fractions)
 
 
 class PriceBookStatus(ApiModel):

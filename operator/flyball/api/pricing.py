@@ -1,0 +1,120 @@
+"""What a spec and its PriceBook say of prices, resolved for the core: what is not there is named, never assumed."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec
+from flyball.api.v1alpha1.money import LaborSpec
+from flyball.api.v1alpha1.pricebook import CostComponent
+from flyball.api.v1alpha1.targets import Target
+from flyball.api.v1alpha1.words import CapacityType
+from flyball.core.prices import HOURS_PER_MONTH
+from flyball.core.spec import Component, HostedModel, Prices, Unit
+from flyball.core.units import parse_duration_seconds, parse_money
+
+PriceBooks = Mapping[str, PriceBook]
+"""PriceBooks by name."""
+
+INLINE_SOURCE = "pricePerGpuHour"
+LABOR = "Labor"
+"""The kind of a component that pays for people's work."""
+
+
+def gpu_price(
+    target: Target, book_name: str | None, books: PriceBooks, observed: str | None
+) -> tuple[Decimal | None, str]:
+    """Dollars per GPU hour and where they come from, or None and what is missing."""
+    if target.price_per_gpu_hour is not None:
+        return parse_money(target.price_per_gpu_hour), INLINE_SOURCE
+    if book_name is None:
+        return None, "neither targets[].pricePerGpuHour nor cost.priceBookRef is set"
+    book = books.get(book_name)
+    if book is None:
+        return None, _no_book(book_name)
+    accelerator = target.accelerator or observed
+    if accelerator is None:
+        return None, f"the accelerator to look up in PriceBook {book_name} is not known; set targets[].accelerator"
+    capacity = target.capacity_type or CapacityType.ON_DEMAND
+    price = price_per_gpu_hour(book.spec, accelerator, capacity)
+    if price is None:
+        return None, f"PriceBook {book_name} holds no {capacity} price for {accelerator}"
+    return price, f"PriceBook {book_name}: {accelerator}, {capacity}"
+
+
+def price_per_gpu_hour(book: PriceBookSpec, accelerator: str, capacity: CapacityType) -> Decimal | None:
+    """Dollars per hour of a GPU or a fraction of one, node overhead included; None where the book holds no price."""
+    fraction = next((each for each in book.fractions if each.accelerator == accelerator), None)
+    whole = fraction.of if fraction else accelerator
+    entry = next((gpu for gpu in book.gpus if gpu.accelerator == whole), None)
+    price = entry.price(capacity) if entry else None
+    if price is None:
+        return None
+    share = _percent(fraction.share) if fraction else Decimal(1)
+    return parse_money(price) * share * (1 + _percent(book.node_overhead or "0%"))
+
+
+def prices_of(spec: WorkloadSLOSpec, book_name: str | None, books: PriceBooks) -> Prices:
+    """The prices beside the GPUs' that concern a workload."""
+    wanted = spec.fallback.hosted_model if spec.fallback else None
+    labor = spec.cost.labor if spec.cost else ()
+    book = books.get(book_name) if book_name else None
+    if book_name is None or book is None:
+        lacking = [f"the price of hosted model {wanted}"] if wanted else []
+        lacking += [f"the rate of labour role {each.role}" for each in labor]
+        why = _no_book(book_name) if book_name else "set cost.priceBookRef"
+        return Prices(book_name or "", missing=tuple(f"{what} is not known: {why}" for what in lacking))
+    effective_at = _midnight(book.spec.effective_from)
+    life = parse_duration_seconds(book.spec.stale_after) if book.spec.stale_after else None
+    hosted = next((model for model in book.spec.hosted_models if model.name == wanted), None)
+    rates = {rate.role: parse_money(rate.per_hour) for rate in book.spec.labor_rates}
+    missing = [f"PriceBook {book_name} holds no hosted model {wanted}"] if wanted and hosted is None else []
+    missing += [
+        f"PriceBook {book_name} holds no rate of labour role {each.role}" for each in labor if each.role not in rates
+    ]
+    return Prices(
+        book=book_name,
+        components=(*map(_component, book.spec.components), *_labor(labor, rates)),
+        hosted=hosted
+        and HostedModel(
+            hosted.name, parse_money(hosted.per_million_input_tokens), parse_money(hosted.per_million_output_tokens)
+        ),
+        effective_at=effective_at,
+        stale_at=effective_at + life if effective_at is not None and life is not None else None,
+        missing=tuple(missing),
+    )
+
+
+def _component(component: CostComponent) -> Component:
+    if component.per_request is not None:
+        unit, price = Unit.REQUEST, parse_money(component.per_request)
+    elif component.per_million_tokens is not None:
+        unit, price = Unit.MILLION_TOKENS, parse_money(component.per_million_tokens)
+    elif component.per_hour is not None:
+        unit, price = Unit.HOUR, parse_money(component.per_hour)
+    else:
+        moved = component.gibibytes_per_request
+        per_gibibyte = parse_money(component.per_gibibyte or "0")
+        unit = Unit.REQUEST if moved is not None else Unit.HOUR
+        amount = Decimal(moved) if moved is not None else Decimal(component.gibibytes_stored or "0") / HOURS_PER_MONTH
+        price = per_gibibyte * amount
+    return Component(component.name, component.kind.value, unit, price)
+
+
+def _labor(labor: tuple[LaborSpec, ...], rates: Mapping[str, Decimal]) -> Iterator[Component]:
+    for each in labor:
+        if each.role in rates:
+            price = Decimal(each.minutes_per_request) * rates[each.role] / 60
+            yield Component(each.role, LABOR, Unit.REQUEST, price)
+
+
+def _no_book(name: str) -> str:
+    return f"PriceBook {name} does not exist or is invalid"
+
+
+def _percent(text: str) -> Decimal:
+    return Decimal(text[:-1]) / 100
+
+
+def _midnight(day: str | None) -> float | None:
+    return None if day is None else datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()

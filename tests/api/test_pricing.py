@@ -1,0 +1,105 @@
+"""Prices of a book, resolved: the whole GPU's, a fraction's, components' and labour's, and what is missing by name."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from flyball.api.pricing import price_per_gpu_hour, prices_of
+from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec
+from flyball.api.v1alpha1.words import CapacityType
+from flyball.core.spec import HostedModel, Unit
+
+GPUS = [{"accelerator": "NVIDIA-L4", "onDemand": "0.80", "spot": "0.35"}]
+FALLBACK = {"routes": [{"httpRoute": "chat", "primary": "own", "fallback": "hosted"}], "hostedModel": "small"}
+
+
+def book(**fields: Any) -> PriceBookSpec:
+    return PriceBookSpec.model_validate({"gpus": GPUS} | fields)
+
+
+def workload(**fields: Any) -> WorkloadSLOSpec:
+    targets = [{"targetRef": {"name": "chat"}, "maxReplicas": 2}]
+    return WorkloadSLOSpec.model_validate({"workloadType": "SupportBot", "targets": targets} | fields)
+
+
+def shelf(found: PriceBookSpec) -> dict[str, PriceBook]:
+    return {"prices": PriceBook(spec=found)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "accelerator", "capacity", "dollars"),
+    [
+        pytest.param({}, "NVIDIA-L4", CapacityType.ON_DEMAND, "0.80", id="on demand"),
+        pytest.param({}, "NVIDIA-L4", CapacityType.SPOT, "0.35", id="spot"),
+        pytest.param({}, "NVIDIA-L4", CapacityType.RESERVED, None, id="no such capacity"),
+        pytest.param({}, "NVIDIA-B200", CapacityType.ON_DEMAND, None, id="no such accelerator"),
+        pytest.param({"nodeOverhead": "12.5%"}, "NVIDIA-L4", CapacityType.ON_DEMAND, "0.9", id="with its node"),
+        pytest.param(
+            {
+                "fractions": [{"accelerator": "NVIDIA-L4-SHARED", "of": "NVIDIA-L4", "share": "25%"}],
+                "nodeOverhead": "10%",
+            },
+            "NVIDIA-L4-SHARED",
+            CapacityType.ON_DEMAND,
+            "0.22",
+            id="a quarter by time slicing, with its share of the node",
+        ),
+    ],
+)
+def test_the_price_of_a_gpu_hour(
+    fields: dict[str, Any], accelerator: str, capacity: CapacityType, dollars: str | None
+) -> None:
+    found = price_per_gpu_hour(book(**fields), accelerator, capacity)
+    assert found == (None if dollars is None else Decimal(dollars))
+
+
+@pytest.mark.parametrize(
+    ("price", "unit", "dollars"),
+    [
+        pytest.param({"perRequest": "0.001"}, Unit.REQUEST, "0.001", id="by the request"),
+        pytest.param({"perMillionTokens": "0.02"}, Unit.MILLION_TOKENS, "0.02", id="by token"),
+        pytest.param({"perHour": "0.35"}, Unit.HOUR, "0.35", id="by the hour"),
+        pytest.param({"perGibibyte": "0.1", "gibibytesStored": "146"}, Unit.HOUR, "0.02", id="stored for a month"),
+        pytest.param({"perGibibyte": "0.1", "gibibytesPerRequest": "0.02"}, Unit.REQUEST, "0.002", id="moved"),
+    ],
+)
+def test_a_component_has_one_price_per_unit(price: dict[str, str], unit: Unit, dollars: str) -> None:
+    rates = book(components=[{"name": "part", "kind": "Other"} | price])
+    [found] = prices_of(workload(), "prices", shelf(rates)).components
+    assert (found.name, found.kind, found.unit, found.price) == ("part", "Other", unit, Decimal(dollars))
+
+
+def test_labour_is_a_component_of_every_request_at_the_book_s_rate() -> None:
+    rates = book(laborRates=[{"role": "Clerk", "perHour": "42"}])
+    spec = workload(cost={"labor": [{"role": "Clerk", "minutesPerRequest": "0.1"}]})
+    [found] = prices_of(spec, "prices", shelf(rates)).components
+    assert (found.name, found.kind, found.unit, found.price) == ("Clerk", "Labor", Unit.REQUEST, Decimal("0.07"))
+
+
+def test_dates_are_days_of_utc_and_a_hosted_model_is_found_by_its_name() -> None:
+    rates = book(
+        effectiveFrom="2028-02-29",
+        staleAfter="1d",
+        hostedModels=[{"name": "small", "perMillionInputTokens": "0.15", "perMillionOutputTokens": "0.6"}],
+    )
+    found = prices_of(workload(fallback=FALLBACK), "prices", shelf(rates))
+    assert (found.effective_at, found.stale_at) == (1_835_395_200.0, 1_835_481_600.0)
+    assert found.hosted == HostedModel("small", Decimal("0.15"), Decimal("0.6"))
+    assert found.missing == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        pytest.param("prices", "PriceBook prices holds no", id="the book lacks it"),
+        pytest.param("other", "is not known: PriceBook other does not exist or is invalid", id="no such book"),
+        pytest.param(None, "is not known: set cost.priceBookRef", id="no book named"),
+    ],
+)
+def test_what_is_looked_up_in_vain_is_named(name: str | None, said: str) -> None:
+    spec = workload(fallback=FALLBACK, cost={"labor": [{"role": "Clerk", "minutesPerRequest": "1"}]})
+    found = prices_of(spec, name, shelf(book()))
+    assert (found.components, found.hosted) == ((), None)
+    assert ["hosted model small" in found.missing[0], "labour role Clerk" in found.missing[1]] == [True, True]
+    assert all(said in sentence for sentence in found.missing)
