@@ -6,7 +6,6 @@ from decimal import Decimal
 import pytest
 from core import worlds
 from core.cases import (
-    BREACHED,
     GOOD,
     LAW,
     START,
@@ -14,7 +13,6 @@ from core.cases import (
     decided,
     desired,
     fallback,
-    hourly,
     observation,
     reasons,
     route,
@@ -33,7 +31,7 @@ from flyball.core.decision import VariantDecision
 from flyball.core.memory import FallbackMemory, Memory
 from flyball.core.names import Enforcement, GpuVerdict, Mode, Period, Precedence
 from flyball.core.observation import ABSENT, Reading, SignalState, VariantState
-from flyball.core.spec import Fallback, Variant
+from flyball.core.spec import Variant
 
 
 def parts(tick: Tick) -> list[tuple[Variant, VariantState, VariantDecision]]:
@@ -186,84 +184,6 @@ def test_the_month_of_a_steady_workload_is_its_rate_times_the_time_however_it_ti
 
     assert after(15.0) == pytest.approx(Decimal(4), abs=Decimal("1e-9"))
     assert after(3600.0) == 4
-
-
-OVERFLOWING = {
-    "signal": signals(rate=20.0, running=40.0, waiting=40.0, gpu_utilization=0.99),
-    "state": running(2),
-    "routes": (route(),),
-}
-
-
-@pytest.mark.parametrize(
-    ("declared", "workload", "seen", "cause"),
-    [
-        pytest.param(
-            fallback(),
-            {"ceilings": hourly("4"), "precedence": Precedence.COST},
-            OVERFLOWING,
-            "the hourly ceiling allows 2 of the 5 replicas needed",
-            id="a ceiling that binds",
-        ),
-        pytest.param(
-            fallback(),
-            {"variants": (variant(high=2),)},
-            OVERFLOWING,
-            "the GPUs are saturated and maxReplicas allows 2 of the 5 replicas needed",
-            id="a maximum that binds saturated GPUs",
-        ),
-        pytest.param(
-            fallback(),
-            {},
-            OVERFLOWING | {"state": running(3, ready=2, unschedulable=1)},
-            "the GPUs are saturated and 1 pod cannot be placed on any GPU",
-            id="a pod without a GPU",
-        ),
-        pytest.param(
-            fallback(),
-            {},
-            {"routes": (route(),), "objectives": BREACHED},
-            "ttft is breached",
-            id="a breached objective",
-        ),
-        pytest.param(
-            fallback(),
-            {},
-            {"routes": (route(primary_ready_endpoints=0),), "state": running(2, ready=0)},
-            "the primary backend has no ready endpoint",
-            id="a primary that is gone",
-        ),
-        pytest.param(
-            fallback(on_ceiling=False, on_capacity=False),
-            {"ceilings": hourly("4"), "precedence": Precedence.COST},
-            OVERFLOWING,
-            "",
-            id="triggers that were not asked for do nothing",
-        ),
-        pytest.param(
-            fallback(on_objectives=False), {}, {"routes": (route(),), "objectives": BREACHED}, "", id="nor objectives"
-        ),
-        pytest.param(
-            fallback(),
-            {},
-            {"routes": (route(),), "objectives": BREACHED, "problem": "down"},
-            "",
-            id="bad data moves none",
-        ),
-        pytest.param(fallback(), {}, {"routes": (route(),)}, "", id="no reason moves none"),
-    ],
-)
-def test_what_moves_traffic(
-    declared: Fallback, workload: dict[str, object], seen: dict[str, object], cause: str
-) -> None:
-    given_variants = workload.get("variants", ())
-    fields = {name: value for name, value in workload.items() if name != "variants"}
-    made = spec(*given_variants, fallback=replace(declared, trigger_for_seconds=30.0), **fields)
-    memory = Memory()
-    for tick in range(3):
-        decision, memory = decide(made, observation(at=START + 15.0 * tick, **seen), memory)
-    assert decision.fallback is not None
-    assert (decision.fallback.state, decision.fallback.cause) == ("Fallback" if cause else "Primary", cause)
 
 
 def test_a_return_is_decided_by_what_serves_not_by_what_is_asked_for() -> None:

@@ -12,7 +12,7 @@ from flyball.core.decision import Cause, Condition, CostReport, Decision, GpuRep
 from flyball.core.gpu_pools import Ask, Grant
 from flyball.core.names import ConditionType, GpuVerdict, Mode
 from flyball.core.observation import Observation, VariantState, WorkloadSignals, WorkloadState
-from flyball.core.rationing import asks_of, held, limited_by_pool, rationed
+from flyball.core.rationing import asks_of, held, limited_by_pool, rationed, shortage
 from flyball.core.spec import TargetRef, Variant, WorkloadSpec
 
 SPOT, OWN = (TargetRef("apps/v1", "Deployment", name) for name in ("spot", "own"))
@@ -145,6 +145,12 @@ def test_a_decision_within_what_is_granted_says_why_everywhere() -> None:
     assert found.summary == f"spot 1→2, own 1→2: {WANTED.text}; {text}"
     assert limited_by_pool(spot.limited_by)
     assert not limited_by_pool(own.limited_by)
+
+
+def test_what_is_short_in_a_sentence_for_the_next_look() -> None:
+    assert shortage(grants(3, 2)) == ""
+    assert shortage(grants(2, 2)) == "spot: 2 of the 3 replicas asked for are granted: GPUPool shared hands out 4 L4"
+    assert shortage(grants(2, 2)[:1]) == "2 of the 3 replicas asked for are granted: GPUPool shared hands out 4 L4"
 
 
 def test_what_else_is_short_is_said_after_it() -> None:

@@ -1,7 +1,7 @@
 """Ticks with GPUs that are short: who is scaled, who yields, what is said of it, and what is not written."""
 
 import pytest
-from support.world import PRICED, World
+from support.world import OVERFLOW, PRICED, World
 
 from flyball.core import decision as decisions
 from flyball.core.gpu_pools import NodeGpus
@@ -81,6 +81,21 @@ async def test_what_runs_for_a_lower_priority_is_given_to_a_higher_one_and_comes
     assert replicas(world, "search") == [4]
     assert world.condition("CapacityAvailable", "search")["reason"] != "GPUsShort"
     assert world.cluster.statuses["shared"]["summary"]["short"] == "nobody"
+
+
+async def test_what_a_pool_does_not_grant_overflows_to_the_fallback(two: World) -> None:
+    two.apply("search", fallback={**OVERFLOW, "triggers": ["CapacityShort"]})
+    two.with_route()
+    await surge(two)
+    assert two.weights() == (50, 50)
+    fallback = two.status("search")["fallback"]
+    assert (fallback["state"], fallback["reason"].partition(":")[0]) == (
+        "Fallback",
+        "the GPUs are saturated and 3 of the 4 replicas asked for are granted",
+    )
+    two.metrics.rate, two.metrics.busy, two.metrics.waiting, two.metrics.good = 2.0, 0.6, 0.0, 0.999
+    await two.tick(12)
+    assert two.weights() == (1, 0), "what serves carries it again"
 
 
 async def test_among_equals_nobody_loses_what_runs(world: World) -> None:

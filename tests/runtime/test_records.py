@@ -66,6 +66,16 @@ async def test_every_change_of_replicas_and_weights_is_recorded_with_what_led_to
     assert all(replay(decode(encode(record))).equal for record in records)
 
 
+async def test_the_record_holds_what_a_pool_cut(world: World, records: list[Record]) -> None:
+    world.apply()
+    world.pool(3)
+    await surge(world)
+    cut = [record for record in records if record.grants]
+    assert [(grant.replicas, grant.ask.desired) for record in cut for grant in record.grants][-1] == (3, 4)
+    assert cut[-1].decision.variants[0].limited_by == "GPUPool shared"
+    assert all(replay(decode(encode(record))).equal for record in records)
+
+
 async def test_a_wish_that_stays_the_same_is_recorded_once(world: World, records: list[Record]) -> None:
     world.apply(mode="Recommend")
     await surge(world, 60)

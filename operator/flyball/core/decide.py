@@ -14,12 +14,12 @@ from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, Roi
 from flyball.core.demand import Situation, assess
 from flyball.core.findings import Findings
 from flyball.core.memory import Memory
-from flyball.core.names import GpuVerdict, Mode
+from flyball.core.names import Mode
 from flyball.core.observation import Observation, VariantState
 from flyball.core.report import conclude
-from flyball.core.spec import Fallback, WorkloadSpec
+from flyball.core.spec import WorkloadSpec
 from flyball.core.staffing import Sizing, case_of, size
-from flyball.core.units import conjoin, counted
+from flyball.core.triggers import trigger
 
 
 def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tuple[Decision, Memory]:
@@ -121,41 +121,11 @@ def _fall_back(
     routes = observation.state.routes
     inputs = fallback.FallbackInputs(
         at=observation.at,
-        trigger=_trigger(spec.fallback, observation, situation, objectives, sizing),
+        trigger=trigger(spec.fallback, observation, situation, objectives, sizing),
         relieved=sizing.carries_all and not fallback.primary_down(routes),
         acting=spec.mode is Mode.AUTO,
     )
     return replace(memory, fallback=fallback.step(spec.fallback, routes, inputs, memory.fallback))
-
-
-def _trigger(
-    declared: Fallback,
-    observation: Observation,
-    situation: Situation,
-    objectives: tuple[ObjectiveReport, ...],
-    sizing: Sizing,
-) -> str:
-    """Why traffic should overflow, in a sentence; empty where it need not. Bad telemetry moves no traffic."""
-    if observation.state.problem:
-        return ""
-    if fallback.primary_down(observation.state.routes):
-        return "the primary backend has no ready endpoint"
-    if situation.trust.problem:
-        return ""
-    short = sizing.now
-    needed = f"{short.allowed} of the {counted(short.wanted, 'replica')} needed"
-    if declared.on_ceiling and short.by_ceiling:
-        return f"the hourly ceiling allows {needed}"
-    if declared.on_capacity and situation.gpu.verdict is GpuVerdict.SATURATED:
-        lacking = sum(variant.unschedulable for variant in observation.state.variants)
-        if lacking:
-            return f"the GPUs are saturated and {counted(lacking, 'pod')} cannot be placed on any GPU"
-        if short.wanted > short.allowed:
-            return f"the GPUs are saturated and maxReplicas allows {needed}"
-    breached = [o.name for o in objectives if o.state == slo.BREACHED]
-    if declared.on_objectives and breached:
-        return f"{conjoin(breached)} {'is' if len(breached) == 1 else 'are'} breached"
-    return ""
 
 
 def _fallback_report(spec: WorkloadSpec, memory: Memory) -> FallbackReport | None:

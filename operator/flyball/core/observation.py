@@ -238,7 +238,8 @@ class WorkloadState:
 class Observation:
     """One workload at one instant. `at` is seconds since the epoch, UTC.
 
-    `expected` is the load that DemandEvents announce for it, now and later.
+    `expected` is the load that DemandEvents announce for it, now and later. `gpus_short` says what GPUPools granted
+    less than was asked for when it was last decided, and is empty where they granted everything.
     """
 
     key: WorkloadKey
@@ -246,3 +247,4 @@ class Observation:
     signals: WorkloadSignals
     state: WorkloadState
     expected: tuple[DemandWindow, ...] = ()
+    gpus_short: str = ""

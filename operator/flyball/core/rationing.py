@@ -65,8 +65,7 @@ def rationed(decision: Decision, grants: Sequence[Grant]) -> Decision:
     if not short:
         return decision
     variants = tuple(_within(variant, short.get(variant.name)) for variant in decision.variants)
-    several = len(decision.variants) > 1
-    texts = [f"{name}: {grant.text}" if several else grant.text for name, grant in short.items()]
+    texts = _texts(grants)
     return replace(
         decision,
         variants=variants,
@@ -75,9 +74,22 @@ def rationed(decision: Decision, grants: Sequence[Grant]) -> Decision:
     )
 
 
+def shortage(grants: Sequence[Grant]) -> str:
+    """What the pools grant a workload's targets less than they asked for, in a sentence; empty where it is all.
+
+    `grants` are those of all its targets.
+    """
+    return "; ".join(_texts(grants))
+
+
 def limited_by_pool(limited_by: str | None) -> bool:
     """Whether the bound that held a target's count is a GPUPool."""
     return bool(limited_by) and str(limited_by).startswith(_LIMIT)
+
+
+def _texts(grants: Sequence[Grant]) -> list[str]:
+    several = len(grants) > 1
+    return [f"{grant.ask.target}: {grant.text}" if several else grant.text for grant in grants if grant.short]
 
 
 def _last_to_go(variants: Sequence[VariantDecision]) -> str:

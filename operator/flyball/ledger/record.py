@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from flyball import __version__
 from flyball.core.decision import Decision
+from flyball.core.gpu_pools import Grant
 from flyball.core.memory import Memory
 from flyball.core.observation import Observation
 from flyball.core.spec import WorkloadSpec
@@ -26,7 +27,10 @@ class UnreadableRecord(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What `decide(spec, observation, memory)` was given, and the decision that it returned. `version` is Flyball's."""
+    """What `decide(spec, observation, memory)` was given, and the decision that it returned. `version` is Flyball's.
+
+    `grants` are those of GPUPools that are fewer than were asked for: the decision is the one within them.
+    """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="strings")
 
@@ -37,6 +41,7 @@ class Record:
     observation: Observation
     memory: Memory
     decision: Decision
+    grants: tuple[Grant, ...] = ()
 
 
 _ADAPTER = TypeAdapter(Record)

@@ -7,6 +7,7 @@ from typing import Any
 
 from flyball.core.decide import decide
 from flyball.core.decision import Decision
+from flyball.core.rationing import rationed
 from flyball.ledger.record import Record, decode, encode
 
 
@@ -33,8 +34,9 @@ class Replay:
 
 
 def replay(record: Record) -> Replay:
-    """Decide again from what was recorded."""
-    decision, _ = decide(record.spec, record.observation, record.memory)
+    """Decide again from what was recorded, within what GPUPools granted then."""
+    wanted, _ = decide(record.spec, record.observation, record.memory)
+    decision = rationed(wanted, record.grants)
     recorded, replayed = _tree(record), _tree(replace(record, decision=decision))
     return Replay(decision, tuple(_differences(recorded, replayed, "")))
 

@@ -47,6 +47,11 @@ class Pools:
         self._asks: dict[WorkloadKey, tuple[str, tuple[Ask, ...]]] = {}
         self._pools: tuple[Pool, ...] = ()
         self._grants: tuple[Grant, ...] = ()
+        self._by_workload: dict[WorkloadKey, tuple[Grant, ...]] = {}
+
+    def grants(self, key: WorkloadKey) -> tuple[Grant, ...]:
+        """What the pools granted the workload's targets when it was last decided."""
+        return self._by_workload.get(key, ())
 
     async def look(self, at: float) -> None:
         """Count the nodes' GPUs where a pool's inventory is to be discovered. A count that fails leaves the last."""
@@ -76,7 +81,7 @@ class Pools:
             to_pool(name, pool.spec, self._nodes) for name, pool in sorted(self._mirror.pools.valid.items())
         )
         if not self._pools:
-            self._asks, self._grants = {}, ()
+            self._asks, self._grants, self._by_workload = {}, (), {}
             return {each.spec.key: each.decision for each in wanted}
         fresh = {each.spec.key: _asks(each) for each in wanted if not each.observation.state.problem}
         before = self._asks
@@ -88,10 +93,10 @@ class Pools:
                 asks = held(last) if uid == entry.uid else ()
             self._asks[entry.key] = (entry.uid, asks)
         self._grants = arbitrate(self._pools, [ask for _, asks in self._asks.values() for ask in asks])
-        by_key: dict[WorkloadKey, list[Grant]] = {}
+        self._by_workload = {}
         for grant in self._grants:
-            by_key.setdefault(grant.ask.key, []).append(grant)
-        return {each.spec.key: rationed(each.decision, by_key.get(each.spec.key, ())) for each in wanted}
+            self._by_workload[grant.ask.key] = (*self.grants(grant.ask.key), grant)
+        return {each.spec.key: rationed(each.decision, self.grants(each.spec.key)) for each in wanted}
 
     async def tell(self, at: float) -> None:
         """Write the pools' statuses where they say something new."""

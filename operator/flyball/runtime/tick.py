@@ -13,6 +13,7 @@ import structlog
 
 from flyball.core.decide import decide
 from flyball.core.decision import Condition, Decision, Event, VariantDecision
+from flyball.core.gpu_pools import Grant
 from flyball.core.memory import Memory
 from flyball.core.names import ConditionType, EventReason, Mode, WorkloadKey
 from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
@@ -159,7 +160,8 @@ class Ticker:
         known = self._known[spec.key]
         state = _contend(spec, state or WorkloadState(problem="the cluster was not observed"), claims)
         signals = signals or WorkloadSignals(problem="telemetry was not read")
-        observation = Observation(spec.key, at, signals, state, self._announced.expected(entry, at))
+        short = shortage(self._pools.grants(spec.key))
+        observation = Observation(spec.key, at, signals, state, self._announced.expected(entry, at), short)
         spec = self._mirror.learn_accelerators(
             spec, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
         )
@@ -179,7 +181,8 @@ class Ticker:
     async def _apply(self, decided: Decided, decision: Decision, claims: Claims) -> Outcome:
         """Write what the decision changes; `decision` is the one within what GPUPools grant."""
         entry, spec, observation = decided.wanted.entry, decided.wanted.spec, decided.wanted.observation
-        known, memory, record, at = self._known[spec.key], decided.memory, decided.record, decision.at
+        known, memory, at = self._known[spec.key], decided.memory, decision.at
+        record = _within(decided.record, decision, self._pools.grants(spec.key))
         failures, events, blocks = await self._scale_all(spec, decision, known)
         events = [*_gpus_short(spec, decision, known), *events]
         decision = _blocked(decision, blocks)
@@ -333,6 +336,11 @@ def _gpus_short(spec: WorkloadSpec, decision: Decision, known: Known) -> list[Ev
             text = f"cannot scale {variant.target} beyond {counted(decided.desired, 'replica')}: {why}"
             events.append(Event(EventReason.SCALE_BLOCKED, text, "Scale", warning=True))
     return events
+
+
+def _within(record: Record, decision: Decision, grants: Sequence[Grant]) -> Record:
+    """The record of the decision within what GPUPools granted; grants that cut nothing are left out."""
+    return record if decision is record.decision else replace(record, decision=decision, grants=tuple(grants))
 
 
 def _blocked(decision: Decision, blocks: Sequence[str]) -> Decision:

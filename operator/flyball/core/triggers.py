@@ -1,0 +1,72 @@
+"""Why traffic should overflow to the fallback: what the triggers of a WorkloadSLO see in one tick.
+
+A fallback serves what replicas cannot. So a shortage of GPUs moves traffic only once users feel it: while what serves
+still carries what arrives, a pod that waits for a GPU is one for later.
+"""
+
+from flyball.core import slo
+from flyball.core.decision import ObjectiveReport
+from flyball.core.demand import Situation
+from flyball.core.fallback import primary_down
+from flyball.core.names import GpuVerdict
+from flyball.core.observation import Observation
+from flyball.core.spec import Fallback
+from flyball.core.staffing import Sizing
+from flyball.core.units import conjoin, counted
+
+
+def trigger(
+    declared: Fallback,
+    observation: Observation,
+    situation: Situation,
+    objectives: tuple[ObjectiveReport, ...],
+    sizing: Sizing,
+) -> str:
+    """Why traffic should overflow, in a sentence; empty where it need not. Bad telemetry moves no traffic."""
+    if observation.state.problem:
+        return ""
+    if primary_down(observation.state.routes):
+        return "the primary backend has no ready endpoint"
+    if situation.trust.problem:
+        return ""
+    if declared.on_ceiling and sizing.now.by_ceiling:
+        return f"the hourly ceiling allows {_needed(sizing)}"
+    if declared.on_capacity and (short := _short_of_capacity(observation, situation, sizing)):
+        return short
+    breached = [o.name for o in objectives if o.state == slo.BREACHED]
+    if declared.on_objectives and breached:
+        return f"{conjoin(breached)} {'is' if len(breached) == 1 else 'are'} breached"
+    return ""
+
+
+def _short_of_capacity(observation: Observation, situation: Situation, sizing: Sizing) -> str:
+    """Why no more replicas can be had although they are needed now."""
+    overloaded = _overloaded(situation, sizing)
+    if not overloaded:
+        return ""
+    lacking = sum(variant.unschedulable for variant in observation.state.variants)
+    if lacking:
+        return f"{overloaded} and {counted(lacking, 'pod')} cannot be placed on any GPU"
+    if observation.gpus_short:
+        return f"{overloaded} and {observation.gpus_short}"
+    if sizing.now.wanted > sizing.now.allowed:
+        return f"{overloaded} and maxReplicas allows {_needed(sizing)}"
+    return ""
+
+
+def _overloaded(situation: Situation, sizing: Sizing) -> str:
+    """How it shows that what serves does not carry what arrives; empty where it does, or where nobody can know.
+
+    A capacity counts once it was measured: a guess moves no traffic.
+    """
+    if situation.gpu.verdict is GpuVerdict.SATURATED:
+        return "the GPUs are saturated"
+    serving = [c for v, c in zip(sizing.variants, situation.capacities, strict=True) if v.ready]
+    measured = bool(serving) and all(c is not None and c.confident for c in serving)
+    if measured and situation.demand is not None and not sizing.carries_all:
+        return f"{situation.demand:.2f} requests/s arrive, more than what serves carries"
+    return ""
+
+
+def _needed(sizing: Sizing) -> str:
+    return f"{sizing.now.allowed} of the {counted(sizing.now.wanted, 'replica')} needed"
