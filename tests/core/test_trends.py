@@ -189,3 +189,13 @@ def test_what_a_trend_makes_of_thirty_days(found: Trend, expected: tuple[float, 
 @pytest.mark.parametrize(("low", "high", "certain"), [(0.01, 0.02, True), (-0.02, -0.01, True), (-0.01, 0.02, False)])
 def test_growth_is_certain_when_its_range_lies_on_one_side_of_zero(low: float, high: float, certain: bool) -> None:
     assert Trend((low + high) / 2, low, high, 30).certain is certain
+
+
+def test_peaks_within_long_steps_count_as_peaks_and_move_no_mean() -> None:
+    local, rates = load(7, swing=0.5)
+    hourly = rates.reshape(-1, 12).mean(axis=1)
+    peaks = rates.reshape(-1, 12).max(axis=1)
+    fine, coarse = shape(local, rates, STEP, None), shape(local[::12], hourly, 3600.0, None, peaks)
+    assert (coarse.level, coarse.ratio, coarse.days) == pytest.approx((fine.level, fine.ratio, fine.days))
+    assert levels(hourly, 3600.0, peaks).peak == pytest.approx(levels(rates, STEP).peak)
+    assert levels(hourly, 3600.0, peaks * math.nan).peak == pytest.approx(hourly.max()), "unknown peaks are no peaks"

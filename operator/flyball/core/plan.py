@@ -42,6 +42,7 @@ class Past:
     """What was asked in each step: requests per second and mean prompt tokens, NaN where unknown.
 
     `local` are the beginnings of the steps in local seconds, `end` the end of the last in seconds since the epoch.
+    `peaks` are the highest rates over five minutes within each step, where steps are longer than that.
     """
 
     local: Numbers
@@ -49,6 +50,7 @@ class Past:
     step_seconds: float
     rates: Numbers
     prompt_tokens: Numbers
+    peaks: Numbers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +121,10 @@ def plan(
     horizon_days: int,
 ) -> Plan:
     """The plan of a workload. `request` is the mean one at the history's end. Raises ValueError for an empty past."""
-    asked = levels(past.rates, past.step_seconds)
+    asked = levels(past.rates, past.step_seconds, past.peaks)
     growth = trend(*daily(past.local, past.rates, past.step_seconds))
     drift = trend(*daily(past.local, past.prompt_tokens, past.step_seconds))
-    found = shape(past.local, past.rates, past.step_seconds, growth)
+    found = shape(past.local, past.rates, past.step_seconds, growth, past.peaks)
     outlook = _Outlook(request, limits, found, growth, drift)
     moments = [*_milestones(horizon_days), *_events(events, past.end, horizon_days)]
     needs = tuple(outlook.need(kind, *moment) for kind in kinds for moment in moments)

@@ -16,6 +16,8 @@ from flyball.core.decision import Event
 from flyball.core.gpu_pools import NodeGpus
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState, WorkloadSignals, WorkloadState
+from flyball.core.outlook import HourOfLoad
+from flyball.core.shadow import ReplicaSample, RivalReply, Sight
 from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
 
 
@@ -108,4 +110,48 @@ class Events(Protocol):
 
     async def publish(self, key: WorkloadKey, uid: str, event: Event, at: float) -> None:
         """Write one Event about a WorkloadSLO; repeats of the same reason become a series, and floods are dropped."""
+        ...
+
+
+class HourlyLoad(Protocol):
+    """A source of what came in the past, by the hour."""
+
+    async def read_hours(
+        self, workloads: Sequence[WorkloadSpec], begin: float, end: float
+    ) -> Mapping[WorkloadKey, Sequence[HourOfLoad]]:
+        """Each whole hour from `begin` to `end` (multiples of an hour since the epoch), in a number of queries
+        independent of that of the workloads. Those that cannot be asked for are left out. Raises PortError.
+        """
+        ...
+
+
+class ReplicaTelemetry(Protocol):
+    """A source of what each replica exports."""
+
+    async def read_replicas(
+        self, workloads: Sequence[WorkloadSpec], at: float
+    ) -> Mapping[WorkloadKey, Sequence[ReplicaSample]]:
+        """The newest samples at that time (epoch seconds), in a number of queries independent of that of the
+        workloads. Those that cannot be asked for are left out. Raises PortError.
+        """
+        ...
+
+
+class RivalsOfOne(Protocol):
+    """Rival policies beside one workload. They may raise anything, and take any time: whoever asks must bear it."""
+
+    def see(self, sight: Sight) -> None:
+        """Take in what is there now."""
+        ...
+
+    def ask(self, rival: str) -> RivalReply:
+        """What that rival asks for after what was seen last. It remembers for itself, from its first question on."""
+        ...
+
+
+class Rivals(Protocol):
+    """Rival policies that may be asked what they would do."""
+
+    def beside(self, spec: WorkloadSpec) -> RivalsOfOne:
+        """Fresh rivals for one workload."""
         ...

@@ -74,7 +74,9 @@ class Season:
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Requests per second over the whole: the median, the 95th percentile and the highest of five-minute means."""
+    """Requests per second over the whole: the median, the 95th percentile and the highest of five-minute means; where
+    steps are longer than that, the first two are of the steps.
+    """
 
     mean: float
     steady: float
@@ -105,14 +107,18 @@ class Range:
     high: float
 
 
-def levels(rates: Numbers, step_seconds: float) -> Levels:
-    """Levels of a series of rates (one for each step, NaN where unknown). Raises ValueError without any."""
-    peaks = _averaged(rates, max(1, round(PEAK_SECONDS / step_seconds)))
-    known = peaks[~np.isnan(peaks)]
+def levels(rates: Numbers, step_seconds: float, peaks: Numbers | None = None) -> Levels:
+    """Levels of a series of rates (one for each step, NaN where unknown). Raises ValueError without any.
+
+    `peaks` are the highest means over PEAK_SECONDS within each step, where steps are longer than that.
+    """
+    means = _averaged(rates, max(1, round(PEAK_SECONDS / step_seconds)))
+    known = means[~np.isnan(means)]
     if not len(known):
         raise ValueError("no rate is known")
     steady, busy = np.quantile(known, [0.5, 0.95])
-    return Levels(float(np.nanmean(rates)), float(steady), float(busy), float(known.max()))
+    highest = float(np.nanmax(_highest(means, peaks)))
+    return Levels(float(np.nanmean(rates)), float(steady), float(busy), highest)
 
 
 def daily(local: Numbers, values: Numbers, step_seconds: float) -> tuple[npt.NDArray[np.int64], Numbers]:
@@ -174,13 +180,14 @@ def season(local: Numbers, values: Numbers, step_seconds: float, period_seconds:
     return Season(period_seconds, factors, float(np.corrcoef(early[both], late[both])[0, 1]))
 
 
-def shape(local: Numbers, rates: Numbers, step_seconds: float, growth: Trend | None) -> Shape:
-    """How a day looks at the end of the history."""
-    window = max(1, round(PEAK_SECONDS / step_seconds))
-    peaks = _averaged(rates, window)
+def shape(
+    local: Numbers, rates: Numbers, step_seconds: float, growth: Trend | None, peaks: Numbers | None = None
+) -> Shape:
+    """How a day looks at the end of the history; `peaks` as in `levels`."""
+    peaks = _highest(_averaged(rates, max(1, round(PEAK_SECONDS / step_seconds))), peaks)
     days, means = daily(local, rates, step_seconds)
     if not len(days):
-        ratio = levels(rates, step_seconds).peak / float(np.nanmean(rates)) if np.nanmean(rates) > 0 else 1.0
+        ratio = float(np.nanmax(peaks)) / float(np.nanmean(rates)) if np.nanmean(rates) > 0 else 1.0
         return Shape(float(np.nanmean(rates)), ratio, ratio, ratio, 0)
     of_day = np.floor(local / DAY_SECONDS).astype(np.int64)
     ratios = [
@@ -212,6 +219,11 @@ def busiest(found: Season, count: int = 3) -> Sequence[int]:
 def _offset_hours(period_seconds: float) -> int:
     """Hours from the epoch to the beginning of a period: weeks begin on Monday, and the epoch was a Thursday."""
     return 4 * 24 if period_seconds == WEEK_SECONDS else 0
+
+
+def _highest(means: Numbers, peaks: Numbers | None) -> Numbers:
+    """The highest means of each step: those given, but where one is not known or below the step's own mean."""
+    return means if peaks is None else np.fmax(means, peaks)
 
 
 def _averaged(rates: Numbers, window: int) -> Numbers:

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flyball.lab.fleet.model import ReplicaCounts
 from flyball.lab.policies.hpa import (
     DEFAULT_DOWN,
     DEFAULT_UP,
     Behavior,
+    Hpa,
     HpaSpec,
     HpaState,
     RateLimit,
@@ -180,3 +182,16 @@ def test_stays_within_bounds_and_limits(asks: list[int | None], replicas: int, b
     for before, after in zip([max(2, replicas), *counts], counts, strict=False):
         assert 2 <= after <= 40
         assert after <= max(2 * before, before + 4)
+
+
+@pytest.mark.parametrize(
+    ("acting", "expected"),
+    [
+        pytest.param(True, [8, 4, 4, 4, 8], id="its own step uses up the period's limit"),
+        pytest.param(False, [8, 8, 8, 8, 8], id="what nobody does uses up nothing"),
+    ],
+)
+def test_steps_that_are_only_asked_for_are_not_remembered(acting: bool, expected: list[int]) -> None:
+    doubling = Behavior(ScalingRules((RateLimit(Unit.PERCENT, 100, 60.0),), 0.0))
+    hpa, present = Hpa(HpaSpec(1, 100, doubling), acting=acting), ReplicaCounts(4, 4, 0, 0, 0)
+    assert [hpa.step(present, ask(20), 15.0 * index) for index in range(5)] == expected

@@ -53,7 +53,7 @@ def _fit(measured: Measured, index: int, startup_seconds: float | None) -> Fitte
     return Fitted(
         fleet=FleetVariant(
             name=variant.name,
-            engine=_engine(fit, kv_tokens),
+            engine=engine_of(fit, kv_tokens),
             startup_seconds=ASSUMED_STARTUP_SECONDS if startup is None else startup,
             price_per_gpu_hour=variant.price_per_gpu_hour or Decimal(0),
             gpus_per_replica=variant.gpus_per_replica or 1,
@@ -65,7 +65,8 @@ def _fit(measured: Measured, index: int, startup_seconds: float | None) -> Fitte
     )
 
 
-def _engine(fit: CapacityFit, kv_tokens: float) -> EngineParameters:
+def engine_of(fit: CapacityFit, kv_tokens: float) -> EngineParameters:
+    """An engine with these fitted terms and a KV cache of so many tokens."""
     base, per_sequence, per_context_token, per_prefill_token = (1000.0 * term for term in fit.terms)
     return EngineParameters(
         base_ms=base,

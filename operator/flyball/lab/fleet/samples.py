@@ -132,7 +132,7 @@ class History:
         self._times.append(sample.at)
         self._increases.clear()
         first = bisect_left(self._times, sample.at - self._keep_seconds)
-        if first > 256:
+        if 2 * first > len(self._samples):
             del self._samples[:first], self._times[:first]
             for totals in self._totals.values():
                 del totals[:first]

@@ -215,12 +215,18 @@ def with_stabilization(seconds: float | None) -> Behavior | None:
 
 
 class Hpa:
-    """One autoscaler that remembers, for the policies that scale through it."""
+    """One autoscaler that remembers, for the policies that scale through it.
 
-    def __init__(self, spec: HpaSpec) -> None:
+    Where it is not `acting` it remembers no steps: the source stores one after the scale was written.
+    """
+
+    def __init__(self, spec: HpaSpec, *, acting: bool = True) -> None:
         self.spec = spec
         self._state = HpaState()
+        self._acting = acting
 
     def step(self, counts: ReplicaCounts, metrics: Sequence[Metric], now: float) -> int:
         self._state, replicas = recommend(self.spec, self._state, scale_of(counts), metrics, now)
+        if not self._acting:
+            self._state = HpaState(self._state.recommendations)
         return replicas

@@ -14,7 +14,10 @@ from flyball.lab.policies.signals import busy_percents, variant_shares, waiting
 def autoscalers(setting: Setting, stabilization_seconds: float | None) -> list[Hpa]:
     """One for each variant, with its bounds and the given window for steps down (None: no `behavior`)."""
     behavior = with_stabilization(stabilization_seconds)
-    return [Hpa(HpaSpec(max(1, v.min_replicas), max(1, v.max_replicas), behavior)) for v in setting.variants]
+    return [
+        Hpa(HpaSpec(max(1, v.min_replicas), max(1, v.max_replicas), behavior), acting=setting.acting)
+        for v in setting.variants
+    ]
 
 
 class GpuHpa:

@@ -71,7 +71,10 @@ class SloKeda:
         kept = max(1, round(smoothing_seconds / _RULES_SECONDS))
         self._pressures: list[deque[float]] = [deque(maxlen=kept) for _ in setting.variants]
         self._hpas = [
-            Hpa(HpaSpec(max(1, variant.min_replicas), max(1, variant.max_replicas), Behavior(_UP, _DOWN)))
+            Hpa(
+                HpaSpec(max(1, variant.min_replicas), max(1, variant.max_replicas), Behavior(_UP, _DOWN)),
+                acting=setting.acting,
+            )
             for variant in setting.variants
         ]
 
@@ -120,7 +123,7 @@ class QueueKeda:
         up = ScalingRules((RateLimit(Unit.PERCENT, 100, 15.0),), 0.0)
         behavior = Behavior(up, replace(DEFAULT_DOWN, stabilization_seconds=stabilization_seconds))
         self._hpas = [
-            Hpa(HpaSpec(max(1, variant.min_replicas), max(1, variant.max_replicas), behavior))
+            Hpa(HpaSpec(max(1, variant.min_replicas), max(1, variant.max_replicas), behavior), acting=setting.acting)
             for variant in setting.variants
         ]
 

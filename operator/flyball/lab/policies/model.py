@@ -56,7 +56,7 @@ class Setting:
 
     `capacity_per_replica` is the load in requests/s at which one replica just meets the objectives (a capacity test,
     EVALUATION.md "Policies"), by variant; `concurrency_per_replica` the requests in flight at that load. `seed` is the
-    run's.
+    run's. Without `acting` nobody does what is asked for: the policy is only asked what it would do.
     """
 
     variants: tuple[FleetVariant, ...]
@@ -65,3 +65,4 @@ class Setting:
     capacity_per_replica: tuple[float, ...]
     concurrency_per_replica: tuple[float, ...]
     seed: int = 0
+    acting: bool = True

@@ -110,7 +110,10 @@ class Wva:
             replace(DEFAULT_DOWN, stabilization_seconds=down_stabilization_seconds),
         )
         self._hpas = [
-            Hpa(HpaSpec(max(1, variant.min_replicas), max(1, variant.max_replicas), behavior, tolerance))
+            Hpa(
+                HpaSpec(max(1, variant.min_replicas), max(1, variant.max_replicas), behavior, tolerance),
+                acting=setting.acting,
+            )
             for variant in setting.variants
         ]
         self._bounds = [(variant.min_replicas, variant.max_replicas) for variant in setting.variants]

@@ -1,0 +1,141 @@
+"""A workload's capacity plan as its status keeps it: made of hours, compared with the last one, and put into money.
+
+A plan is made anew now and then, and told anew only where it says something else: a count that chance moves within the
+range that was told is no news. Pure.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import numpy as np
+
+from flyball.core.capacity import ReplicaLimits, RequestShape, first_token_slack, replica_capacity
+from flyball.core.misses import carried, prior, replicas_for
+from flyball.core.plan import HOURS_PER_MONTH, MOST_REPLICAS, Kind, Need, Past, Plan
+from flyball.core.trends import DAY_SECONDS, HOUR_SECONDS
+
+WANTED_HOURS = 24
+"""A peak is that of a day: what is known of less says nothing of the busiest hour."""
+TOLD_AGAIN_SECONDS = DAY_SECONDS
+"""A plan that still holds is told with today's figures once a day, its days being counted from today."""
+
+
+@dataclass(frozen=True, slots=True)
+class HourOfLoad:
+    """One hour that ended at `end` (epoch seconds): its mean rate, its highest mean over five minutes (requests/s), and
+    the mean prompt (tokens). NaN where unknown.
+    """
+
+    end: float
+    rate: float
+    peak: float
+    prompt_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """Thirty days of one kind, bought for the highest five minutes of the past, against scaled to each hour's.
+
+    `scaled_replicas` are the mean of what each hour's highest five minutes need, one at least. Dollars are None without
+    a price.
+    """
+
+    kind: str
+    peak_replicas: int
+    scaled_replicas: float
+    buying: Decimal | None
+    scaling: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """A plan made at `at` (epoch seconds) from so many known hours; no plan where they are too few, and `problem` says
+    in words why else there is none.
+    """
+
+    at: float
+    known_hours: int
+    plan: Plan | None = None
+    purchase: Purchase | None = None
+    problem: str = ""
+
+
+def past_of(hours: Sequence[HourOfLoad]) -> Past:
+    """Consecutive hours, oldest first, as a past in UTC."""
+    ends = np.array([hour.end for hour in hours])
+    return Past(
+        local=ends - HOUR_SECONDS,
+        end=float(ends[-1]),
+        step_seconds=HOUR_SECONDS,
+        rates=np.array([hour.rate for hour in hours]),
+        prompt_tokens=np.array([hour.prompt_tokens for hour in hours]),
+        peaks=np.array([hour.peak for hour in hours]),
+    )
+
+
+def purchase(past: Past, request: RequestShape, kinds: Sequence[Kind], limits: ReplicaLimits) -> Purchase | None:
+    """What the kind that is cheapest at the peak costs both ways; None where no kind can meet the objectives."""
+    peaks = np.fmax(past.rates, past.rates if past.peaks is None else past.peaks)
+    known = peaks[~np.isnan(peaks)]
+    found = [one for kind in kinds if (one := _of_kind(known, request, kind, limits))]
+    priced = [one for one in found if one.buying is not None]
+    # Where a price is missing, the fewest replicas are the best that can be said.
+    if len(priced) == len(found):
+        return min(priced, key=lambda one: one.buying or 0, default=None)
+    return min(found, key=lambda one: one.peak_replicas)
+
+
+def _of_kind(peaks: np.ndarray, request: RequestShape, kind: Kind, limits: ReplicaLimits) -> Purchase | None:
+    capacity = replica_capacity(kind.fit, request, limits)
+    curve = prior(first_token_slack(kind.fit, request, limits))
+    most = replicas_for(curve, float(peaks.max()), capacity.requests_per_second, MOST_REPLICAS)
+    if capacity.infeasible or most > MOST_REPLICAS:
+        return None
+    carry = np.array([carried(curve, count, capacity.requests_per_second) for count in range(1, most + 1)])
+    counts = 1 + np.searchsorted(np.maximum.accumulate(carry), peaks) if most else np.ones(len(peaks))
+    most, mean = max(1, most), float(counts.mean())
+    price = None if kind.price_per_gpu_hour is None else kind.price_per_gpu_hour * kind.gpus_per_replica
+    return Purchase(
+        kind=kind.name,
+        peak_replicas=most,
+        scaled_replicas=mean,
+        buying=None if price is None else most * price * HOURS_PER_MONTH,
+        scaling=None if price is None else Decimal(mean) * price * HOURS_PER_MONTH,
+    )
+
+
+def worth_telling(told: Outlook | None, now: Outlook) -> bool:
+    """Whether the new outlook says something that the one told last does not."""
+    if told is None or told.plan is None or now.plan is None:
+        return told is None or (told.plan is None) != (now.plan is None) or told.problem != now.problem
+    before, after = _needs(told, told.plan), _needs(now, now.plan)
+    return (
+        before.keys() != after.keys()
+        or any(_other(before[key], need) for key, need in after.items())
+        or told.plan.cheapest != now.plan.cheapest
+        or [one.expected is None for one in told.plan.exhausted] != [one.expected is None for one in now.plan.exhausted]
+    )
+
+
+def stale(told: Outlook, now: Outlook) -> bool:
+    """Whether the figures told last are old enough to be brought up to date when something else is written."""
+    return now.at - told.at >= TOLD_AGAIN_SECONDS or told.known_hours < WANTED_HOURS
+
+
+def _needs(outlook: Outlook, plan: Plan) -> Mapping[tuple[str, str, int], Need]:
+    """Needs by kind and reason, those of events by their day, the others by how far they lie ahead."""
+    return {
+        (
+            need.kind,
+            need.why,
+            math.floor((outlook.at if need.why == "event" else 0.0) / DAY_SECONDS + need.days_ahead),
+        ): need
+        for need in plan.needs
+    }
+
+
+def _other(told: Need, now: Need) -> bool:
+    within = told.replicas.low <= now.replicas.expected <= told.replicas.high
+    return not within or told.infeasible != now.infeasible or (told.per_month is None) != (now.per_month is None)

@@ -1,0 +1,97 @@
+"""The load of all workloads by the hour, from the same series as the ticks': one range query for each engine profile.
+
+Asked for seldom and beside the ticks, with a client of its own: what is slow here holds nothing up. An hour's peak is
+the highest of its twelve rates over five minutes, of all the pods of a target; of several targets the peaks are added,
+which is what they would be if they fell together.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from flyball.core.names import WorkloadKey
+from flyball.core.outlook import HourOfLoad
+from flyball.core.ports import Unavailable
+from flyball.core.spec import WorkloadSpec
+from flyball.core.trends import HOUR_SECONDS, PEAK_SECONDS
+from flyball.telemetry import queries
+from flyball.telemetry.answers import Answer, Row, Table
+from flyball.telemetry.freshness import total
+from flyball.telemetry.profiles import ENGINES, EngineProfile
+from flyball.telemetry.profiles.model import Counter
+from flyball.telemetry.prometheus import refusal
+from flyball.telemetry.promql import Scope, duration, either, grouped, series, tagged
+from flyball.telemetry.settings import PrometheusSettings
+from flyball.telemetry.transport import PrometheusClient
+
+RATE, PEAK = "rate", "peak"
+TIMEOUT_SECONDS = 60.0
+"""A day by the hour is two dozen evaluations over an hour's samples, twelve of them for the peaks: half of what
+Prometheus itself allows a query by default (query.timeout)."""
+
+
+class HourlyMetrics:
+    """Reads hours of load; implements `flyball.core.ports.HourlyLoad`."""
+
+    def __init__(self, settings: PrometheusSettings) -> None:
+        self._client = PrometheusClient(settings)
+
+    async def read_hours(
+        self, workloads: Sequence[WorkloadSpec], begin: float, end: float
+    ) -> Mapping[WorkloadKey, Sequence[HourOfLoad]]:
+        """The whole hours from `begin` to `end`, both multiples of an hour. Raises Unavailable."""
+        found: dict[WorkloadKey, Sequence[HourOfLoad]] = {}
+        for name, profile in ENGINES.items():
+            mine = [spec for spec in workloads if spec.telemetry.engine == name and not refusal(spec)]
+            if mine:
+                text = hours_query(profile, queries.plan(mine, PEAK_SECONDS).scope)
+                answer = await asyncio.to_thread(
+                    self._client.ask_range, text, begin + HOUR_SECONDS, end, HOUR_SECONDS, TIMEOUT_SECONDS
+                )
+                if answer.failure:
+                    raise Unavailable(answer.failure)
+                found |= hours_of(mine, answer.rows, begin, end)
+        return found
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+
+def hours_query(profile: EngineProfile, scope: Scope) -> str:
+    """Of the hour before each step: mean and highest rate of completions, and what mean prompts are made of."""
+    summed = f"sum by ({scope.by()}) ({{}})"
+    finished = summed.format(_rates(profile.completions, scope, PEAK_SECONDS))
+    steps = f"[{duration(HOUR_SECONDS)}:{duration(PEAK_SECONDS)}]"
+    lengths = queries.suffixed(profile.prompt_tokens_per_request, "_sum")
+    requests = queries.suffixed(profile.prompt_tokens_per_request, "_count")
+    return either(
+        (
+            tagged(summed.format(_rates(profile.completions, scope, HOUR_SECONDS)), RATE),
+            tagged(f"max_over_time({finished}{steps})", PEAK),
+            tagged(summed.format(_rates(lengths, scope, HOUR_SECONDS)), f"{queries.PROMPT_LENGTH}_sum"),
+            tagged(summed.format(_rates(requests, scope, HOUR_SECONDS)), f"{queries.PROMPT_LENGTH}_count"),
+        )
+    )
+
+
+def hours_of(
+    workloads: Iterable[WorkloadSpec], rows: Mapping[float, Sequence[Row]], begin: float, end: float
+) -> dict[WorkloadKey, Sequence[HourOfLoad]]:
+    """Every hour of every workload; one that nothing was measured in is NaN."""
+    ends = [begin + HOUR_SECONDS * index for index in range(1, round((end - begin) / HOUR_SECONDS) + 1)]
+    tables = {at: Table(Answer(tuple(rows.get(at, ())))) for at in ends}
+    return {spec.key: [_hour(spec, at, tables[at]) for at in ends] for spec in workloads}
+
+
+def _hour(spec: WorkloadSpec, at: float, table: Table) -> HourOfLoad:
+    def known(part: str) -> float:
+        return total(row.value for row in table.of_workload(spec, part)).otherwise(math.nan)
+
+    requests = known(f"{queries.PROMPT_LENGTH}_count")
+    prompt = known(f"{queries.PROMPT_LENGTH}_sum") / requests if requests > 0 else math.nan
+    return HourOfLoad(at, known(RATE), known(PEAK), prompt)
+
+
+def _rates(counter: Counter, scope: Scope, window: float) -> str:
+    return grouped(either(f"rate({series(s, scope.matcher())}[{duration(window)}])" for s in counter.selectors))
