@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: help venv lock crds check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench bench-control bench-control-full clean
+.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench bench-control bench-control-full clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -27,6 +27,10 @@ lock: venv ## Resolve the dependencies anew
 
 crds: venv ## Render the CRDs from the models
 	$(BIN)/flyball crd render --out crds --chart charts/flyball/templates/crds --reference docs/reference
+
+protos: venv ## Render the Python of the .proto files
+	$(BIN)/python -m grpc_tools.protoc -Ioperator --python_out=operator --pyi_out=operator operator/flyball/gpuagent/pod_resources.proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. e2e/gpu/device_plugin.proto
 
 check: venv ## Formatting, lint, types, layers, generated files
 	$(BIN)/ruff format --check .

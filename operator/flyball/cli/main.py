@@ -20,6 +20,7 @@ COMMANDS = {
     "replay": "flyball.cli.replay:replay",
     "backtest": "flyball.cli.backtest:backtest",
     "plan": "flyball.cli.plan:plan",
+    "gpuagent": "flyball.cli.gpuagent:gpuagent",
     "load": "flyball.lab.load.command:load",
     "trace": "flyball.lab.trace_command:trace",
     "lab": "flyball.lab.run_command:lab",

@@ -1,0 +1,1 @@
+"""`flyball gpuagent`: a node's NVIDIA GPUs as Prometheus metrics, for clusters without DCGM."""

@@ -1,0 +1,177 @@
+"""One GPU in an NVML session: who it is, and what a sweep reads of it."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flyball.gpuagent.metrics import FIELDS, MEMORY, PROCESS_MEMORY, PROCESS_SM, QUESTIONS
+from flyball.gpuagent.nvml import Handle, Nvml, NvmlError, as_text
+from flyball.gpuagent.readings import Gpu, GpuState, InstanceReading, Process
+
+_STATES = {
+    "GPU_IS_LOST": GpuState.LOST,
+    "GPU_NOT_FOUND": GpuState.LOST,
+    "RESET_REQUIRED": GpuState.RESET_REQUIRED,
+    "NO_PERMISSION": GpuState.NO_PERMISSION,
+}
+
+# A MIG device's name ends with its profile: NVIDIA H100 80GB HBM3 MIG 1g.10gb.
+_PROFILE = re.compile(r"\bMIG (\S+)")
+
+
+def state_of(error: NvmlError) -> GpuState:
+    """What a refusal says about the GPU that gave it."""
+    return _STATES.get(error.name, GpuState.FAILING)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A MIG GPU instance and the MIG devices in it: several where it is cut into compute instances."""
+
+    id: int
+    profile: str
+    uuids: tuple[str, ...]
+    handle: Handle
+
+
+@dataclass(slots=True)
+class Device:
+    """A GPU of this session. `unsupported` are metrics that it does not have, with NVML's error: asked only once.
+
+    `sampled_until` is the time of the last utilization sample of its processes, in NVML's microseconds.
+    """
+
+    gpu: Gpu
+    handle: Handle
+    instances: tuple[Instance, ...] = ()
+    unsupported: dict[str, str] = field(default_factory=dict)
+    sampled_until: int = 0
+
+
+def identify(nvml: Nvml, index: int, handle: Handle) -> Device:
+    """Ask a GPU who it is, and for its MIG instances. Raises NvmlError."""
+    pci = _told(nvml, "nvmlDeviceGetPciInfo", handle)
+    minor = _told(nvml, "nvmlDeviceGetMinorNumber", handle)
+    gpu = Gpu(
+        index=index,
+        uuid=as_text(nvml.ask("nvmlDeviceGetUUID", handle)),
+        bus_id="" if pci is None else as_text(pci.busId),
+        minor=index if minor is None else minor,
+        model=as_text(_told(nvml, "nvmlDeviceGetName", handle) or ""),
+    )
+    return Device(gpu, handle, _instances(nvml, handle))
+
+
+def _told(nvml: Nvml, function: str, handle: Handle) -> Any:
+    """The answer, or None where this GPU or driver has none."""
+    try:
+        return nvml.ask(function, handle)
+    except NvmlError as error:
+        _bearable(error)
+        return None
+
+
+def _instances(nvml: Nvml, handle: Handle) -> tuple[Instance, ...]:
+    found: dict[int, Instance] = {}
+    for device in nvml.instances(handle):
+        number = nvml.ask("nvmlDeviceGetGpuInstanceId", device)
+        uuid = as_text(nvml.ask("nvmlDeviceGetUUID", device))
+        named = _PROFILE.search(as_text(nvml.ask("nvmlDeviceGetName", device)))
+        first = found.get(number)
+        if first is None:
+            found[number] = Instance(number, named.group(1) if named else "", (uuid,), device)
+        else:
+            found[number] = Instance(number, first.profile, (*first.uuids, uuid), first.handle)
+    return tuple(found.values())
+
+
+def read_values(nvml: Nvml, device: Device) -> tuple[dict[str, float], dict[str, str]]:
+    """The values of a GPU by metric, and for the others NVML's error. Raises an NvmlError that concerns all of it."""
+    values: dict[str, float] = {}
+    missing = dict(device.unsupported)
+    for question in QUESTIONS:
+        names = [metric.name for metric in question.metrics]
+        if names[0] in device.unsupported:
+            continue
+        try:
+            answer = nvml.ask(question.function, device.handle, *question.arguments)
+        except NvmlError as error:
+            refused = dict.fromkeys(names, _bearable(error))
+            missing |= refused
+            if error.absent:
+                device.unsupported |= refused
+        else:
+            values.update(zip(names, question.read(answer), strict=True))
+    for name, value in _field_values(nvml, device.handle):
+        if isinstance(value, NvmlError):
+            missing[name] = _bearable(value)
+        else:
+            values[name] = value
+    return values, missing
+
+
+def _field_values(nvml: Nvml, handle: Handle) -> Iterable[tuple[str, float | NvmlError]]:
+    names = [metric.name for metric in FIELDS.values()]
+    try:
+        return zip(names, nvml.fields(handle, tuple(FIELDS)), strict=True)
+    except NvmlError as error:
+        return [(name, error) for name in names]
+
+
+def _bearable(error: NvmlError) -> str:
+    """The error's name, for one that concerns a single value; raises it otherwise."""
+    if error.of_session or error.of_gpu:
+        raise error
+    return error.name
+
+
+def read_processes(nvml: Nvml, device: Device) -> tuple[tuple[Process, ...], dict[str, str]]:
+    """The compute processes on a GPU, and NVML's error where it does not tell their memory or their utilization.
+
+    They are those that have memory there now, and those that ran since the last sweep.
+    """
+    memory: dict[int, int | None] = {}
+    shares: dict[int, list[int]] = {}
+    missing: dict[str, str] = {}
+    try:
+        memory = _memory_of_processes(nvml, device.handle)
+    except NvmlError as error:
+        missing[PROCESS_MEMORY.name] = _bearable(error)
+    since = device.sampled_until
+    try:
+        for sample in nvml.utilization_of_processes(device.handle, since):
+            if sample.timeStamp > since:
+                shares.setdefault(sample.pid, []).append(sample.smUtil)
+                device.sampled_until = max(device.sampled_until, sample.timeStamp)
+    except NvmlError as error:
+        missing[PROCESS_SM.name] = _bearable(error)
+    found = tuple(
+        Process(pid, memory.get(pid), sum(shares[pid]) / len(shares[pid]) / 100 if pid in shares else None)
+        for pid in sorted(memory.keys() | shares.keys())
+    )
+    return found, missing
+
+
+def read_instance(nvml: Nvml, instance: Instance) -> InstanceReading:
+    """What NVML tells of a MIG instance: its memory and its processes. Utilization it tells of whole GPUs only."""
+    values: dict[str, float] = {}
+    processes: dict[int, int | None] = {}
+    try:
+        answer = nvml.ask(MEMORY.function, instance.handle, *MEMORY.arguments)
+        values = dict(zip((metric.name for metric in MEMORY.metrics), MEMORY.read(answer), strict=True))
+        processes = _memory_of_processes(nvml, instance.handle)
+    except NvmlError as error:
+        _bearable(error)
+    return InstanceReading(
+        id=instance.id,
+        profile=instance.profile,
+        uuids=instance.uuids,
+        values=values,
+        processes=tuple(Process(pid, size) for pid, size in sorted(processes.items())),
+    )
+
+
+def _memory_of_processes(nvml: Nvml, handle: Handle) -> dict[int, int | None]:
+    running = nvml.ask("nvmlDeviceGetComputeRunningProcesses", handle)
+    return {process.pid: process.usedGpuMemory for process in running}
