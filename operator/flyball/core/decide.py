@@ -1,15 +1,16 @@
 """The decision: `decide(spec, observation, memory) -> (Decision, memory)`, pure and total.
 
-The laws, in the order in which they win: never above a maximum; never down on bad or partial data; an hourly ceiling
-clamps where cost has precedence, and elsewhere only stops growth; never down while the GPUs are saturated; demand and
-objectives raise; needs are remembered for as long as a replica takes to come back before one goes.
+The laws, in the order in which they win: to zero and back as `core.zero` says; never above a maximum; never down on bad
+or partial data; an hourly ceiling clamps where cost has precedence, and elsewhere only stops growth; never down while
+the GPUs are saturated; demand and objectives raise; needs are remembered for as long as a replica takes to come back
+before one goes.
 """
 
 import hashlib
 from dataclasses import replace
 from decimal import Decimal
 
-from flyball.core import cost, fallback, roi, slo
+from flyball.core import cost, fallback, roi, slo, zero
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport
 from flyball.core.demand import Situation, assess
 from flyball.core.findings import Findings
@@ -20,6 +21,7 @@ from flyball.core.report import conclude
 from flyball.core.spec import WorkloadSpec
 from flyball.core.staffing import Sizing, case_of, size
 from flyball.core.triggers import trigger
+from flyball.core.zero import Zero
 
 
 def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tuple[Decision, Memory]:
@@ -33,11 +35,12 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
         slo.report(o, observation.signals.objective(o.name), memory.state(f"objective/{o.name}"))
         for o in spec.objectives
     )
+    to_zero, memory = zero.step(spec, observation, situation, memory)
     case = case_of(spec, observation, situation, objectives, states)
-    sizing, memory = size(case, memory)
-    memory = _fall_back(spec, observation, situation, objectives, sizing, memory)
+    sizing, memory = size(case, to_zero, memory)
+    memory = _fall_back(spec, observation, situation, objectives, sizing, to_zero, memory)
     memory = _account(spec, observation, situation, states, memory)
-    findings = _findings(spec, observation, situation, objectives, states, sizing, memory)
+    findings = _findings(spec, observation, situation, objectives, states, sizing, to_zero, memory)
     told = conclude(findings, memory)
     decision = Decision(
         id=decision_id(spec, at),
@@ -72,6 +75,7 @@ def _findings(
     objectives: tuple[ObjectiveReport, ...],
     states: tuple[VariantState, ...],
     sizing: Sizing,
+    to_zero: Zero,
     memory: Memory,
 ) -> Findings:
     routes = observation.state.routes if spec.fallback else ()
@@ -89,6 +93,7 @@ def _findings(
         fallback=_fallback_report(spec, memory),
         blocked=fallback.blocked(spec.fallback, routes) if spec.fallback else "",
         foreign=fallback.foreign(routes),
+        zero=to_zero,
     )
 
 
@@ -114,6 +119,7 @@ def _fall_back(
     situation: Situation,
     objectives: tuple[ObjectiveReport, ...],
     sizing: Sizing,
+    to_zero: Zero,
     memory: Memory,
 ) -> Memory:
     if spec.fallback is None:
@@ -121,9 +127,10 @@ def _fall_back(
     routes = observation.state.routes
     inputs = fallback.FallbackInputs(
         at=observation.at,
-        trigger=trigger(spec.fallback, observation, situation, objectives, sizing),
+        trigger=to_zero.leaving or trigger(spec.fallback, observation, situation, objectives, sizing),
         relieved=sizing.carries_all and not fallback.primary_down(routes),
         acting=spec.mode is Mode.AUTO,
+        whole=bool(to_zero.leaving),
     )
     return replace(memory, fallback=fallback.step(spec.fallback, routes, inputs, memory.fallback))
 

@@ -19,13 +19,15 @@ PROBE_SHARE = 0.05
 class FallbackInputs:
     """What the machine reacts to: the trigger's sentence (empty: none), and whether the primary could carry everything.
 
-    `acting` is false in Recommend and Paused, where routes are given back.
+    `acting` is false in Recommend and Paused, where routes are given back. `whole` says that all of the traffic is to
+    move although the primary still serves, since it is about to be scaled to zero.
     """
 
     at: float
     trigger: str
     relieved: bool
     acting: bool
+    whole: bool = False
 
 
 def step(
@@ -44,17 +46,17 @@ def _next(
     at = inputs.at
     if not inputs.acting or blocked(fallback, routes):
         return FallbackMemory(since=at) if memory.active else replace(memory, triggered_since=None)
-    share = max(_share(fallback, route) for route in routes)
+    share = max(_share(fallback, route, inputs.whole) for route in routes)
     if not memory.active:
         since = _first(memory.triggered_since, at) if inputs.trigger else None
         if since is not None and at - since >= fallback.trigger_for_seconds:
-            return FallbackMemory(active=True, share=share, since=at, cause=inputs.trigger)
+            return FallbackMemory(active=True, share=share, since=at, cause=inputs.trigger, whole=inputs.whole)
         return replace(memory, triggered_since=since, relieved_since=None)
     relieved_since = _first(memory.relieved_since, at) if inputs.relieved and not inputs.trigger else None
     held = at - memory.since >= fallback.min_hold_seconds
     if held and relieved_since is not None and at - relieved_since >= fallback.return_hold_seconds:
         return FallbackMemory(since=at)
-    return replace(memory, share=share, relieved_since=relieved_since)
+    return replace(memory, share=share, relieved_since=relieved_since, whole=inputs.whole)
 
 
 def blocked(fallback: Fallback, routes: tuple[RouteState, ...]) -> str:
@@ -88,7 +90,16 @@ def foreign(routes: tuple[RouteState, ...]) -> str:
 def decisions(fallback: Fallback, routes: tuple[RouteState, ...], memory: FallbackMemory) -> tuple[RouteDecision, ...]:
     """The weights for every route: while active the share that its own primary cannot carry, else the user's own."""
     return tuple(
-        RouteDecision(route.route, _weights(_share(fallback, route)) if memory.active else None) for route in routes
+        RouteDecision(route.route, _weights(_share(fallback, route, memory.whole)) if memory.active else None)
+        for route in routes
+    )
+
+
+def carries_all(routes: tuple[RouteState, ...]) -> bool:
+    """Whether the fallback serves all traffic of every route now, by the weights in force."""
+    return bool(routes) and all(
+        not route.problem and route.primary_weight == 0 and route.fallback_weight > 0 and route.fallback_ready_endpoints
+        for route in routes
     )
 
 
@@ -101,8 +112,8 @@ def _down(route: RouteState) -> bool:
     return route.primary_ready_endpoints == 0 and not route.problem
 
 
-def _share(fallback: Fallback, route: RouteState) -> float:
-    return 1.0 if _down(route) else min(fallback.max_overflow, 1.0 - PROBE_SHARE)
+def _share(fallback: Fallback, route: RouteState, whole: bool) -> float:
+    return 1.0 if whole or _down(route) else min(fallback.max_overflow, 1.0 - PROBE_SHARE)
 
 
 def _weights(share: float) -> tuple[int, int]:

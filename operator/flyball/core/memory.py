@@ -31,7 +31,8 @@ class VariantMemory:
 class FallbackMemory:
     """Where the fallback stands: since when, and since when a trigger or relief is seen without a break.
 
-    `since` is 0 until it was ever active. `moved_before` is the share that overflowed until `moved_at`.
+    `since` is 0 until it was ever active. `moved_before` is the share that overflowed until `moved_at`. `whole` says
+    that all of the traffic is meant to move, since the primary is about to go.
     """
 
     active: bool = False
@@ -42,6 +43,7 @@ class FallbackMemory:
     cause: str = ""
     moved_before: float = 0.0
     moved_at: float = 0.0
+    whole: bool = False
 
     @property
     def moved(self) -> float:
@@ -52,6 +54,25 @@ class FallbackMemory:
         """The mean share that overflowed in the trailing window: what rates over that window have missed."""
         passed = 1.0 if window_seconds <= 0 else min(1.0, max(0.0, (at - self.moved_at) / window_seconds))
         return self.moved_before + (self.moved - self.moved_before) * passed
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroMemory:
+    """Where scaling to zero stands. Times are seconds since the epoch.
+
+    `asked_at` is when somebody last asked for the workload, or may have without being seen; `looked_at` is the last
+    look. `asleep_since` is since when no replica is meant to be kept, `blind_since` since when nobody could have been
+    seen without the workload's own pods. `gaps` are the last stretches, in seconds, in which nobody asked, newest last;
+    `requests` were served in the `busy_seconds` in which somebody did, both decayed.
+    """
+
+    asked_at: float | None = None
+    looked_at: float | None = None
+    asleep_since: float | None = None
+    blind_since: float | None = None
+    gaps: tuple[float, ...] = ()
+    requests: float = 0.0
+    busy_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +87,7 @@ class SpendRate:
     replicas: Decimal
     overflow: Decimal = Decimal(0)
     overflow_per_second: float = 0.0
+    components: Decimal = Decimal(0)
 
     @property
     def total(self) -> Decimal:
@@ -87,7 +109,6 @@ class SpendMemory:
 
 
 @dataclass(frozen=True, slots=True)
-    components: Decimal = Decimal(0)
 class BurnedBudget:
     """Requests that missed an objective, and all requests, decayed."""
 
@@ -121,6 +142,7 @@ class Memory:
     burned_at: float = 0.0
     unavoidable: float = 0.0
     fallback: FallbackMemory = FallbackMemory()
+    zero: ZeroMemory = ZeroMemory()
     spend: SpendMemory = SpendMemory()
     states: tuple[tuple[str, str], ...] = ()
 

@@ -82,7 +82,7 @@ class GpuVerdict(StrEnum):
 
 
 class ConditionType(StrEnum):
-    """The conditions of a WorkloadSLO. The last five exist only while they hold."""
+    """The conditions of a WorkloadSLO. The last five exist only while they hold, ScaleToZero while it is declared."""
 
     READY = "Ready"
     SLO_MET = "SLOMet"
@@ -92,6 +92,7 @@ class ConditionType(StrEnum):
     PRICE_TRUSTED = "PriceTrusted"
     CAPACITY_AVAILABLE = "CapacityAvailable"
     SCALING_ACTIVE = "ScalingActive"
+    SCALE_TO_ZERO = "ScaleToZero"
     FALLBACK_ACTIVE = "FallbackActive"
     CONTENDED = "Contended"
     ROUTE_CONFLICT = "RouteConflict"
@@ -105,6 +106,7 @@ class EventReason(StrEnum):
     SCALED_UP = "ScaledUp"
     SCALED_DOWN = "ScaledDown"
     SCALE_BLOCKED = "ScaleBlocked"
+    SCALE_TO_ZERO_REFUSED = "ScaleToZeroRefused"
     SLO_BREACHED = "SLOBreached"
     SLO_RECOVERED = "SLORecovered"
     ERROR_BUDGET_LOW = "ErrorBudgetLow"

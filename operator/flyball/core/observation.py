@@ -147,14 +147,16 @@ class WorkloadSignals:
     """Everything that telemetry tells about one workload.
 
     `completions` and `tokens` count finished requests and their tokens by trailing window in seconds (for ROI and unit
-    costs). `problem` is a sentence where the source itself failed (down, slow, unauthorized), and then everything else
-    is Absent.
+    costs). `wanted` is above 0 while somebody asks for the workload, seen without any of its own pods: at zero replicas
+    it is all there is. `problem` is a sentence where the source itself failed (down, slow, unauthorized), and then
+    everything else is Absent.
     """
 
     objectives: tuple[ObjectiveReading, ...] = ()
     variants: tuple[VariantSignals, ...] = ()
     completions: tuple[tuple[float, float], ...] = ()
     tokens: tuple[tuple[float, float], ...] = ()
+    wanted: Reading = ABSENT
     window_seconds: float = 60.0
     problem: str = ""
 
@@ -180,13 +182,22 @@ def _counted(counts: tuple[tuple[float, float], ...], window_seconds: float) -> 
 
 
 @dataclass(frozen=True, slots=True)
+class PodSpan:
+    """A pod that holds its GPUs: since when, and since when it has been ready (None while it is not)."""
+
+    uid: str
+    held_from: float
+    ready_from: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class VariantState:
     """What the cluster says of one variant's target.
 
     `exists` and `scalable` (has a scale subresource) decide whether it can be acted on. `replicas` is the spec's count,
     `ready` the ready pods; `starting` are pods scheduled but not ready, `unschedulable` pods that found no node.
     `contender` names another autoscaler or person that owns the replica count. `startup_seconds` are the times from
-    creation to ready of the target's recent pods.
+    creation to ready of the target's recent pods, and `pods` those that hold GPUs now, being deleted or not.
     """
 
     name: str
@@ -200,6 +211,12 @@ class VariantState:
     gpus_per_replica: int | None = None
     contender: str | None = None
     startup_seconds: tuple[float, ...] = ()
+    pods: tuple[PodSpan, ...] = ()
+
+    @property
+    def manageable(self) -> bool:
+        """Whether Flyball may scale it: it is there, can be scaled, and is nobody else's."""
+        return self.exists and self.scalable and self.contender is None
 
 
 @dataclass(frozen=True, slots=True)

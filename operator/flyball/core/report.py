@@ -38,6 +38,7 @@ def conclude(findings: Findings, memory: Memory) -> Conclusion:
         _price_trusted(findings),
         _capacity_available(findings),
         _scaling_active(findings),
+        *_scale_to_zero(findings),
         *_while_true(findings),
     )
     return Conclusion(conditions, events, costs, summary(findings.variants), states)
@@ -106,6 +107,9 @@ def _telemetry_healthy(findings: Findings, memory: Memory) -> Condition:
         return Condition(ConditionType.TELEMETRY_HEALTHY, False, str(trust.state), trust.problem)
     if trust.partial:
         return Condition(ConditionType.TELEMETRY_HEALTHY, None, "Partial", trust.partial)
+    if findings.zero.at_zero and findings.spec.scaling.to_zero is not None and not findings.zero.refused:
+        text = "at zero no pod exports anything; what tells of who asks is read"
+        return Condition(ConditionType.TELEMETRY_HEALTHY, True, "AtZero", text)
     if not any(state.ready for state in findings.states):
         return Condition(ConditionType.TELEMETRY_HEALTHY, None, "NothingReady", "no replica is ready, so none reports")
     return Condition(ConditionType.TELEMETRY_HEALTHY, True, "Fresh", "every signal needed is fresh")
@@ -114,12 +118,12 @@ def _telemetry_healthy(findings: Findings, memory: Memory) -> Condition:
 def _price_trusted(findings: Findings) -> Condition:
     if missing := findings.unpriced:
         return Condition(ConditionType.PRICE_TRUSTED, False, "PriceMissing", "; ".join(missing))
+    if stale := findings.stale_prices:
+        return Condition(ConditionType.PRICE_TRUSTED, False, "PriceStale", stale)
     sources = sorted({v.price_source for v in findings.spec.variants if v.price_source})
     return Condition(ConditionType.PRICE_TRUSTED, True, "Priced", f"prices from {', '.join(sources) or 'the manifest'}")
 
 
-    if stale := findings.stale_prices:
-        return Condition(ConditionType.PRICE_TRUSTED, False, "PriceStale", stale)
 def _capacity_available(findings: Findings) -> Condition:
     lacking = sum(state.unschedulable for state in findings.states)
     if lacking:
@@ -144,6 +148,21 @@ def _scaling_active(findings: Findings) -> Condition:
     if problems := findings.target_problems:
         return Condition(ConditionType.SCALING_ACTIVE, False, "TargetMissing", "; ".join(problems))
     return Condition(ConditionType.SCALING_ACTIVE, True, "Acting", "Flyball sets the replica counts")
+
+
+def _scale_to_zero(findings: Findings) -> list[Condition]:
+    """Whether the workload may be at zero, and what serves then, while that is declared."""
+    declared, zero = findings.spec.scaling.to_zero, findings.zero
+    if declared is None or findings.observation.state.problem:
+        return []
+    kind = ConditionType.SCALE_TO_ZERO
+    if zero.refused:
+        return [Condition(kind, None if zero.lost else False, *zero.refused)]
+    if zero.at_zero and zero.cause:
+        return [Condition(kind, True, zero.cause.code, zero.cause.text)]
+    idle = format_duration(declared.idle_after_seconds)
+    text = f"its last replica goes when nobody has asked for it for {idle} at least and keeping it costs more"
+    return [Condition(kind, True, "Awake", text)]
 
 
 def _while_true(findings: Findings) -> list[Condition]:

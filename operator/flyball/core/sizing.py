@@ -32,17 +32,21 @@ Needs = tuple[tuple[float, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class VariantPlan:
-    """One variant on its way through sizing: its declaration, its state, and what a replica carries (None: unknown)."""
+    """One variant on its way through sizing: its declaration, its state, and what a replica carries (None: unknown).
+
+    `wakes` says that Flyball may raise it from zero; else whoever scaled it to zero has switched it off.
+    """
 
     variant: Variant
     state: VariantState
     capacity: ReplicaCapacity | None
+    wakes: bool = False
 
     @property
     def fixed(self) -> bool:
-        """Whether its count cannot be changed: no such target, none to scale, somebody else's, or scaled to zero."""
-        off = self.state.replicas == 0 and self.variant.min_replicas == 0
-        return not self.state.exists or not self.state.scalable or self.state.contender is not None or off
+        """Whether its count cannot be changed: it is not Flyball's to scale, or switched off."""
+        off = self.state.replicas == 0 and self.variant.min_replicas == 0 and not self.wakes
+        return not self.state.manageable or off
 
     @property
     def least(self) -> int:

@@ -45,7 +45,8 @@ class Variant:
     """One way to serve the workload's traffic, scaled as one object.
 
     `price_per_gpu_hour` is None where no price is known: never zero. `by_book` says that it stands in the PriceBook,
-    and holds when that does. `gpus_per_replica` and `accelerator` are None where the pod template must tell. `startup_seconds` is None where it must be measured.
+    and holds when that does. `gpus_per_replica` and `accelerator` are None where the pod template must tell.
+    `startup_seconds` is None where it must be measured.
     """
 
     name: str
@@ -134,12 +135,27 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
+class ToZero:
+    """That an idle workload may have no replica at all.
+
+    `idle_after_seconds` is for how long nobody must have asked for it, `min_hold_seconds` for how long it then stays at
+    zero whoever asks. Who asks is seen by `query` (PromQL, above 0 while somebody does) or at `fallback_target`, which
+    serves meanwhile: without either nobody would ever be heard.
+    """
+
+    idle_after_seconds: float
+    min_hold_seconds: float = 0.0
+    query: str = ""
+    fallback_target: TargetRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scaling:
     """Limits on how replica counts move.
 
     `down_stabilization_seconds` is None where economics decide (the time a replica takes to come back).
     `headroom` is the share of the load that is staffed for on top of what is expected, and `max_insurance` the highest
-    quantile of what may arrive that is staffed for.
+    quantile of what may arrive that is staffed for. Without `to_zero` one replica always stays.
     """
 
     up_stabilization_seconds: float = 0.0
@@ -148,21 +164,6 @@ class Scaling:
     down_max_step: int | None = None
     headroom: float = 0.0
     max_insurance: float = LEVELS[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class TelemetrySource:
-    """Where a workload's signals come from.
-
-    `selector` are label equalities that its series carry beside namespace and target. `overrides` maps a signal's name
-    to the user's own PromQL. `stale_after_seconds` is the age past which a sample teaches nothing.
-    """
-
-    engine: str = "VLLM"
-    selector: tuple[tuple[str, str], ...] = ()
-    overrides: tuple[tuple[str, str], ...] = ()
-    stale_after_seconds: float = 60.0
-
     to_zero: ToZero | None = None
 
 
@@ -209,6 +210,21 @@ class Prices:
     stale_at: float | None = None
     missing: tuple[str, ...] = ()
 
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySource:
+    """Where a workload's signals come from.
+
+    `selector` are label equalities that its series carry beside namespace and target. `overrides` maps a signal's name
+    to the user's own PromQL. `stale_after_seconds` is the age past which a sample teaches nothing.
+    """
+
+    engine: str = "VLLM"
+    selector: tuple[tuple[str, str], ...] = ()
+    overrides: tuple[tuple[str, str], ...] = ()
+    stale_after_seconds: float = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class WorkloadSpec:
     """Everything declared for one workload."""
@@ -228,7 +244,9 @@ class WorkloadSpec:
     roi_targets: tuple[RoiTarget, ...] = ()
     fallback: Fallback | None = None
     scaling: Scaling = Scaling()
+    prices: Prices = Prices()
     not_acted_on: tuple[str, ...] = ()
+    shadow: tuple[str, ...] = ()
 
     def ceiling(self, period: Period) -> Ceiling | None:
         """The ceiling of that period, of which there is at most one."""
@@ -243,7 +261,6 @@ class FieldError:
     problem: str
     fix: str
 
-    prices: Prices = Prices()
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}; {self.fix}"
 

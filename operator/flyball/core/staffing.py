@@ -5,7 +5,7 @@ last comes what must not happen to what runs: no step above the user's, nothing 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flyball.core import slo
@@ -30,6 +30,7 @@ from flyball.core.sizing import (
 )
 from flyball.core.spec import WorkloadSpec
 from flyball.core.units import conjoin, counted
+from flyball.core.zero import Zero
 
 # The share of the fleet (one replica at least) that a breached objective asks for where the model asks for nothing.
 BURN_STEP = 0.25
@@ -104,12 +105,15 @@ def case_of(
     states: tuple[VariantState, ...],
 ) -> Case:
     """What sizing looks at."""
-    plans = tuple(VariantPlan(*parts) for parts in zip(spec.variants, states, situation.capacities, strict=True))
+    wakes = spec.scaling.to_zero is not None
+    plans = tuple(VariantPlan(*parts, wakes) for parts in zip(spec.variants, states, situation.capacities, strict=True))
     return Case(spec, observation, situation, objectives, plans)
 
 
-def size(case: Case, memory: Memory) -> tuple[Sizing, Memory]:
+def size(case: Case, zero: Zero, memory: Memory) -> tuple[Sizing, Memory]:
     """The replicas of every variant, and the memory with the needs that led to them."""
+    if zero.counts is not None and zero.cause is not None:
+        return _by_zero(case, zero.counts, zero.cause, memory)
     needs, causes = _needs(case, memory)
     remembered = {p.variant.name: _remembered(case, p, needs[p.variant.name], memory) for p in case.plans}
     steady = {p.variant.name: _steady(case, p, remembered[p.variant.name]) for p in case.plans}
@@ -121,6 +125,20 @@ def size(case: Case, memory: Memory) -> tuple[Sizing, Memory]:
     carries_all = demand is not None and carried_by(case.plans, serving, case.situation.curve) >= demand
     known = tuple(replace(memory.variant(name), needs=entries) for name, entries in remembered.items())
     return Sizing(variants, now, lasting, carries_all), replace(memory, variants=known)
+
+
+def _by_zero(case: Case, counts: Mapping[str, int], cause: Cause, memory: Memory) -> tuple[Sizing, Memory]:
+    """The replicas where scaling to or from zero decides them. No hold delays either: it has its own."""
+    held = {p.variant.name: counts[p.variant.name] if p.state.manageable else p.state.replicas for p in case.plans}
+    allowed, short = _allowed(case, held)
+    variants = []
+    for plan in case.plans:
+        name, current = plan.variant.name, plan.state.replicas
+        desired, limited = _stepped(case, current, allowed[name])
+        limited = limited or ("cost.ceilings[Hour]" if allowed[name] < held[name] else "")
+        variants.append(VariantDecision(name, current, desired, plan.state.ready, (cause,), limited))
+    known = tuple(replace(memory.variant(p.variant.name), needs=()) for p in case.plans)
+    return Sizing(tuple(variants), short, short, carries_all=False), replace(memory, variants=known)
 
 
 def _needs(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]]:
@@ -260,7 +278,8 @@ def _settle(
     name, current, ready = plan.variant.name, plan.state.replicas, plan.state.ready
     if plan.fixed or case.observation.state.problem:
         off = plan.state.exists and plan.state.scalable and not plan.state.contender and not current
-        zero = Cause("ScaledToZero", "the target was scaled to zero, and scale from zero is not acted on yet")
+        text = "the target was scaled to zero by hand; scale it to 1, or declare scaling.scaleToZero to have it woken"
+        zero = Cause("ScaledToZero", text)
         return VariantDecision(
             name, current, current, ready, (zero,) if off else tuple(causes), "zero" if off else "target"
         )

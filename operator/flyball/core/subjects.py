@@ -71,6 +71,9 @@ def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence
         _trouble("targets", ("Missing", "Found"), EventReason.TARGET_MISSING, targets, "Observe"),
         _trouble("contended", ("Contended", "Alone"), EventReason.CONTENDED, contended, "StepAside"),
     ]
+    if findings.spec.scaling.to_zero is not None:
+        refused = findings.zero.refused[1] if findings.zero.refused else ""
+        subjects.append(_trouble("zero", ("Refused", "Allowed"), EventReason.SCALE_TO_ZERO_REFUSED, refused, "Hold"))
     if findings.spec.fallback is not None:
         blocked = "" if findings.foreign else findings.blocked
         subjects += [
