@@ -17,6 +17,7 @@ from flyball.cluster.pods import (
     matches,
     phase_of,
     selected,
+    spans,
 )
 
 CREATED = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -53,6 +54,40 @@ def test_phase(found: dict[str, Any], expected: PodPhase) -> None:
 def test_counts_each_pod_once() -> None:
     pods = [pod("a", READY), pod("b", READY), pod("c", SCHEDULED), pod("d", UNSCHEDULABLE)]
     assert count(pods) == PodCounts(ready=2, starting=1, unschedulable=1)
+
+
+def at(found: dict[str, Any], minutes: int) -> dict[str, Any]:
+    """A condition that came about so many minutes after the pod was created."""
+    moment = CREATED + timedelta(minutes=minutes)
+    return found | {"lastTransitionTime": moment.isoformat().replace("+00:00", "Z")}
+
+
+BOUND, CAME_READY = at(SCHEDULED, 1), at(READY, 3)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param(pod("p", BOUND, CAME_READY), [(1, 3)], id="ready"),
+        pytest.param(pod("p", BOUND, at(condition("Ready", False), 2)), [(1, None)], id="bound, not ready"),
+        pytest.param(pod("p", at(UNSCHEDULABLE, 1)), [], id="without a node it holds nothing"),
+        pytest.param(
+            with_metadata(pod("p", BOUND, CAME_READY), deletionTimestamp="2026-11-23T12:09:00Z"),
+            [(1, 3)],
+            id="being deleted it still holds them",
+        ),
+        pytest.param({**(ended := pod("p", BOUND)), "status": ended["status"] | {"phase": "Failed"}}, [], id="evicted"),
+    ],
+)
+def test_a_pod_holds_its_gpus_from_its_node_to_its_end(
+    found: dict[str, Any], expected: list[tuple[int, int | None]]
+) -> None:
+    created = CREATED.timestamp()
+    minutes = [
+        ((span.held_from - created) / 60, span.ready_from and (span.ready_from - created) / 60)
+        for span in spans([found])
+    ]
+    assert minutes == expected
 
 
 @pytest.mark.parametrize(

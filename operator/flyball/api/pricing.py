@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec
+from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec, pricebook
 from flyball.api.v1alpha1.money import LaborSpec
-from flyball.api.v1alpha1.pricebook import CostComponent
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.words import CapacityType
+from flyball.core.bill import LABOR_KIND
 from flyball.core.prices import HOURS_PER_MONTH
 from flyball.core.spec import Component, HostedModel, Prices, Unit
 from flyball.core.units import parse_duration_seconds, parse_money
@@ -17,8 +17,6 @@ PriceBooks = Mapping[str, PriceBook]
 """PriceBooks by name."""
 
 INLINE_SOURCE = "pricePerGpuHour"
-LABOR = "Labor"
-"""The kind of a component that pays for people's work."""
 
 
 def gpu_price(
@@ -75,17 +73,20 @@ def prices_of(spec: WorkloadSLOSpec, book_name: str | None, books: PriceBooks) -
     return Prices(
         book=book_name,
         components=(*map(_component, book.spec.components), *_labor(labor, rates)),
-        hosted=hosted
-        and HostedModel(
-            hosted.name, parse_money(hosted.per_million_input_tokens), parse_money(hosted.per_million_output_tokens)
-        ),
+        hosted=_hosted(hosted) if hosted else None,
         effective_at=effective_at,
         stale_at=effective_at + life if effective_at is not None and life is not None else None,
         missing=tuple(missing),
     )
 
 
-def _component(component: CostComponent) -> Component:
+def _hosted(model: pricebook.HostedModel) -> HostedModel:
+    return HostedModel(
+        model.name, parse_money(model.per_million_input_tokens), parse_money(model.per_million_output_tokens)
+    )
+
+
+def _component(component: pricebook.CostComponent) -> Component:
     if component.per_request is not None:
         unit, price = Unit.REQUEST, parse_money(component.per_request)
     elif component.per_million_tokens is not None:
@@ -105,7 +106,7 @@ def _labor(labor: tuple[LaborSpec, ...], rates: Mapping[str, Decimal]) -> Iterat
     for each in labor:
         if each.role in rates:
             price = Decimal(each.minutes_per_request) * rates[each.role] / 60
-            yield Component(each.role, LABOR, Unit.REQUEST, price)
+            yield Component(each.role, LABOR_KIND, Unit.REQUEST, price)
 
 
 def _no_book(name: str) -> str:

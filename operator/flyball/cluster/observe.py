@@ -23,6 +23,7 @@ from flyball.cluster.pods import (
     gpus_per_replica,
     node_accelerator,
     selected,
+    spans,
 )
 from flyball.cluster.resources import (
     ENDPOINT_SLICES,
@@ -198,6 +199,7 @@ class Observer:
             contender=contender
             or self._takeovers.contender(place, target.found, target.replicas, self._writes.get(place), now),
             startup_seconds=self._startups.of(pods, now),
+            pods=spans(pods),
         )
 
     def _accelerator_of_nodes(self, pods: Iterable[Object]) -> str | None:

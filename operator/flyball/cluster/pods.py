@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TypeVar
 
 from flyball.cluster.resources import Object, dig
+from flyball.core.observation import PodSpan
 
 GPU_RESOURCE = "nvidia.com/gpu"
 ACCELERATOR_LABELS = ("nvidia.com/gpu.product", "cloud.google.com/gke-accelerator")
@@ -20,6 +21,7 @@ Key = TypeVar("Key", bound=Hashable)
 _RECENT_SECONDS = 86_400.0
 _RECENT_PODS = 10
 _MAX_SELECTOR_VALUES = 64
+_FINISHED = ("Succeeded", "Failed")
 
 
 class PodPhase(Enum):
@@ -47,7 +49,7 @@ def timestamp(text: str | None) -> float | None:
 
 def phase_of(pod: Object) -> PodPhase:
     """Where a pod stands. One that waits for admission (a scheduling gate) has no node either."""
-    if dig(pod, "metadata", "deletionTimestamp") or dig(pod, "status", "phase") in ("Succeeded", "Failed"):
+    if dig(pod, "metadata", "deletionTimestamp") or dig(pod, "status", "phase") in _FINISHED:
         return PodPhase.GONE
     if _condition(pod, "Ready").get("status") == "True":
         return PodPhase.READY
@@ -61,6 +63,21 @@ def count(pods: Iterable[Object]) -> PodCounts:
     """The pods by where they stand."""
     phases = [phase_of(pod) for pod in pods]
     return PodCounts(*(phases.count(phase) for phase in (PodPhase.READY, PodPhase.STARTING, PodPhase.UNSCHEDULABLE)))
+
+
+def spans(pods: Iterable[Object]) -> tuple[PodSpan, ...]:
+    """The pods that hold their GPUs: bound to a node and not finished. One that is being deleted holds them until it is
+    gone.
+    """
+    found = []
+    for pod in pods:
+        bound, ready = _condition(pod, "PodScheduled"), _condition(pod, "Ready")
+        held_from = timestamp(bound.get("lastTransitionTime")) if bound.get("status") == "True" else None
+        if held_from is None or dig(pod, "status", "phase") in _FINISHED:
+            continue
+        ready_from = timestamp(ready.get("lastTransitionTime")) if ready.get("status") == "True" else None
+        found.append(PodSpan(str(dig(pod, "metadata", "uid")), held_from, ready_from))
+    return tuple(found)
 
 
 def matches(selector: Object, labels: Mapping[str, str]) -> bool:
