@@ -116,7 +116,7 @@ def test_every_part_that_is_acted_on_arrives_in_core_units() -> None:
         labor_cost_per_request=Decimal(0),
     )
     assert found.scaling == Scaling(0.0, 4, 300.0, 1, 0.15, 0.99)
-    assert any(note.startswith("spec.shadow: ") for note in found.not_acted_on)
+    assert found.shadow == ("hpa-queue", "llmd-keda")
 
 
 def test_what_is_left_out_keeps_the_core_defaults() -> None:

@@ -24,6 +24,16 @@ from flyball.api.v1alpha1 import (
     TargetStatus,
     WorkloadSLOStatus,
 )
+from flyball.api.v1alpha1.advice import (
+    PlannedLimit,
+    PlannedLoad,
+    PlannedNeed,
+    PlannedPurchase,
+    PlanStatus,
+    RivalBill,
+    RivalStatus,
+    RivalTarget,
+)
 from flyball.api.v1alpha1.gpupool import PoolSummary, PoolWorkloadStatus, StockStatus
 
 if TYPE_CHECKING:
@@ -181,6 +191,48 @@ FULL_STATUS = WorkloadSLOStatus(
         original_weights=(OriginalWeights(http_route="chat", primary=1, fallback=0),),
     ),
     signals=(SignalStatus(name="chat/Waiting", state="Ok", age="12s", source="vllm", quality="Exact"),),
+    plan=PlanStatus(
+        state="Known",
+        message="a single target is planned",
+        as_of="2026-11-23T21:00:00Z",
+        history="28d of 28d",
+        load=PlannedLoad(mean="10.0", steady="9.5", busy="20.0", peak="31.0"),
+        growth_per_day="+1.0% (+0.5% to +1.5%)",
+        prompt_drift_per_day="+0.1% (-0.1% to +0.3%)",
+        patterns=("daily: busiest at 14:00 UTC, 2.1 × the mean",),
+        needs=(
+            PlannedNeed(
+                target="chat",
+                accelerator="NVIDIA-L4",
+                day="2026-12-23",
+                why="growth",
+                requests_per_second="40 (30 to 52)",
+                replicas="9 (7 to 12)",
+                gpus="9 (7 to 12)",
+                cost_per_month="5184.00",
+            ),
+        ),
+        limits=(PlannedLimit(target="chat", expected="2027-01-10", earliest="2026-12-20"),),
+        purchase=PlannedPurchase(
+            target="chat", peak_replicas=7, scaled_replicas="3.4", buying="4032.00", scaling="1958.40"
+        ),
+    ),
+    shadow=(
+        RivalStatus(
+            name="hpa-queue",
+            state="Running",
+            message="reads what each tick reads",
+            missing=("GPU utilization",),
+            since="2026-11-23T21:00:00Z",
+            targets=(RivalTarget(name="chat", desired=4),),
+            last_hour=RivalBill(
+                covered="1h", replica_hours="4.0", flyball_replica_hours="3.0", cost="3.20", flyball_cost="2.40"
+            ),
+            last_day=RivalBill(
+                covered="2h", replica_hours="8.0", flyball_replica_hours="6.0", cost="6.40", flyball_cost="4.80"
+            ),
+        ),
+    ),
     last_decision=LastDecision(id="01J", time="2026-11-23T21:00:00Z", summary="3→5"),
 )
 

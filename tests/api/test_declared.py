@@ -28,7 +28,7 @@ def objective(**fields: Any) -> dict[str, Any]:
     [
         pytest.param({}, [], id="five lines are acted on entirely"),
         pytest.param({"priority": 5}, [], id="priority"),
-        pytest.param({"shadow": ["HPA"]}, ["spec.shadow"], id="shadow policies"),
+        pytest.param({"shadow": ["hpa-queue"]}, [], id="shadow policies"),
         pytest.param(
             {"targets": [TARGETS[0] | {"capacityType": "Spot", "spotRisk": "20%"}]},
             ["spec.targets[0].spotRisk"],

@@ -15,7 +15,7 @@ from flyball.api.pricing import INLINE_SOURCE, PriceBooks, gpu_price, prices_of
 from flyball.api.v1alpha1 import WorkloadSLO, WorkloadSLOSpec
 from flyball.api.v1alpha1.fallback import FallbackSpec
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
-from flyball.api.v1alpha1.scaling import ScalingSpec
+from flyball.api.v1alpha1.scaling import ScaleToZero, ScalingSpec, WakeUp
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.telemetry import Telemetry
 from flyball.api.v1alpha1.words import FallbackTrigger
@@ -31,6 +31,7 @@ from flyball.core.spec import (
     Scaling,
     TargetRef,
     TelemetrySource,
+    ToZero,
     Variant,
     WorkloadSpec,
 )
@@ -100,6 +101,7 @@ def to_workload(
         scaling=_scaling(spec.scaling),
         prices=prices_of(spec, book_name, price_books),
         not_acted_on=tuple(str(note) for note in not_yet_acted_on(spec)),
+        shadow=tuple(str(rival) for rival in spec.shadow),
     )
 
 
@@ -205,7 +207,19 @@ def _scaling(scaling: ScalingSpec | None) -> Scaling:
             down_max_step=down.max_step if down else None,
             headroom=_ratio(scaling.headroom),
             max_insurance=_ratio(scaling.max_insurance),
+            to_zero=_to_zero(scaling.scale_to_zero) if scaling.scale_to_zero else None,
         )
+    )
+
+
+def _to_zero(declared: ScaleToZero) -> ToZero:
+    wake_up = declared.wake_up or WakeUp.model_construct()
+    target = wake_up.fallback_target
+    return ToZero(
+        idle_after_seconds=parse_duration_seconds(declared.idle_after),
+        query=wake_up.query or "",
+        fallback_target=TargetRef(target.api_version, target.kind, target.name) if target else None,
+        **_given(min_hold_seconds=_seconds(declared.min_hold)),
     )
 
 

@@ -49,8 +49,6 @@ def roi_target_acted_on(target: RoiTargetSpec, value: ValueSpec | None) -> bool:
 
 
 def _not_acted_on(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
-    if spec.shadow:
-        yield NotActedOn("spec.shadow", "no rival policy is run beside this one yet")
     for index, target in enumerate(spec.targets):
         if target.spot_risk is not None:
             yield NotActedOn(f"spec.targets[{index}].spotRisk", "the risk of losing spot capacity is not weighed yet")
@@ -130,8 +128,6 @@ def _of_value(value: ValueSpec) -> Iterator[NotActedOn]:
 
 
 def _of_scaling(scaling: ScalingSpec) -> Iterator[NotActedOn]:
-    if scaling.scale_to_zero is not None:
-        yield NotActedOn("spec.scaling.scaleToZero", "one replica always stays")
     if scaling.forecast is not None and scaling.forecast.method not in (None, ForecastMethod.AUTO):
         yield NotActedOn("spec.scaling.forecast.method", "the method is chosen by what predicts this workload best")
     if scaling.forecast is not None and scaling.forecast.horizon is not None:

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal
 
 from flyball.api.model import ApiModel, ListMap
+from flyball.api.v1alpha1.advice import PlanStatus, RivalStatus
 
 
 class StatusCondition(ApiModel):
@@ -226,5 +227,9 @@ class WorkloadSLOStatus(ApiModel):
     """State of the fallback."""
     signals: Annotated[tuple[SignalStatus, ...], ListMap("name")] = ()
     """Each signal as last read."""
+    plan: PlanStatus | None = None
+    """How many GPUs of what kind will be needed by when, from the last weeks' load."""
+    shadow: Annotated[tuple[RivalStatus, ...], ListMap("name")] = ()
+    """What each rival policy of spec.shadow would have asked for, and at what cost."""
     last_decision: LastDecision | None = None
     """The last decision that changed something."""

@@ -60,15 +60,21 @@ class Signal(StrEnum):
 
 
 class ShadowPolicy(StrEnum):
-    """A rival to run on the live metrics without acting."""
+    """A rival to run on the live metrics without acting, by its name in the lab; docs/shadow.md says what each is."""
 
-    HPA = "HPA"
-    KEDA = "KEDA"
-    KNATIVE = "Knative"
-    AIBRIX = "AIBrix"
-    LLMD = "LLMD"
-    DYNAMO = "Dynamo"
-    STATIC_PEAK = "StaticPeak"
+    HPA_GPU = "hpa-gpu"
+    HPA_QUEUE = "hpa-queue"
+    KEDA_CONCURRENCY = "keda-concurrency"
+    LLMD_KEDA = "llmd-keda"
+    LLMD_QUEUE = "llmd-queue"
+    KPA = "kpa"
+    KPA_DEFAULT = "kpa-default"
+    AIBRIX_APA = "aibrix-apa"
+    WVA_V2 = "wva-v2"
+    DYNAMO = "dynamo"
+    RAY = "ray"
+    RAY_DEFAULT = "ray-default"
+    SKYSERVE = "skyserve"
 
 
 class KpiKind(StrEnum):

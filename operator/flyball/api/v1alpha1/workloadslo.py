@@ -33,7 +33,8 @@ class WorkloadSLOSpec(ApiModel):
     """Who keeps the GPUs of a GPUPool when they run short: the higher number. Without a pool that holds the targets'
     accelerators it has no effect. Defaults to 0."""
     shadow: Annotated[tuple[ShadowPolicy, ...], Field(max_length=7), ListSet()] = ()
-    """Rival policies to run on the live metrics without acting."""
+    """Rival policies to ask, on the live metrics, what they would do. Nobody does it; `status.shadow` says what each
+    would have asked for, and at what cost."""
     targets: Annotated[tuple[Target, ...], Field(min_length=1, max_length=8)]
     """The variants that can serve the workload's traffic."""
     telemetry: Telemetry | None = None
