@@ -105,8 +105,8 @@ def objective(**fields: Any) -> dict[str, Any]:
                     "disruption": {"minReady": "80%"},
                 }
             },
-            [f"spec.scaling.{name}" for name in ("scaleToZero", "forecast.method", "forecast.horizon", "disruption")],
-            id="scaling to zero, a forecast of one's own, and disruption limits",
+            [f"spec.scaling.{name}" for name in ("forecast.method", "forecast.horizon", "disruption")],
+            id="a forecast of one's own, and disruption limits",
         ),
     ],
 )

@@ -57,6 +57,8 @@ def test_only_what_a_user_must_see_is_defaulted_by_the_api_server() -> None:
         "targets[].minReplicas": 1,
         "targets[].targetRef.apiVersion": "apps/v1",
         "targets[].targetRef.kind": "Deployment",
+        "scaling.scaleToZero.wakeUp.fallbackTarget.apiVersion": "apps/v1",
+        "scaling.scaleToZero.wakeUp.fallbackTarget.kind": "Deployment",
         "cost.ceilings[].enforcement": "Alert",
         "roiTargets[].baseline": "Absolute",
         "scaling.forecast.method": "Auto",

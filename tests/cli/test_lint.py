@@ -67,6 +67,18 @@ def lint(tmp_path: Path, text: str | bytes, *options: str) -> Result:
             id="only the second is bad",
         ),
         pytest.param(GOOD + "  budget: 5\n", 1, ["spec.budget", "1 findings"], id="an unknown field"),
+        pytest.param(
+            GOOD + "  scaling: {scaleToZero: {idleAfter: 30m, wakeUp: {query: sum(waiting)}}}\n",
+            0,
+            ["warning: ", "scaleToZero: is refused: minReplicas of chat is above 0", "set it to 0"],
+            id="zero replicas beside a minimum",
+        ),
+        pytest.param(
+            GOOD.replace("maxR", "minReplicas: 0, maxR") + "  scaling: {scaleToZero: {idleAfter: 30m}}\n",
+            0,
+            ["warning: ", "nothing would say that somebody asks", "wakeUp.query"],
+            id="zero replicas that nobody could wake",
+        ),
         pytest.param(BOOK.replace('"0.80"', "-1"), 1, ["PriceBook/gpus", "onDemand"], id="a negative price"),
         pytest.param(POOL, 0, ["0 findings"], id="a good pool"),
         pytest.param(

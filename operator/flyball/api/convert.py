@@ -15,7 +15,7 @@ from flyball.api.pricing import INLINE_SOURCE, PriceBooks, gpu_price, prices_of
 from flyball.api.v1alpha1 import WorkloadSLO, WorkloadSLOSpec
 from flyball.api.v1alpha1.fallback import FallbackSpec
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
-from flyball.api.v1alpha1.scaling import ScaleToZero, ScalingSpec, WakeUp
+from flyball.api.v1alpha1.scaling import ScaleToZero, ScalingSpec
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.telemetry import Telemetry
 from flyball.api.v1alpha1.words import FallbackTrigger
@@ -213,11 +213,11 @@ def _scaling(scaling: ScalingSpec | None) -> Scaling:
 
 
 def _to_zero(declared: ScaleToZero) -> ToZero:
-    wake_up = declared.wake_up or WakeUp.model_construct()
-    target = wake_up.fallback_target
+    wake_up = declared.wake_up
+    target = wake_up.fallback_target if wake_up else None
     return ToZero(
         idle_after_seconds=parse_duration_seconds(declared.idle_after),
-        query=wake_up.query or "",
+        query=(wake_up.query if wake_up else None) or "",
         fallback_target=TargetRef(target.api_version, target.kind, target.name) if target else None,
         **_given(min_hold_seconds=_seconds(declared.min_hold)),
     )

@@ -17,6 +17,7 @@ from flyball.api.sharing import discovers, to_demand_event
 from flyball.api.v1alpha1 import DemandEvent, GPUPool, PriceBook
 from flyball.core.demand_events import EventPhase
 from flyball.core.spec import WorkloadSpec
+from flyball.core.zero import refusal
 
 Finding = dict[str, str]
 KINDS: dict[str, type[Resource]] = {resource.names.kind: resource for resource in RESOURCES}
@@ -78,10 +79,17 @@ def _of_document(path: Path, document: Any, books: dict[str, PriceBook]) -> Iter
         yield _finding("error", path, name, str(unknown))
     if kind == "WorkloadSLO":
         converted = read_workload(document, books)
-        for sentence in converted.not_acted_on if isinstance(converted, WorkloadSpec) else ():
+        for sentence in _of_workload(converted) if isinstance(converted, WorkloadSpec) else ():
             yield _finding("warning", path, name, sentence)
     for sentence in _notes(parsed, time.time()):
         yield _finding("warning", path, name, sentence)
+
+
+def _of_workload(spec: WorkloadSpec) -> Iterator[str]:
+    """What is valid and will not be done."""
+    yield from spec.not_acted_on
+    if refused := refusal(spec):
+        yield f"spec.scaling.scaleToZero: is refused: {refused[1]}"
 
 
 def _notes(parsed: object, now: float) -> Iterator[str]:

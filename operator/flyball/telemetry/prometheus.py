@@ -3,13 +3,14 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import overrides, queries
+from flyball.telemetry import overrides, queries, wakeup
 from flyball.telemetry.answers import Answer, Table
 from flyball.telemetry.objectives import needed_edges
 from flyball.telemetry.profiles import CUSTOM, ENGINES, GPU, EngineProfile
@@ -85,10 +86,11 @@ class PrometheusMetrics:
         answers: Answers,
         own: Mapping[str, Answer],
     ) -> WorkloadSignals:
-        problem = overrides.problem(spec, own)
+        problem, wanted = overrides.problem(spec, own), wakeup.read_wanted(spec, answers, own)
         if problem:
-            return self._problem(problem)
-        return overrides.apply(spec, read_workload(spec, profile, plan, answers), own, plan.rate_window_seconds)
+            return replace(self._problem(problem), wanted=wanted)
+        signals = replace(read_workload(spec, profile, plan, answers), wanted=wanted)
+        return overrides.apply(spec, signals, own, plan.rate_window_seconds)
 
     async def _further(
         self,
@@ -123,7 +125,9 @@ class PrometheusMetrics:
     async def _overrides(
         self, specs: Sequence[WorkloadSpec], at: float, deadline: float
     ) -> dict[WorkloadKey, dict[str, Answer]]:
-        wanted = [(spec.key, name, query) for spec in specs for name, query in spec.telemetry.overrides]
+        to_zero = [(spec.key, spec.scaling.to_zero) for spec in specs]
+        wanted = [(key, wakeup.QUERY, declared.query) for key, declared in to_zero if declared and declared.query]
+        wanted += [(spec.key, name, query) for spec in specs for name, query in spec.telemetry.overrides]
         limit = self._settings.override_limit
         answers = await asyncio.gather(*(self._ask(query, at, deadline) for _, _, query in wanted[:limit]))
         too_many = Answer(failure=f"{len(wanted)} overrides are more than the {limit} that are asked for: use profiles")
