@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import os
 import socket
 from pathlib import Path
 
@@ -47,6 +48,8 @@ def gpuagent(
         pod_resources=pod_resources if pods else None,
         listen=listen,
     )
+    # Before gRPC is imported: what it says of every kubelet that goes away is no JSON, and is said by the agent.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     from flyball.gpuagent import agent
 
     if once:

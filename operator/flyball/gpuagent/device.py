@@ -173,5 +173,5 @@ def read_instance(nvml: Nvml, instance: Instance) -> InstanceReading:
 
 
 def _memory_of_processes(nvml: Nvml, handle: Handle) -> dict[int, int | None]:
-    running = nvml.ask("nvmlDeviceGetComputeRunningProcesses", handle)
+    running = nvml.ask("nvmlDeviceGetComputeRunningProcesses_v3", handle)
     return {process.pid: process.usedGpuMemory for process in running}
