@@ -116,7 +116,8 @@ def test_every_part_that_is_acted_on_arrives_in_core_units() -> None:
         price_per_request=Decimal("0.004"),
         labor_cost_per_request=Decimal(0),
     )
-    query, small = 'sum(rate(gateway_requests_total{route="chat"}[1m]))', TargetRef("apps/v1", "Deployment", "chat-small")
+    query = 'sum(rate(gateway_requests_total{route="chat"}[1m]))'
+    small = TargetRef("apps/v1", "Deployment", "chat-small")
     assert found.scaling == Scaling(0.0, 4, 300.0, 1, 0.15, 0.99, ToZero(1800.0, 300.0, query, small))
     assert found.shadow == ("hpa-queue", "llmd-keda")
 

@@ -11,8 +11,10 @@ from support.objects import workload_slo
 
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import (
+    ABSENT,
     ObjectiveReading,
     Percentiles,
+    Reading,
     RouteState,
     SignalState,
     VariantSignals,
@@ -165,7 +167,8 @@ class World:
 class FakeMetrics:
     """Implements the Metrics port: a load of `rate` requests/s on each workload, spread over its ready replicas.
 
-    `good` is the share of requests within every objective, `noise` how far figures waver around their mean.
+    `good` is the share of requests within every objective, `noise` how far figures waver around their mean, and
+    `wanted` what asks for a workload, seen without its pods.
     """
 
     cluster: FakeCluster
@@ -174,6 +177,7 @@ class FakeMetrics:
     busy: float = 0.6
     waiting: float = 0.0
     noise: float = 0.0
+    wanted: Reading = ABSENT
     problem: str = ""
     dice: random.Random = field(default_factory=lambda: random.Random(7))
 
@@ -195,7 +199,7 @@ class FakeMetrics:
         variants = tuple(self._variant(spec, v.name, v.target.name) for v in spec.variants)
         longest = [(t.window_seconds, self.rate * t.window_seconds) for t in spec.roi_targets]
         every = (*counts, *longest)
-        return WorkloadSignals(readings, variants, every, tuple((w, 500 * n) for w, n in every))
+        return WorkloadSignals(readings, variants, every, tuple((w, 500 * n) for w, n in every), self.wanted)
 
     def _variant(self, spec: WorkloadSpec, name: str, target: str) -> VariantSignals:
         found = self.cluster.deployments.get((spec.key.namespace, target))

@@ -25,6 +25,9 @@ from flyball.core.sizing import startup_seconds
 from flyball.core.spec import ToZero, Variant, WorkloadSpec
 from flyball.core.units import conjoin, format_duration
 
+AT_ZERO = "AtZero"
+"""The code of staying at zero, and the reason of the condition."""
+
 # At zero, without a fallback, nobody is served: where what asks has not been readable for as long as Prometheus itself
 # goes on answering with a last sample, a replica is there to be asked.
 BLIND_SECONDS = 300.0
@@ -134,9 +137,9 @@ def _asleep(look: _Look) -> tuple[Zero, ZeroMemory]:
     why = _wakes(look, since)
     counts = _one(spec, state) if why else {variant.name: 0 for variant in spec.variants}
     if why is None and look.asks:
-        why = Cause("AtZero", f"{look.asks}; it stays at zero for scaleToZero.minHold first")
+        why = Cause(AT_ZERO, f"{look.asks}; it stays at zero for scaleToZero.minHold first")
     elif why is None:
-        why = Cause("AtZero", f"nobody asks for it; {_served(spec, state)}")
+        why = Cause(AT_ZERO, f"nobody asks for it; {_served(spec, state)}")
     zero = Zero(counts, why, _leaving(spec), refused or lost, not refused and lost is not None, at_zero=True)
     return zero, replace(look.memory, asleep_since=since)
 

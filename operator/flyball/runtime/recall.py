@@ -10,10 +10,11 @@ from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core.conditions import KnownCondition
 from flyball.core.findings import APPROACHING
-from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate
+from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, ZeroMemory
 from flyball.core.names import ConditionType, Period
 from flyball.core.slo import BUDGET_LOW
 from flyball.core.units import parse_ratio
+from flyball.core.zero import AT_ZERO
 from flyball.runtime.status import known_conditions, parse_time
 
 States = Iterator[tuple[str, str]]
@@ -31,13 +32,20 @@ def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
     )
     # A condition's age tells for how long costs have been on record: after a restart an ROI window need not fill again.
     started_at = min((condition.since for condition in conditions if condition.since > 0), default=None)
-    memory = Memory(states=states, spend=_spend(status), started_at=started_at)
+    memory = Memory(states=states, spend=_spend(status), started_at=started_at, zero=_zero(status, conditions))
     if status.fallback is not None and status.fallback.state == "Fallback":
         since = parse_time(status.fallback.since) or 0.0
         share = _ratio(status.fallback.weight)
         cause = status.fallback.reason or ""
         memory = replace(memory, fallback=FallbackMemory(active=True, share=share, since=since, cause=cause))
     return memory, conditions
+
+
+def _zero(status: WorkloadSLOStatus, conditions: tuple[KnownCondition, ...]) -> ZeroMemory:
+    """That it was at zero, since the last decision that was shown at the latest: nobody else switched it off."""
+    asleep = any(c.type is ConditionType.SCALE_TO_ZERO and c.reason == AT_ZERO for c in conditions)
+    shown = parse_time(status.last_decision.time) if status.last_decision else None
+    return ZeroMemory(asleep_since=shown) if asleep else ZeroMemory()
 
 
 def _objective_states(status: WorkloadSLOStatus) -> States:
@@ -54,6 +62,8 @@ def _condition_states(conditions: tuple[KnownCondition, ...]) -> States:
     found = {condition.type: condition for condition in conditions}
     if telemetry := found.get(ConditionType.TELEMETRY_HEALTHY):
         yield "telemetry", "Bad" if telemetry.status == "False" else "Good"
+    if zero := found.get(ConditionType.SCALE_TO_ZERO):
+        yield "zero", "Allowed" if zero.status == "True" else "Refused"
     if price := found.get(ConditionType.PRICE_TRUSTED):
         yield "price", "Missing" if price.status == "False" else "Known"
     if ready := found.get(ConditionType.READY):
