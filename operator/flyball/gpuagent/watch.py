@@ -80,7 +80,7 @@ class Watch:
         self._began_at = None
         self.sweeps += 1
         self.finished_at, self.duration_seconds = time.time(), self._clock() - began_at
-        self._say(f"{found.state}: {found.message}")
+        self._say(f"{self._last.state}: {self._last.message}")
 
     def _with_holders(self, found: Snapshot) -> Snapshot:
         if self._kubelet is None or not found.gpus:
