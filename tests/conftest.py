@@ -16,7 +16,7 @@ from hypothesis import settings
 TESTS = Path(__file__).parent
 sys.path[:0] = [str(TESTS), str(TESTS.parent / "e2e" / "cluster")]
 
-pytest_plugins = ["support.api_server"]
+pytest_plugins = ["support.api_server", "support.postgres"]
 
 # Else pytest-asyncio asks for the current loop, Python 3.11 makes one, and nobody closes it: a ResourceWarning in some
 # later test, which a traceback printed during garbage collection can turn into a crash of the parser.

@@ -32,6 +32,16 @@ class Tool:
     """How to get it where apt is not."""
     service: str = ""
     """The system service that Debian's package would start, and that must not run for us."""
+    folders: str = ""
+    """Where beside the PATH it may lie, under the root, as a pattern: Debian keeps some programs aside by version."""
+
+    @property
+    def path(self) -> Path | None:
+        """The program: that of the PATH, else the newest of `folders`; None where it is missing."""
+        if found := shutil.which(self.program):
+            return Path(found)
+        aside = sorted(Path("/").glob(f"{self.folders}/{self.program}")) if self.folders else []
+        return aside[-1] if aside else None
 
 
 ETCD = Tool("etcd", "etcd-server", "from the releases of etcd-io/etcd, 3.4 or later", service="etcd")
@@ -46,10 +56,15 @@ NODE_TOOLS = (
     Tool("ip", "iproute2", "from your distribution"),
     Tool("mount", "mount", "util-linux from your distribution"),
 )
+POSTGRES_TOOLS = tuple(
+    Tool(name, "postgresql", "PostgreSQL 13 or later", service="postgresql", folders="usr/lib/postgresql/*/bin")
+    for name in ("initdb", "postgres")
+)
 TEST_TOOLS = (
     Tool("promtool", "prometheus", "from the releases of prometheus/prometheus, 2.42 or later", service="prometheus"),
+    *POSTGRES_TOOLS,
 )
-"""What the test suite runs beside the cluster: a Prometheus over blocks of known history."""
+"""What the test suite runs beside the cluster: a Prometheus over blocks of known history, and a PostgreSQL."""
 IMAGE_TOOLS = (
     Tool("buildah", "buildah", "from your distribution"),
     Tool("mmdebstrap", "mmdebstrap", "from Debian or Ubuntu"),
@@ -64,7 +79,7 @@ def require_embedded() -> None:
 
 def require_tools(tools: Iterable[Tool]) -> None:
     """Install missing programs on Debian and Ubuntu as root; elsewhere raise ClusterError naming their sources."""
-    missing = [tool for tool in tools if shutil.which(tool.program) is None]
+    missing = [tool for tool in tools if tool.path is None]
     if missing:
         _install_or_explain(missing)
 

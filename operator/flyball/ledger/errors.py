@@ -1,0 +1,5 @@
+"""What can go wrong with a ledger, in words for its owner."""
+
+
+class LedgerError(Exception):
+    """The ledger cannot be opened, read or written; the message says why, without secrets."""

@@ -1,0 +1,155 @@
+"""What workloads cost over any stretch of time, read from as few rows as can be: days, then hours, then periods."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
+
+from flyball.core.bill import Charge, PathUse
+from flyball.core.names import WorkloadKey
+from flyball.core.spec import Unit
+from flyball.ledger.calendar import Calendar
+from flyball.ledger.engine import reading
+from flyball.ledger.schema import Grain, charge, component, correction, path, usage, workload
+from flyball.ledger.store import CHARGE_COUNTS, KEPT_MS, USE_COUNTS, Correction, Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a range that rows of one grain cover: `start` (inclusive) to `end` (exclusive), milliseconds."""
+
+    grain: Grain
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one workload used, was charged or corrected by, in one stretch: exactly one of the three."""
+
+    key: WorkloadKey
+    uid: str
+    start: int
+    end: int
+    what: PathUse | Charge | Correction
+
+    @property
+    def dollars(self) -> Decimal:
+        """What it cost, as far as prices are known."""
+        return self.what.dollars or Decimal(0)
+
+
+def total(ledger: Ledger, begin: int, end: int, now: int, only: WorkloadKey | None = None) -> list[Line]:
+    """What each workload cost by path and component between two times, one line each. `only` is one workload."""
+    stretches = list(cover(ledger.calendar, begin, end, now))
+    return _lines(ledger, stretches, only, by_start=False)
+
+
+def series(ledger: Ledger, begin: int, end: int, grain: Grain, only: WorkloadKey | None = None) -> list[Line]:
+    """The same by hour or day (or period), for all of them that begin between the two times."""
+    return _lines(ledger, [Stretch(grain, begin, end)], only, by_start=True)
+
+
+def bounds(stretches: Sequence[Stretch]) -> tuple[int, int]:
+    """From when to when the stretches reach."""
+    return min(each.start for each in stretches), max(each.end for each in stretches)
+
+
+def cover(calendar: Calendar, begin: int, end: int, now: int) -> Iterator[Stretch]:
+    """The stretches that make up a range. Where the rows that would be needed at its edges are no longer kept, it is
+    widened to whole hours or days; what lies in the future is empty.
+    """
+    begin, end = _kept(calendar, begin, now, calendar.floor), _kept(calendar, end, now, calendar.ceil)
+    if end > now:
+        end = calendar.ceil(end, Grain.DAY)
+    first, last = calendar.ceil(begin, Grain.DAY), calendar.floor(end, Grain.DAY)
+    if first >= last:
+        yield from _hours(calendar, begin, end)
+        return
+    yield from _hours(calendar, begin, first)
+    yield Stretch(Grain.DAY, first, last)
+    yield from _hours(calendar, last, end)
+
+
+def _kept(calendar: Calendar, at: int, now: int, round_: Callable[[int, Grain], int]) -> int:
+    """A bound moved outward to where rows are still kept that begin or end there."""
+    if at < calendar.floor(now - KEPT_MS[Grain.HOUR], Grain.DAY):
+        return round_(at, Grain.DAY)
+    if at < calendar.floor(now - KEPT_MS[Grain.PERIOD], Grain.DAY):
+        return round_(at, Grain.HOUR)
+    return at
+
+
+def _hours(calendar: Calendar, begin: int, end: int) -> Iterator[Stretch]:
+    first, last = calendar.ceil(begin, Grain.HOUR), calendar.floor(end, Grain.HOUR)
+    parts = (
+        [Stretch(Grain.PERIOD, begin, end)]
+        if first > last
+        else [Stretch(Grain.PERIOD, begin, first), Stretch(Grain.HOUR, first, last), Stretch(Grain.PERIOD, last, end)]
+    )
+    yield from (part for part in parts if part.start < part.end)
+
+
+def _lines(ledger: Ledger, stretches: Sequence[Stretch], only: WorkloadKey | None, *, by_start: bool) -> list[Line]:
+    if not stretches:
+        return []
+    begin, end = bounds(stretches)
+    with reading(ledger.engine) as connection:
+        names = {row.id: row for row in connection.execute(_workloads(only))}
+        ids = list(names) if only else None
+        paths = {row.id: row.name for row in connection.execute(select(path))}
+        components = {row.id: row for row in connection.execute(select(component))}
+        found: list[tuple[Row[Any], PathUse | Charge | Correction]] = []
+        used = connection.execute(_sums(usage, USE_COUNTS, (), stretches, ids, by_start=by_start))
+        found += [(row, PathUse(paths[row.path_id], *(getattr(row, name) for name in USE_COUNTS))) for row in used]
+        parts = ("component_id",)
+        for row in connection.execute(_sums(charge, CHARGE_COUNTS, parts, stretches, ids, by_start=by_start)):
+            of = components[row.component_id]
+            dollars = row.dollars if of.priced else None
+            found.append((row, Charge(of.name, of.kind, paths[row.path_id], Unit(of.unit), row.quantity, dollars)))
+        lines = [_line(names[row.workload_id], row.start, row.until, what) for row, what in found]
+        lines += _corrections(connection, names, begin, end, ids)
+    return sorted(lines, key=lambda line: (line.start if by_start else 0, line.key, line.uid))
+
+
+def _line(named: Row[Any], start: int, end: int, what: PathUse | Charge | Correction) -> Line:
+    return Line(WorkloadKey(named.namespace, named.name), named.uid, start, end, what)
+
+
+def _workloads(only: WorkloadKey | None) -> Select[Any]:
+    chosen = select(workload)
+    return chosen.where(workload.c.namespace == only.namespace, workload.c.name == only.name) if only else chosen
+
+
+def _sums(
+    table: Any,
+    counts: tuple[str, ...],
+    parts: tuple[str, ...],
+    stretches: Sequence[Stretch],
+    ids: list[int] | None,
+    *,
+    by_start: bool,
+) -> Select[Any]:
+    """Counts added up by workload, path and parts, and by start where wanted."""
+    keys = [table.c[name] for name in ("workload_id", "path_id", *parts, *(("start",) if by_start else ()))]
+    bounds_ = [func.max(table.c.until).label("until")]
+    bounds_ += [] if by_start else [func.min(table.c.start).label("start")]
+    sums = [func.sum(table.c[name]).label(name) for name in counts]
+    within: list[ColumnElement[bool]] = [
+        and_(table.c.grain == each.grain, table.c.start >= each.start, table.c.start < each.end) for each in stretches
+    ]
+    chosen = select(*keys, *bounds_, *sums).where(or_(*within)).group_by(*keys)
+    return chosen.where(table.c.workload_id.in_(ids)) if ids is not None else chosen
+
+
+def _corrections(
+    connection: Connection, names: dict[int, Row[Any]], begin: int, end: int, ids: list[int] | None
+) -> Iterator[Line]:
+    chosen = select(correction).where(correction.c.start >= begin, correction.c.start < end)
+    if ids is not None:
+        chosen = chosen.where(correction.c.workload_id.in_(ids))
+    for row in connection.execute(chosen.order_by(correction.c.id)):
+        what = Correction(row.start, row.component, row.dollars, row.note)
+        yield _line(names[row.workload_id], row.start, row.start, what)

@@ -1,0 +1,153 @@
+"""The ledger's tables. Money is whole billionths of a dollar and counts are whole thousandths: no database rounds.
+
+`usage` and `charge` hold rows in three grains. Rows of a period are appended once and never changed; those of hours and
+days are the same added up, so that any stretch is read from few rows. `until` says where what a row holds ends.
+Dictionaries (`workload`, `path`, `component`) keep the rows narrow. Times are milliseconds since the epoch.
+"""
+
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class Grain(IntEnum):
+    """What a row of `usage` or `charge` covers."""
+
+    PERIOD = 0
+    HOUR = 1
+    DAY = 2
+
+
+class Fixed(TypeDecorator[Decimal]):
+    """A Decimal with so many digits after the point, kept as an integer."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def __init__(self, digits: int) -> None:
+        super().__init__()
+        self.digits = digits
+
+    def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - its signature
+        """To the integer; Overflow is the database's to refuse."""
+        return None if value is None else int(value.scaleb(self.digits).to_integral_value())
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - as above
+        """Back; a sum comes as an int or a Decimal."""
+        return None if value is None else Decimal(int(value)).scaleb(-self.digits)
+
+
+DOLLARS, QUANTITY, COUNT = Fixed(9), Fixed(6), Fixed(3)
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+setting = Table(
+    "setting",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", String(256), nullable=False),
+)
+"""What holds for the whole ledger: the time zone of its days."""
+
+workload = Table(
+    "workload",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("uid", String(64), nullable=False, unique=True),
+    Column("namespace", String(253), nullable=False),
+    Column("name", String(253), nullable=False),
+    Column("through", BigInteger, nullable=False),
+)
+"""Every WorkloadSLO that ever was, by uid. All that it cost before `through` is in the ledger."""
+
+path = Table(
+    "path",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(253), nullable=False, unique=True),
+)
+
+component = Table(
+    "component",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(253), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("unit", String(32), nullable=False),
+    Column("priced", Boolean, nullable=False),
+    UniqueConstraint("name", "kind", "unit", "priced"),
+)
+"""What charges are for. What was charged without a known price is kept apart, by quantity."""
+
+
+def _keys() -> tuple[Column[Any], ...]:
+    return (
+        Column("grain", SmallInteger, primary_key=True, autoincrement=False),
+        Column("start", BigInteger, primary_key=True, autoincrement=False),
+        Column("workload_id", Integer, ForeignKey("workload.id"), primary_key=True, autoincrement=False),
+        Column("path_id", Integer, ForeignKey("path.id"), primary_key=True, autoincrement=False),
+    )
+
+
+usage = Table(
+    "usage",
+    metadata,
+    *_keys(),
+    Column("until", BigInteger, nullable=False),
+    *(Column(f"{state}_ms", BigInteger, nullable=False) for state in ("loading", "idle", "serving", "unmeasured")),
+    *(Column(state, DOLLARS, nullable=False) for state in ("loading", "idle", "serving", "unmeasured")),
+    Column("unpriced_ms", BigInteger, nullable=False),
+    *(Column(count, COUNT, nullable=False) for count in ("requests", "prompt_tokens", "output_tokens")),
+    Column("measured_ms", BigInteger, nullable=False),
+    Index(None, "workload_id", "grain", "start"),
+    sqlite_with_rowid=False,
+)
+"""GPU-milliseconds and dollars by state, and traffic, of one path of a workload: the fields of `core.bill.PathUse`."""
+
+charge = Table(
+    "charge",
+    metadata,
+    *_keys(),
+    Column("component_id", Integer, ForeignKey("component.id"), primary_key=True, autoincrement=False),
+    Column("until", BigInteger, nullable=False),
+    Column("quantity", QUANTITY, nullable=False),
+    Column("dollars", DOLLARS, nullable=False),
+    Index(None, "workload_id", "grain", "start"),
+    sqlite_with_rowid=False,
+)
+"""What components cost on one path of a workload."""
+
+correction = Table(
+    "correction",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("start", BigInteger, nullable=False, index=True),
+    Column("workload_id", Integer, ForeignKey("workload.id"), nullable=False),
+    Column("component", String(253), nullable=False),
+    Column("dollars", DOLLARS, nullable=False),
+    Column("note", String(1024), nullable=False),
+)
+"""What was found to be otherwise later: rows of their own, since nothing that is written is changed."""

@@ -1,0 +1,78 @@
+"""A real PostgreSQL, started once a session where a test asks for it, and a database of its own for each test."""
+
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from flyball_cluster.prerequisites import POSTGRES_TOOLS, require_tools
+
+_numbers = itertools.count(1)
+_STARTING = (psycopg.OperationalError, OSError)
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """A running PostgreSQL, by the folder of its socket."""
+
+    folder: Path
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"ledger_{next(_numbers)}"
+        with psycopg.connect(host=str(self.folder), user="flyball", dbname="postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} STRATEGY file_copy".encode())
+        return f"postgresql://flyball@/{name}?host={self.folder}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL. Nothing of it is kept, so it need not sync."""
+    require_tools(POSTGRES_TOOLS)
+    initdb, server = (str(tool.path) for tool in POSTGRES_TOOLS)
+    folder = Path(tempfile.mkdtemp(prefix="flyball-postgres-"))
+    as_owner: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        shutil.chown(folder, "postgres", "postgres")
+        as_owner = ["runuser", "-u", "postgres", "--"]
+    data = folder / "data"
+    create = [
+        *as_owner,
+        initdb,
+        f"--pgdata={data}",
+        "--auth=trust",
+        "--username=flyball",
+        "--no-sync",
+        "--encoding=UTF8",
+    ]
+    subprocess.run(create, check=True, capture_output=True, cwd="/")
+    settings = ("listen_addresses=", f"unix_socket_directories={folder}", "fsync=off", "shared_buffers=16MB")
+    command = [*as_owner, server, "-D", str(data), *(word for setting in settings for word in ("-c", setting))]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
+    try:
+        _wait(folder, process)
+        yield Postgres(folder)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            psycopg.connect(host=str(folder), user="flyball", dbname="postgres").close()
+        except _STARTING:
+            time.sleep(0.1)
+        else:
+            return
+    raise RuntimeError(f"PostgreSQL did not become ready:\n{(folder / 'log').read_text()[-2000:]}")
