@@ -76,7 +76,7 @@ class Rendered:
             match found["kind"]:
                 case "Pod":
                     specs[f"Pod {found['metadata']['name']}"] = found["spec"]
-                case "Deployment" | "Job":
+                case "Deployment" | "Job" | "DaemonSet":
                     specs[f"{found['kind']} {found['metadata']['name']}"] = found["spec"]["template"]["spec"]
         return specs
 

@@ -119,6 +119,27 @@ def test_a_mig_gpu_has_its_processes_and_memory_by_instance_and_no_utilization(g
     }
 
 
+@pytest.mark.parametrize(
+    ("lines", "mode"),
+    [
+        pytest.param((), 0, id="off"),
+        pytest.param(("mig 0 2",), 1, id="on"),
+        pytest.param((f"fail nvmlDeviceGetMigMode {code_of('NOT_SUPPORTED')} 0",), None, id="a GPU that has none"),
+    ],
+)
+def test_the_mode_is_told_where_there_is_one(gpus, sampler, lines, mode):
+    gpus.write(*lines)
+    assert _reading(sampler).values.get("DCGM_FI_DEV_MIG_MODE") == mode
+
+
+def test_a_gpu_whose_instances_may_not_be_seen_is_read_without_them(gpus, sampler):
+    gpus.write("mig 0 2", f"fail nvmlDeviceGetMigDeviceHandleByIndex {code_of('NO_PERMISSION')} 0")
+    reading = _reading(sampler)
+    assert (reading.state, reading.instances) == (GpuState.OK, ())
+    assert reading.missing["GPU_I_ID"] == "NO_PERMISSION"
+    assert (reading.values["DCGM_FI_DEV_MIG_MODE"], reading.values["DCGM_FI_DEV_POWER_USAGE"]) == (1, 250.5)
+
+
 def test_an_instance_that_tells_nothing_is_there_all_the_same(gpus, sampler):
     gpus.write("mig 0 1", f"fail nvmlDeviceGetMemoryInfo_v2 {code_of('NO_PERMISSION')} -1")
     (instance,) = _reading(sampler).instances

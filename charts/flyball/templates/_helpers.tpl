@@ -23,6 +23,11 @@ app.kubernetes.io/name: {{ include "flyball.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- define "flyball.gpuagent.selectorLabels" -}}
+{{ include "flyball.selectorLabels" . }}
+app.kubernetes.io/component: gpuagent
+{{- end }}
+
 {{- define "flyball.labels" -}}
 {{ include "flyball.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

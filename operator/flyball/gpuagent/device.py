@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flyball.gpuagent.metrics import FIELDS, MEMORY, PROCESS_MEMORY, PROCESS_SM, QUESTIONS
+from flyball.gpuagent.metrics import FIELDS, INSTANCES, MEMORY, MIG_MODE, PROCESS_MEMORY, PROCESS_SM, QUESTIONS
 from flyball.gpuagent.nvml import Handle, Nvml, NvmlError, as_text
 from flyball.gpuagent.readings import Gpu, GpuState, InstanceReading, Process
 
@@ -39,11 +39,13 @@ class Instance:
 class Device:
     """A GPU of this session. `unsupported` are metrics that it does not have, with NVML's error: asked only once.
 
-    `sampled_until` is the time of the last utilization sample of its processes, in NVML's microseconds.
+    `mig` says whether MIG is on; None where there is no such mode, or it is not told. `sampled_until` is the time of
+    the last utilization sample of its processes, in NVML's microseconds.
     """
 
     gpu: Gpu
     handle: Handle
+    mig: bool | None = None
     instances: tuple[Instance, ...] = ()
     unsupported: dict[str, str] = field(default_factory=dict)
     sampled_until: int = 0
@@ -60,7 +62,13 @@ def identify(nvml: Nvml, index: int, handle: Handle) -> Device:
         minor=index if minor is None else minor,
         model=as_text(_told(nvml, "nvmlDeviceGetName", handle) or ""),
     )
-    return Device(gpu, handle, _instances(nvml, handle))
+    device = Device(gpu, handle)
+    try:
+        device.mig = nvml.mig_is_on(handle)
+        device.instances = _instances(nvml, handle) if device.mig else ()
+    except NvmlError as error:
+        device.unsupported[INSTANCES] = _bearable(error)
+    return device
 
 
 def _told(nvml: Nvml, function: str, handle: Handle) -> Any:
@@ -108,6 +116,8 @@ def read_values(nvml: Nvml, device: Device) -> tuple[dict[str, float], dict[str,
             missing[name] = _bearable(value)
         else:
             values[name] = value
+    if device.mig is not None:
+        values[MIG_MODE.name] = device.mig
     return values, missing
 
 

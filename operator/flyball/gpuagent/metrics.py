@@ -47,6 +47,10 @@ MEMORY = Question(
 )
 """Also asked of each MIG instance."""
 
+MIG_MODE = Metric("DCGM_FI_DEV_MIG_MODE", "1 where the GPU is cut into MIG instances, 0 where it is not.")
+INSTANCES = "GPU_I_ID"
+"""What is missing where a GPU's MIG instances may not be seen: all series with that label."""
+
 CLOCK_EVENTS = Metric(
     "DCGM_FI_DEV_CLOCKS_EVENT_REASONS", "Why clocks are below the highest now, as NVML's bit mask; 0 is no reason."
 )
@@ -146,7 +150,7 @@ CLOCK_EVENT_NAMES = {
 }
 """The bits of nvmlClocksEventReason… in DCGM exporter's words, its label `clock_event`."""
 
-READ = (*(metric for question in QUESTIONS for metric in question.metrics), *FIELDS.values())
+READ = (*(metric for question in QUESTIONS for metric in question.metrics), *FIELDS.values(), MIG_MODE)
 """Every metric whose value a sweep reads."""
 
 

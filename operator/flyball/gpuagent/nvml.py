@@ -93,11 +93,13 @@ class Nvml:
         """Samples of processes after a time in microseconds; none where nothing ran."""
         return self._optional("NOT_FOUND", "nvmlDeviceGetProcessUtilization", handle, since) or []
 
-    def instances(self, handle: Handle) -> list[Handle]:
-        """The MIG devices of a GPU; none where MIG is off or unknown to it."""
+    def mig_is_on(self, handle: Handle) -> bool | None:
+        """Whether a GPU is cut into MIG instances; None where it cannot be."""
         mode = self._optional("NOT_SUPPORTED", "nvmlDeviceGetMigMode", handle)
-        if mode is None or mode[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
-            return []
+        return None if mode is None else bool(mode[0] == pynvml.NVML_DEVICE_MIG_ENABLE)
+
+    def instances(self, handle: Handle) -> list[Handle]:
+        """The MIG devices of a GPU on which MIG is on."""
         slots = range(self.ask("nvmlDeviceGetMaxMigDeviceCount", handle))
         found = [self._optional("NOT_FOUND", "nvmlDeviceGetMigDeviceHandleByIndex", handle, slot) for slot in slots]
         return [each for each in found if each is not None]
