@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from flyball.cli.main import main
 from flyball.core.ports import Rejected
+from flyball.lab.shadow import LabRivals
 from flyball.runtime.settings import Settings
 
 URL = "http://prometheus.monitoring:9090"
@@ -20,7 +21,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Settings]]:
     """The settings with which the operator was started."""
     found: list[Settings] = []
 
-    async def run(settings: Settings) -> None:
+    async def run(settings: Settings, rivals: LabRivals) -> None:
+        assert isinstance(rivals, LabRivals)
         found.append(settings)
 
     monkeypatch.setattr("flyball.runtime.operator.run", run)
@@ -42,6 +44,7 @@ def test_defaults(started: list[Settings]) -> None:
     assert (settings.tick_seconds, settings.stalled_after, settings.routes) == (15.0, 60.0, True)
     assert (settings.namespaces, settings.listen) == ((), ("0.0.0.0", 8080))
     assert (settings.records, settings.records_bytes) == (None, 64 << 20)
+    assert (settings.ledger, settings.ledger_zone) == ("", "")
 
 
 def test_every_option_is_an_environment_variable(started: list[Settings]) -> None:
@@ -58,6 +61,8 @@ def test_every_option_is_an_environment_variable(started: list[Settings]) -> Non
         FLYBALL_ROUTES="false",
         FLYBALL_RECORDS="/var/lib/flyball/decisions",
         FLYBALL_RECORDS_SIZE="8",
+        FLYBALL_LEDGER="/var/lib/flyball/ledger/ledger.db",
+        FLYBALL_LEDGER_TIMEZONE="Europe/Berlin",
         FLYBALL_LOG_LEVEL="warning",
         FLYBALL_LOG_FORMAT="text",
     )
@@ -71,6 +76,7 @@ def test_every_option_is_an_environment_variable(started: list[Settings]) -> Non
     assert (settings.namespaces, settings.listen, settings.routes) == (("team-a", "team-b"), ("::1", 9000), False)
     assert (settings.log_level, settings.log_format) == ("warning", "text")
     assert (settings.records, settings.records_bytes) == (Path("/var/lib/flyball/decisions"), 8 << 20)
+    assert (settings.ledger, settings.ledger_zone) == ("/var/lib/flyball/ledger/ledger.db", "Europe/Berlin")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +126,7 @@ def test_without_a_prometheus_it_says_which_option_is_missing(started: list[Sett
 def test_what_it_cannot_start_without_is_said_in_a_line(
     started: list[Settings], monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, text: str
 ) -> None:
-    async def refuse(settings: Settings) -> None:
+    async def refuse(settings: Settings, rivals: LabRivals) -> None:
         raise error
 
     monkeypatch.setattr("flyball.runtime.operator.run", refuse)

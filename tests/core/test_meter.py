@@ -10,14 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.core.bill import ALL_PATHS, FALLBACK_PATH, Charge, Entry
-from flyball.core.capacity import RequestShape
 from flyball.core.meter import MOST_LATE_MS, PERIOD_MS, Meter, begin, close, milliseconds, read
 from flyball.core.observation import ABSENT, Observation, PodSpan, Reading
 from flyball.core.spec import Component, HostedModel, Prices, Unit, WorkloadSpec
 
 CENT = Decimal("0.01")
 START_MS = milliseconds(START)
-SHAPE = RequestShape(80.0, 1000.0, 200.0)
 
 
 def look(at: float, *pods: PodSpan, name: str = "gpu", **readings: float | Reading) -> Observation:
@@ -28,7 +26,7 @@ def account(workload: WorkloadSpec, *looks: Observation, moved: float = 0.0) -> 
     """The entries of all looks after START, the open one closed at the end."""
     meter, entries = begin(START_MS), []
     for seen in looks:
-        meter, ended = read(meter, workload, seen, moved, SHAPE)
+        meter, ended = read(meter, workload, seen, moved)
         entries += ended
     return [*entries, *close(meter, workload)[1]]
 
@@ -155,7 +153,7 @@ def test_a_look_that_comes_a_week_late_accounts_for_a_day() -> None:
 def test_a_look_at_the_same_time_or_before_changes_nothing() -> None:
     meter = Meter(START_MS + 60_000, START_MS)
     for at in (START, START + 60):
-        assert read(meter, spec(), look(at, PodSpan("p", START)), 1.0, SHAPE) == (meter, ())
+        assert read(meter, spec(), look(at, PodSpan("p", START)), 1.0) == (meter, ())
 
 
 def test_what_has_no_price_is_counted_and_costs_no_dollars() -> None:
@@ -194,7 +192,11 @@ BOOK = Prices(
 def test_components_and_the_overflow_are_charged_to_the_path_that_causes_them() -> None:
     """Overflow is that of the look before: 1 request/s of 1000 + 200 tokens from the first look on."""
     workload = spec(prices=BOOK, fallback=fallback(labor_cost_per_request=Decimal("0.01")))
-    traffic = {"prompt_tokens_per_second": 100.0}
+    traffic = {
+        "prompt_tokens_per_second": 100.0,
+        "prompt_tokens_per_request": 1000.0,
+        "output_tokens_per_request": 200.0,
+    }
     entries = account(workload, look(START + 100, **traffic), look(START + 300, **traffic), moved=1.0)
     charges = {(c.component, c.path): c for entry in entries for c in entry.charges}
     assert {name: (c.quantity, c.dollars) for name, c in charges.items()} == {

@@ -30,7 +30,7 @@ def charged(lines: list[Line]) -> list[Charge]:
 
 
 def test_every_number_comes_back_exactly(ledger: Ledger) -> None:
-    largest = replace(use(), loading=Decimal("9000000000.123456789"), output_tokens=Decimal("9000000000000.001"))
+    largest = replace(use(), loading=Decimal("9000.123456789"), output_tokens=Decimal("9000000000.001"))
     written = replace(
         entry(MIDNIGHT), uses=(largest, use("(fallback)", 2)), charges=(charge(), charge("vectors", "(all)"))
     )

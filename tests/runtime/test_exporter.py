@@ -47,6 +47,8 @@ async def tally(world: World) -> Tally:
 async def test_what_a_tick_shows(tally: Tally) -> None:
     samples = scrape(tally)
     assert value(samples, "flyball_replicas_desired", target="gpu") == 2
+    found.ledger_written = lambda: 7
+    found.looks_missed = lambda: 2
     assert value(samples, "flyball_replicas_ready", target="gpu") == 2
     assert value(samples, "flyball_arrivals_per_second") == pytest.approx(2.0, rel=0.1)
     assert value(samples, "flyball_cost_per_hour_dollars") == pytest.approx(1.6)
@@ -80,6 +82,10 @@ async def test_what_the_operator_shows_of_itself(
 async def test_a_workload_that_is_gone_leaves_no_series(world: World, tally: Tally) -> None:
     world.delete()
     tally.finish(await world.tick(), world.at, 0.25)
+        ("flyball_ledger_entries_total", {}, 7),
+        ("flyball_ledger_entries_lost_total", {}, 0),
+        ("flyball_ledger_failing", {}, 0),
+        ("flyball_shadow_looks_missed_total", {}, 2),
     assert not [labels for _, labels in scrape(tally) if ("workload", "chat") in labels]
 
 

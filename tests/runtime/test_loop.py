@@ -56,6 +56,15 @@ async def test_the_period_is_kept_from_start_to_start(takes: float, started: lis
     assert ticker.started == pytest.approx(started)
 
 
+async def test_every_finished_tick_is_handed_over() -> None:
+    ticker, given = FakeTicker(), []
+    ticker.failing = {2}
+    loop = Loop(ticker, Tally(), PERIOD, given.append)  # type: ignore[arg-type]
+    for _ in range(3):
+        await loop.tick_once()
+    assert len(given) == 2
+
+
 async def test_a_poke_brings_the_next_tick_forward_and_waits_for_more_of_them() -> None:
     ticker = FakeTicker()
     async with running(ticker) as loop:

@@ -27,6 +27,12 @@ from flyball.runtime.settings import Settings
     help="Folder where decisions are recorded for `flyball replay`; not recorded when left out.",
 )
 @click.option("--records-size", type=click.IntRange(min=1), default=64, help="Most MiB that the records may take.")
+@click.option(
+    "--ledger",
+    default="",
+    help="Where what workloads use and cost is kept: a file, or postgresql://…; not kept when left out.",
+)
+@click.option("--ledger-timezone", default="", help="Time zone of the ledger's days; settled when it is begun, as UTC.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="json")
 def run(
@@ -36,6 +42,8 @@ def run(
     routes: bool,
     records: Path | None,
     records_size: int,
+    ledger: str,
+    ledger_timezone: str,
     log_level: str,
     log_format: str,
     **prometheus: Any,
@@ -51,6 +59,8 @@ def run(
         routes=routes,
         records=records,
         records_bytes=records_size << 20,
+        ledger=ledger,
+        ledger_zone=ledger_timezone,
     )
     from flyball.runtime.operator import run as run_operator
 

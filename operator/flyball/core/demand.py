@@ -1,6 +1,7 @@
 """Reading one observation: can it be trusted, what arrives, what a replica carries, and what the GPUs say about it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flyball.core import arrivals as arriving
@@ -197,7 +198,7 @@ def _sentence(variant: str, label: str, reading: Reading, spec: WorkloadSpec) ->
 
 def _remember_shape(signals: tuple[VariantSignals, ...], observation: Observation, memory: Memory) -> Memory:
     """The decayed running mean of tokens per request: a window's handful of requests is no measure of a workload."""
-    found = _shape(signals)
+    found = mean_shape(signals)
     if found is None:
         return memory
     since = memory.shaped_at if memory.shape is not None else observation.at - observation.signals.window_seconds
@@ -219,7 +220,7 @@ def _shifted(known: RequestShape, found: RequestShape, requests: float) -> bool:
     return any(abs(new / old - 1.0) > chance for new, old in pairs if old > 0)
 
 
-def _shape(signals: tuple[VariantSignals, ...]) -> RequestShape | None:
+def mean_shape(signals: Sequence[VariantSignals]) -> RequestShape | None:
     """Mean tokens per request over all variants, weighted by completions; None until requests have finished."""
     weight = prompt = output = prefill = 0.0
     for s in signals:

@@ -26,6 +26,7 @@ from flyball.core.bill import (
 )
 from flyball.core.capacity import RequestShape
 from flyball.core.cost import gpus_of
+from flyball.core.demand import mean_shape
 from flyball.core.observation import Observation, PodSpan, Reading, VariantSignals
 from flyball.core.spec import Unit, Variant, WorkloadSpec
 
@@ -42,14 +43,14 @@ class Meter:
     """Where the account of one workload stands: until `as_of` all is in entries or in `uses` and `charges`.
 
     `since` is where the open entry began. `pods` are those of the last look, by variant; `moved` the requests per
-    second that overflowed from then on, and `moved_shape` their mean length.
+    second that overflowed from then on, and `shape` the mean length of requests then.
     """
 
     as_of: int
     since: int
     pods: tuple[tuple[str, PodSpan], ...] = ()
     moved: float = 0.0
-    moved_shape: RequestShape | None = None
+    shape: RequestShape | None = None
     uses: tuple[PathUse, ...] = ()
     charges: tuple[Charge, ...] = ()
 
@@ -64,13 +65,12 @@ def milliseconds(at: float) -> int:
     return round(at * 1000)
 
 
-def read(
-    meter: Meter, spec: WorkloadSpec, observation: Observation, moved: float, shape: RequestShape | None
-) -> tuple[Meter, tuple[Entry, ...]]:
+def read(meter: Meter, spec: WorkloadSpec, observation: Observation, moved: float) -> tuple[Meter, tuple[Entry, ...]]:
     """Account for all until this look: the meter, and the entries of the periods that ended.
 
-    `moved` are the requests per second that overflow from now on, of mean length `shape`. A look without the cluster's
-    state accounts for nothing: the next one will, since pods say themselves since when they are there.
+    `moved` are the requests per second that overflow from now on, as long as those that the variants serve. A look
+    without the cluster's state accounts for nothing: the next one will, since pods say themselves since when they hold
+    their GPUs.
     """
     at = milliseconds(observation.at)
     if observation.state.problem or at <= meter.as_of:
@@ -90,7 +90,8 @@ def read(
             meter, closed = close(meter, spec)
             entries += closed
     pods = tuple((state.name, span) for state in observation.state.variants for span in state.pods)
-    return replace(meter, pods=pods, moved=moved, moved_shape=shape), tuple(entries)
+    shape = mean_shape(observation.signals.variants) or meter.shape
+    return replace(meter, pods=pods, moved=moved, shape=shape), tuple(entries)
 
 
 def close(meter: Meter, spec: WorkloadSpec) -> tuple[Meter, tuple[Entry, ...]]:
@@ -179,7 +180,7 @@ def _overflow(meter: Meter, start: int, end: int) -> PathUse | None:
     if meter.moved <= 0:
         return None
     requests = Decimal(str(round(meter.moved, 6))) * (end - start) / 1000
-    shape = meter.moved_shape
+    shape = meter.shape
     prompt, output = (shape.prompt_tokens, shape.output_tokens) if shape else (0.0, 0.0)
     return PathUse(
         FALLBACK_PATH,
@@ -205,7 +206,7 @@ def _charges(meter: Meter, spec: WorkloadSpec, uses: Sequence[PathUse], start: i
             if amount
         ]
     if spec.fallback is not None:
-        price = prices.overflow_price(spec.fallback, spec.prices, meter.moved_shape)
+        price = prices.overflow_price(spec.fallback, spec.prices, meter.shape)
         labor = spec.fallback.labor_cost_per_request
         parts = [(spec.prices.hosted.name if spec.prices.hosted else "fallback", FALLBACK_KIND, price)]
         parts += [("fallback-labor", LABOR_KIND, labor)] if labor else []

@@ -13,9 +13,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 
-from flyball.ledger.errors import LedgerError
+from flyball.ledger.errors import LedgerError, UnwritableError
 
 WRITES = "flyball_writes"
 CONNECT_SECONDS, STATEMENT_SECONDS = 10, 60
@@ -63,10 +63,18 @@ def translated() -> Iterator[None]:
     """Errors of the database as LedgerError, without the statement and its values."""
     try:
         yield
+    except (DataError, IntegrityError) as error:
+        raise UnwritableError(_said(error)) from error
     except DBAPIError as error:
-        raise LedgerError(" ".join(str(error.orig).split()) or type(error).__name__) from error
+        raise LedgerError(_said(error)) from error
+    except StatementError as error:  # raised by the value itself, before the database was asked
+        raise UnwritableError(_said(error)) from error
     except SQLAlchemyError as error:
         raise LedgerError(f"{type(error).__name__}: {error}") from error
+
+
+def _said(error: StatementError) -> str:
+    return " ".join(str(error.orig).split()) or type(error).__name__
 
 
 def _parsed(url: str) -> Any:

@@ -3,3 +3,7 @@
 
 class LedgerError(Exception):
     """The ledger cannot be opened, read or written; the message says why, without secrets."""
+
+
+class UnwritableError(LedgerError):
+    """What is to be written is at fault, not the database: it will never be written as it is."""

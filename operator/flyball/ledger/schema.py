@@ -34,6 +34,10 @@ class Grain(IntEnum):
     DAY = 2
 
 
+LARGEST = 2**63 // 500_000
+"""The most that one row may hold: five hundred thousand of them, a year's and more, still fit into 64 bits."""
+
+
 class Fixed(TypeDecorator[Decimal]):
     """A Decimal with so many digits after the point, kept as an integer."""
 
@@ -45,8 +49,13 @@ class Fixed(TypeDecorator[Decimal]):
         self.digits = digits
 
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - its signature
-        """To the integer; Overflow is the database's to refuse."""
-        return None if value is None else int(value.scaleb(self.digits).to_integral_value())
+        """To the integer. Raises ValueError for what a year of such rows could not be added up from."""
+        if value is None:
+            return None
+        whole = int(value.scaleb(self.digits).to_integral_value())
+        if abs(whole) > LARGEST:
+            raise ValueError(f"{value} is more than any workload uses or costs in five minutes: look at its prices")
+        return whole
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> Decimal | None:  # noqa: ARG002 - as above
         """Back; a sum comes as an int or a Decimal."""

@@ -64,6 +64,9 @@ FAMILIES = (
 class Tally:
     """Counts that the loop keeps across ticks. `alive_at` is when it last got on, or tried to begin."""
 
+    Family("flyball_ledger_entries_total", "Entries of workloads written to the ledger.", (), False, True),
+    Family("flyball_ledger_entries_lost_total", "Entries that no ledger can hold.", (), False, True),
+    Family("flyball_ledger_failing", "1 while the ledger cannot be written.", per_workload=False),
     report: TickReport | None = None
     finished_at: float = 0.0
     alive_at: float = 0.0
@@ -82,6 +85,9 @@ class Tally:
 
     def finish(self, report: TickReport, at: float, duration_seconds: float) -> None:
         """Count a finished tick."""
+    ledger_written: Callable[[], int] | None = None
+    ledger_lost: Callable[[], int] = lambda: 0
+    ledger_failing: Callable[[], int] = lambda: 0
         self.report, self.finished_at, self.alive_at, self.duration_seconds = report, at, at, duration_seconds
         self.ticks += 1
         self.defects += len(report.defects)
@@ -122,6 +128,10 @@ class SnapshotCollector(Collector):
             return
         yield "flyball_last_tick_timestamp_seconds", (), tally.finished_at
         yield "flyball_tick_duration_seconds", (), tally.duration_seconds
+        if tally.ledger_written is not None:
+            yield "flyball_ledger_entries_total", (), tally.ledger_written()
+            yield "flyball_ledger_entries_lost_total", (), tally.ledger_lost()
+            yield "flyball_ledger_failing", (), tally.ledger_failing()
         yield "flyball_workloads", ("true",), len(tally.report.outcomes)
         yield "flyball_workloads", ("false",), len(tally.report.invalid)
         for outcome in tally.report.outcomes:

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
 from flyball.runtime.exporter import Tally
-from flyball.runtime.tick import Ticker
+from flyball.runtime.tick import Ticker, TickReport
 
 log = structlog.get_logger("flyball.loop")
 
@@ -17,14 +18,22 @@ POKE_SETTLE_SECONDS = 1.0
 class Loop:
     """Runs a ticker until stopped.
 
-    `poke` brings the next tick forward. A tick that raises is a defect: it is counted, logged with its traceback, and
-    the loop goes on; the liveness probe fails when none finishes any more.
+    `hand_over` is given the report of every finished tick, and must not wait. `poke` brings the next tick forward. A
+    tick that raises is a defect: it is counted, logged with its traceback, and the loop goes on; the liveness probe
+    fails when none finishes any more.
     """
 
-    def __init__(self, ticker: Ticker, tally: Tally, period_seconds: float) -> None:
+    def __init__(
+        self,
+        ticker: Ticker,
+        tally: Tally,
+        period_seconds: float,
+        hand_over: Callable[[TickReport], None] = lambda _: None,
+    ) -> None:
         self._ticker = ticker
         self._tally = tally
         self._period = period_seconds
+        self._hand_over = hand_over
         self._poked = asyncio.Event()
 
     def poke(self) -> None:
@@ -56,3 +65,4 @@ class Loop:
             log.exception("a tick failed: this is a defect of Flyball, please report it")
             return
         self._tally.finish(report, time.time(), time.monotonic() - began)
+        self._hand_over(report)

@@ -20,6 +20,8 @@ from flyball.cluster.events import EventRecorder
 from flyball.cluster.resources import Object
 from flyball.core.ports import Metrics, Missing, PortError, Rejected
 from flyball.ledger.recorder import Recorder
+from flyball.runtime.advice import Advisers
+from flyball.runtime.bookkeeper import Bookkeeper
 from flyball.runtime.exporter import Tally
 from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
@@ -58,9 +60,11 @@ async def operate(settings: Settings, api: ApiServer, metrics: Metrics, tally: T
     tally.events_dropped = lambda: events.dropped
     recorder = _recorder(settings, tally)
     record = recorder.record if recorder else lambda _: None
-    loop = Loop(Ticker(mirror, metrics, cluster, events, record), tally, settings.tick_seconds)
+    keeper = _bookkeeper(settings, tally)
+    ticker = Ticker(mirror, metrics, cluster, events, record, advisers)
+    loop = Loop(ticker, tally, settings.tick_seconds, keeper.take if keeper else lambda _: None)
     find = recorder.find_line if recorder else None
-    with closing(recorder) if recorder else nullcontext():
+    with closing(recorder) if recorder else nullcontext(), closing(keeper) if keeper else nullcontext():
         async with serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after, find) as port:
             log.info("serving", port=port, prometheus=settings.prometheus.url, tick_seconds=settings.tick_seconds)
             await _supervise(
@@ -103,6 +107,17 @@ async def _evaluate(cluster: KubernetesCluster, mirror: Mirror, loop: Loop, tall
     while not await _list(cluster, mirror):
         tally.alive_at = time.time()
         await asyncio.sleep(RELIST_RETRY_SECONDS)
+def _bookkeeper(settings: Settings, tally: Tally) -> Bookkeeper | None:
+    """The keeper of the ledger, running and counted; None where none is kept."""
+    if not settings.ledger:
+        return None
+    keeper = Bookkeeper(settings.ledger, settings.ledger_zone)
+    tally.ledger_written, tally.ledger_lost = lambda: keeper.written, lambda: keeper.lost
+    tally.ledger_failing = lambda: int(keeper.failing)
+    keeper.start()
+    return keeper
+
+
     await loop.run()
 
 

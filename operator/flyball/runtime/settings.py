@@ -13,7 +13,8 @@ class Settings:
     `tick_seconds` is the time from one evaluation's start to the next; `relist_seconds` that between full LISTs which
     correct the watch. `namespaces` are the only ones looked at, all of them when empty. `listen` is host and port of
     /metrics, /healthz, /readyz and /decisions. `records` is the folder where decisions are recorded, None where they
-    are not; its files take at most `records_bytes`. `stalled_seconds` without a finished tick make the process
+    are not; its files take at most `records_bytes`. `ledger` is the URL or file of the ledger, empty where none is
+    kept, and `ledger_zone` the time zone of its days. `stalled_seconds` without a finished tick make the process
     unhealthy.
     """
 
@@ -27,6 +28,8 @@ class Settings:
     routes: bool = True
     records: Path | None = None
     records_bytes: int = 64 << 20
+    ledger: str = ""
+    ledger_zone: str = ""
     stalled_seconds: float = field(default=0.0)
 
     @property
