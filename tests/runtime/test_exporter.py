@@ -7,9 +7,12 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from support.advising import FakeReplicas, FakeRivals, wants
 from support.world import OVERFLOW, World
 
+from flyball.runtime.advice import Advisers
 from flyball.runtime.exporter import FAMILIES, SnapshotCollector, Tally, reference_page
+from flyball.runtime.shadow import Shadow
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -34,6 +37,9 @@ async def tally(world: World) -> Tally:
         value={"perRequest": "0.01", "source": "survey"},
         roiTargets=[{"name": "worth", "metric": "ValueCostRatio", "amount": "2", "window": "2m"}],
     )
+    world.advisers = Advisers(Shadow(FakeRivals({"hpa-queue": wants(3)}), FakeReplicas()))
+    world.restart()
+    world.apply("shadowed", shadow=["hpa-queue"])
     world.apply("broken", workloadType="Unheard")
     found = Tally()
     for _ in range(24):
@@ -41,14 +47,14 @@ async def tally(world: World) -> Tally:
     found.count_write("deployments/scale", "patch")
     found.count_write("deployments/scale", "patch")
     found.events_dropped = lambda: 3
+    found.ledger_written = lambda: 7
+    found.looks_missed = lambda: 2
     return found
 
 
 async def test_what_a_tick_shows(tally: Tally) -> None:
     samples = scrape(tally)
     assert value(samples, "flyball_replicas_desired", target="gpu") == 2
-    found.ledger_written = lambda: 7
-    found.looks_missed = lambda: 2
     assert value(samples, "flyball_replicas_ready", target="gpu") == 2
     assert value(samples, "flyball_arrivals_per_second") == pytest.approx(2.0, rel=0.1)
     assert value(samples, "flyball_cost_per_hour_dollars") == pytest.approx(1.6)
@@ -56,20 +62,30 @@ async def test_what_a_tick_shows(tally: Tally) -> None:
     assert value(samples, "flyball_condition", type="Ready") == 1
     assert value(samples, "flyball_condition", type="SLOMet") == 1
     assert value(samples, "flyball_fallback_share_ratio") == 0
-    verdicts = [v for (name, _), v in samples.items() if name == "flyball_gpu_verdict"]
+    shadowed = {"namespace": "team", "workload": "shadowed", "rival": "hpa-queue"}
+    assert value(samples, "flyball_shadow_replicas_desired", target="gpu", **shadowed) == 3
+    assert value(samples, "flyball_shadow_cost_per_hour_dollars", **shadowed) == pytest.approx(2.4)
+    assert value(samples, "flyball_shadow_state", state="Running", **shadowed) == 1
+    verdicts = [
+        v for (name, labels), v in samples.items() if name == "flyball_gpu_verdict" and ("workload", "chat") in labels
+    ]
     assert sorted(verdicts)[-2:] == [0, 1], "exactly one verdict holds"
 
 
 @pytest.mark.parametrize(
     ("name", "labels", "expected"),
     [
-        ("flyball_workloads", {"valid": "true"}, 1),
+        ("flyball_workloads", {"valid": "true"}, 2),
         ("flyball_workloads", {"valid": "false"}, 1),
         ("flyball_ticks_total", {}, 24),
         ("flyball_ticks_failed_total", {}, 0),
         ("flyball_defects_total", {}, 0),
         ("flyball_api_writes_total", {"resource": "deployments/scale", "verb": "patch"}, 2),
         ("flyball_events_dropped_total", {}, 3),
+        ("flyball_ledger_entries_total", {}, 7),
+        ("flyball_ledger_entries_lost_total", {}, 0),
+        ("flyball_ledger_failing", {}, 0),
+        ("flyball_shadow_looks_missed_total", {}, 2),
         ("flyball_tick_duration_seconds", {}, 0.25),
     ],
 )
@@ -82,10 +98,6 @@ async def test_what_the_operator_shows_of_itself(
 async def test_a_workload_that_is_gone_leaves_no_series(world: World, tally: Tally) -> None:
     world.delete()
     tally.finish(await world.tick(), world.at, 0.25)
-        ("flyball_ledger_entries_total", {}, 7),
-        ("flyball_ledger_entries_lost_total", {}, 0),
-        ("flyball_ledger_failing", {}, 0),
-        ("flyball_shadow_looks_missed_total", {}, 2),
     assert not [labels for _, labels in scrape(tally) if ("workload", "chat") in labels]
 
 
@@ -108,6 +120,7 @@ def test_before_the_first_tick_only_counters_are_shown() -> None:
         "flyball_ticks_failed_total",
         "flyball_defects_total",
         "flyball_events_dropped_total",
+        "flyball_shadow_looks_missed_total",
     }
 
 

@@ -23,6 +23,7 @@ from flyball.core.observation import (
     ok,
 )
 from flyball.core.spec import WorkloadSpec
+from flyball.runtime.advice import Advisers
 from flyball.runtime.mirror import Mirror
 from flyball.runtime.status import rfc3339
 from flyball.runtime.tick import Ticker, TickReport
@@ -56,13 +57,14 @@ class World:
         self.events = FakeEvents()
         self.metrics = FakeMetrics(self.cluster)
         self._born = 0
+        self.advisers = Advisers()
         self.restart()
 
     def restart(self) -> None:
         """A new operator process: all that it knows is what the API server holds."""
         for raw in self.cluster.workloads.values():
             self.mirror.put(copy.deepcopy(raw))
-        self.ticker = Ticker(self.mirror, self.metrics, self.cluster, self.events)
+        self.ticker = Ticker(self.mirror, self.metrics, self.cluster, self.events, advisers=self.advisers)
 
     def apply(self, name: str = "chat", target: str | None = None, **spec: Any) -> WorkloadKey:
         """Create or edit a WorkloadSLO, with a priced target; creates the target when it is named first."""
@@ -131,6 +133,7 @@ class World:
         """Tick every 15 seconds; the last report."""
         for _ in range(times):
             report = await self.ticker.tick(self.at)
+            await self.advisers.settled()
             self.at += 15.0
         return report
 

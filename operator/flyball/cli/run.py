@@ -62,11 +62,12 @@ def run(
         ledger=ledger,
         ledger_zone=ledger_timezone,
     )
+    from flyball.lab.shadow import LabRivals
     from flyball.runtime.operator import run as run_operator
 
     logs.configure(log_level, log_format)
     try:
-        asyncio.run(run_operator(settings))
+        asyncio.run(run_operator(settings, LabRivals()))
     except PortError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:

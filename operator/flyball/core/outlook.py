@@ -11,11 +11,19 @@ from decimal import Decimal
 
 import numpy as np
 
-from flyball.core.capacity import ReplicaLimits, RequestShape, first_token_slack, replica_capacity
+from flyball.core.capacity import ReplicaLimits, RequestShape, first_token_slack, replica_capacity, start_fit
+from flyball.core.demand import limits_of
+from flyball.core.demand_events import DemandWindow
+from flyball.core.memory import Memory
 from flyball.core.misses import carried, prior, replicas_for
+from flyball.core.observation import WorkloadState
 from flyball.core.plan import HOURS_PER_MONTH, MOST_REPLICAS, Kind, Need, Past, Plan
+from flyball.core.plan import plan as make_plan
+from flyball.core.spec import Variant, WorkloadSpec
 from flyball.core.trends import DAY_SECONDS, HOUR_SECONDS
 
+HORIZON_DAYS = 90
+"""A quarter: GPUs are ordered and budgets are made for that long, and no month of growth is carried on for longer."""
 WANTED_HOURS = 24
 """A peak is that of a day: what is known of less says nothing of the busiest hour."""
 TOLD_AGAIN_SECONDS = DAY_SECONDS
@@ -138,4 +146,45 @@ def _needs(outlook: Outlook, plan: Plan) -> Mapping[tuple[str, str, int], Need]:
 
 def _other(told: Need, now: Need) -> bool:
     within = told.replicas.low <= now.replicas.expected <= told.replicas.high
-    return not within or told.infeasible != now.infeasible or (told.per_month is None) != (now.per_month is None)
+    return not within or told.infeasible != now.infeasible or _price(told) != _price(now)
+
+
+def _price(need: Need) -> Decimal | None:
+    """Dollars a month for one replica; None where it is not known, or nothing is needed."""
+    count = Decimal(need.replicas.expected)
+    return need.per_month / count if need.per_month is not None and count else None
+
+
+def foresee(
+    spec: WorkloadSpec,
+    state: WorkloadState,
+    memory: Memory,
+    hours: Sequence[HourOfLoad],
+    events: Sequence[DemandWindow],
+) -> Outlook | None:
+    """The outlook from consecutive hours, oldest first; None while no request was seen, whose size must be known.
+
+    Each target is planned as if it served all of the load alone. What it carries is what was learned of it, or else the
+    declared engine's.
+    """
+    known = sum(not math.isnan(hour.rate) for hour in hours)
+    if known < WANTED_HOURS:
+        return Outlook(hours[-1].end, known)
+    if memory.shape is None:
+        return None
+    past, limits = past_of(hours), limits_of(spec)
+    kinds = [_kind(variant, state, memory) for variant in spec.variants]
+    found = make_plan(past, memory.shape, kinds, limits, events, HORIZON_DAYS)
+    return Outlook(past.end, known, found, purchase(past, memory.shape, kinds, limits))
+
+
+def _kind(variant: Variant, state: WorkloadState, memory: Memory) -> Kind:
+    seen = state.variant(variant.name)
+    return Kind(
+        name=variant.name,
+        accelerator=variant.accelerator or seen.accelerator,
+        fit=memory.variant(variant.name).fit or start_fit(variant.engine),
+        gpus_per_replica=variant.gpus_per_replica or seen.gpus_per_replica or 1,
+        max_replicas=variant.max_replicas,
+        price_per_gpu_hour=variant.price_per_gpu_hour,
+    )

@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from flyball.core.names import GpuVerdict, WorkloadKey
+from flyball.runtime.advice import Sample
 from flyball.runtime.tick import Outcome, TickReport
 
 WORKLOAD_LABELS = ("namespace", "workload")
@@ -46,6 +47,11 @@ FAMILIES = (
     Family("flyball_roi_value", "The figure of an ROI target.", ("target",)),
     Family("flyball_roi_state", "1 for the state that the ROI target is in.", ("target", "state")),
     Family("flyball_fallback_share_ratio", "Share of traffic that overflows to the fallback."),
+    Family(
+        "flyball_shadow_replicas_desired", "Replicas that a rival policy asks for; nobody acts.", ("rival", "target")
+    ),
+    Family("flyball_shadow_cost_per_hour_dollars", "Dollars per hour of what a rival policy asks for.", ("rival",)),
+    Family("flyball_shadow_state", "1 for the state that a rival policy is in.", ("rival", "state")),
     Family("flyball_write_failures", "Writes of the last tick that failed."),
     Family("flyball_workloads", "WorkloadSLOs by validity.", ("valid",), per_workload=False),
     Family("flyball_last_tick_timestamp_seconds", "When the last tick finished.", per_workload=False),
@@ -54,9 +60,13 @@ FAMILIES = (
     Family("flyball_ticks_failed_total", "Ticks that ended in a defect.", per_workload=False, counter=True),
     Family("flyball_defects_total", "Evaluations of one workload that ended in a defect.", (), False, True),
     Family("flyball_api_writes_total", "Writes sent to the API server.", ("resource", "verb"), False, True),
+    Family("flyball_shadow_looks_missed_total", "Ticks at which no rival policy was asked.", (), False, True),
     Family("flyball_events_dropped_total", "Events held back to avoid a flood.", per_workload=False, counter=True),
     Family("flyball_decisions_recorded_total", "Decisions recorded for `flyball replay`.", (), False, True),
     Family("flyball_decisions_lost_total", "Decisions that could not be recorded.", (), False, True),
+    Family("flyball_ledger_entries_total", "Entries of workloads written to the ledger.", (), False, True),
+    Family("flyball_ledger_entries_lost_total", "Entries that no ledger can hold.", (), False, True),
+    Family("flyball_ledger_failing", "1 while the ledger cannot be written.", per_workload=False),
 )
 
 
@@ -64,9 +74,6 @@ FAMILIES = (
 class Tally:
     """Counts that the loop keeps across ticks. `alive_at` is when it last got on, or tried to begin."""
 
-    Family("flyball_ledger_entries_total", "Entries of workloads written to the ledger.", (), False, True),
-    Family("flyball_ledger_entries_lost_total", "Entries that no ledger can hold.", (), False, True),
-    Family("flyball_ledger_failing", "1 while the ledger cannot be written.", per_workload=False),
     report: TickReport | None = None
     finished_at: float = 0.0
     alive_at: float = 0.0
@@ -75,8 +82,12 @@ class Tally:
     failed_ticks: int = 0
     defects: int = 0
     events_dropped: Callable[[], int] = lambda: 0
+    looks_missed: Callable[[], int] = lambda: 0
     decisions_recorded: Callable[[], int] = lambda: 0
     decisions_lost: Callable[[], int] = lambda: 0
+    ledger_written: Callable[[], int] | None = None
+    ledger_lost: Callable[[], int] = lambda: 0
+    ledger_failing: Callable[[], int] = lambda: 0
     writes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def count_write(self, resource: str, verb: str) -> None:
@@ -85,15 +96,9 @@ class Tally:
 
     def finish(self, report: TickReport, at: float, duration_seconds: float) -> None:
         """Count a finished tick."""
-    ledger_written: Callable[[], int] | None = None
-    ledger_lost: Callable[[], int] = lambda: 0
-    ledger_failing: Callable[[], int] = lambda: 0
         self.report, self.finished_at, self.alive_at, self.duration_seconds = report, at, at, duration_seconds
         self.ticks += 1
         self.defects += len(report.defects)
-
-
-Sample = tuple[str, tuple[str, ...], float | None]
 
 
 class SnapshotCollector(Collector):
@@ -120,18 +125,19 @@ class SnapshotCollector(Collector):
         yield "flyball_ticks_failed_total", (), tally.failed_ticks
         yield "flyball_defects_total", (), tally.defects
         yield "flyball_events_dropped_total", (), tally.events_dropped()
+        yield "flyball_shadow_looks_missed_total", (), tally.looks_missed()
         yield "flyball_decisions_recorded_total", (), tally.decisions_recorded()
         yield "flyball_decisions_lost_total", (), tally.decisions_lost()
+        if tally.ledger_written is not None:
+            yield "flyball_ledger_entries_total", (), tally.ledger_written()
+            yield "flyball_ledger_entries_lost_total", (), tally.ledger_lost()
+            yield "flyball_ledger_failing", (), tally.ledger_failing()
         for (resource, verb), count in tally.writes.items():
             yield "flyball_api_writes_total", (resource, verb), count
         if tally.report is None:
             return
         yield "flyball_last_tick_timestamp_seconds", (), tally.finished_at
         yield "flyball_tick_duration_seconds", (), tally.duration_seconds
-        if tally.ledger_written is not None:
-            yield "flyball_ledger_entries_total", (), tally.ledger_written()
-            yield "flyball_ledger_entries_lost_total", (), tally.ledger_lost()
-            yield "flyball_ledger_failing", (), tally.ledger_failing()
         yield "flyball_workloads", ("true",), len(tally.report.outcomes)
         yield "flyball_workloads", ("false",), len(tally.report.invalid)
         for outcome in tally.report.outcomes:
@@ -172,6 +178,7 @@ def _of_workload(outcome: Outcome) -> Iterator[Sample]:
     if decision.fallback is not None:
         yield "flyball_fallback_share_ratio", (), decision.fallback.share
     yield "flyball_write_failures", (), len(outcome.failures)
+    yield from outcome.advised
 
 
 def reference_page() -> str:

@@ -24,10 +24,10 @@ class Known:
     """One WorkloadSLO, by uid: an object that was deleted and made anew begins anew.
 
     `spec` is the last valid one. `status` is the one that the API server has, `figures` the last that were in it,
-    `status_at` when this process wrote it (None: a predecessor did) and `status_why` on what grounds. `annotated` are
-    the targets that carry annotations, with their values. `blocked` are the writes whose refusal was announced,
-    `unpublished` the Events that could not be written yet, each with its time. `told_wants` is what the last decision
-    wanted to change: told once, not with every tick that wants the same.
+    `states` the advisers' with it, `status_at` when this process wrote it (None: a predecessor did) and `status_why` on
+    what grounds. `annotated` are the targets that carry annotations, with their values. `blocked` are the writes whose
+    refusal was announced, `unpublished` the Events that could not be written yet, each with its time. `told_wants` is
+    what the last decision wanted to change: told once, not with every tick that wants the same.
     """
 
     uid: str
@@ -35,6 +35,7 @@ class Known:
     conditions: tuple[KnownCondition, ...]
     status: Status
     figures: Figures = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
     status_at: float | None = None
     status_why: str = ""
     spec: WorkloadSpec | None = None

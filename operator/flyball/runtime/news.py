@@ -8,7 +8,7 @@ steady workload writes nothing, however few requests its figures are made of.
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flyball.core.confidence import Z_NEWS, Z_ONE_SIDED_95, count_bounds, share_bounds
@@ -62,10 +62,11 @@ Figures = Mapping[str, Figure]
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A status and the figures in it by name."""
+    """A status, the figures in it by name, and states by name that stand for parts of it (runtime/advice.py)."""
 
     status: Status
     figures: Figures
+    states: Mapping[str, str] = field(default_factory=dict)
 
 
 def news(before: Shown | None, now: Shown, seconds_since: float) -> str:
@@ -75,7 +76,7 @@ def news(before: Shown | None, now: Shown, seconds_since: float) -> str:
     """
     if before is None:
         return "the first of this process"
-    if changed := list(_changed(_states(before.status), _states(now.status))):
+    if changed := list(_changed(_states(before), _states(now))):
         return "; ".join(changed)
     if seconds_since < LARGE_MOVE_SECONDS:
         return ""
@@ -147,8 +148,9 @@ def _unknown(value: float, small: float) -> Figure:
     return Figure(value, 0.0, math.inf, small)
 
 
-def _states(status: Status) -> dict[str, str]:
+def _states(shown: Shown) -> dict[str, str]:
     """The parts of a status whose change is written at once, by name: states, counts and bounds."""
+    status = shown.status
     found = {part: status.get(part) for part in ("observedGeneration", "mode")}
     for condition in status.get("conditions", ()):
         found[f"condition {condition['type']}"] = f"{condition['status']} {condition['reason']}"
@@ -160,7 +162,7 @@ def _states(status: Status) -> dict[str, str]:
     found["cost per hour"] = status.get("cost", {}).get("perHour")
     fallback = status.get("fallback") or {}
     found |= {f"fallback {field}": fallback.get(field) for field in _FALLBACK_STATES}
-    return {name: str(value) for name, value in found.items() if value is not None}
+    return {name: str(value) for name, value in (found | dict(shown.states)).items() if value is not None}
 
 
 def _verdict(status: Status) -> str | None:

@@ -7,8 +7,8 @@ and annotations on every object, and a task each. The loop starts first; whichev
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import aclosing, closing, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import aclosing, asynccontextmanager, closing, nullcontext, suppress
 from typing import Any
 
 import kopf
@@ -18,18 +18,22 @@ from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.events import EventRecorder
 from flyball.cluster.resources import Object
-from flyball.core.ports import Metrics, Missing, PortError, Rejected
+from flyball.core.ports import Metrics, Missing, PortError, Rejected, Rivals
 from flyball.ledger.recorder import Recorder
 from flyball.runtime.advice import Advisers
 from flyball.runtime.bookkeeper import Bookkeeper
 from flyball.runtime.exporter import Tally
 from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
+from flyball.runtime.planner import Planner
 from flyball.runtime.server import serve
 from flyball.runtime.settings import Settings
+from flyball.runtime.shadow import Shadow
 from flyball.runtime.shelf import Raw
 from flyball.runtime.tick import Ticker
+from flyball.telemetry.hours import HourlyMetrics
 from flyball.telemetry.prometheus import PrometheusMetrics
+from flyball.telemetry.replicas import ReplicaMetrics
 
 GROUP, VERSION = "flyball.dev", "v1alpha1"
 RELIST_RETRY_SECONDS = 5.0
@@ -39,9 +43,9 @@ STOP_SECONDS = 8.0
 log = structlog.get_logger("flyball.operator")
 
 
-async def run(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises what made the loop or the watch end otherwise, and PortError without a
-    way to the API server.
+async def run(settings: Settings, rivals: Rivals) -> None:
+    """Run until SIGTERM or SIGINT, with these rivals for `spec.shadow`. Raises what made the loop or the watch end
+    otherwise, and PortError without a way to the API server.
     """
     tally, stop = Tally(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):  # until kopf takes them over, to the same end
@@ -49,11 +53,29 @@ async def run(settings: Settings) -> None:
     async with (
         connect(on_write=tally.count_write) as api,
         aclosing(PrometheusMetrics(settings.prometheus)) as metrics,
+        _advising(settings, rivals, tally) as advisers,
     ):
-        await operate(settings, api, metrics, tally, stop)
+        await operate(settings, api, metrics, tally, stop, advisers)
 
 
-async def operate(settings: Settings, api: ApiServer, metrics: Metrics, tally: Tally, stop: asyncio.Event) -> None:
+@asynccontextmanager
+async def _advising(settings: Settings, rivals: Rivals, tally: Tally) -> AsyncIterator[Advisers]:
+    """The plan and the rivals, each with a client of its own for Prometheus."""
+    with closing(HourlyMetrics(settings.prometheus)) as hours, closing(ReplicaMetrics(settings.prometheus)) as replicas:
+        shadow = Shadow(rivals, replicas)
+        tally.looks_missed = lambda: shadow.missed
+        async with aclosing(Advisers(Planner(hours), shadow)) as advisers:
+            yield advisers
+
+
+async def operate(
+    settings: Settings,
+    api: ApiServer,
+    metrics: Metrics,
+    tally: Tally,
+    stop: asyncio.Event,
+    advisers: Advisers | None = None,
+) -> None:
     """Run the whole operator over a connection and a source of telemetry, until `stop` is set."""
     mirror, events = Mirror(), EventRecorder(api)
     cluster = KubernetesCluster(api, namespaces=settings.namespaces, routes=settings.routes)
@@ -85,6 +107,17 @@ def _recorder(settings: Settings, tally: Tally) -> Recorder | None:
     return recorder
 
 
+def _bookkeeper(settings: Settings, tally: Tally) -> Bookkeeper | None:
+    """The keeper of the ledger, running and counted; None where none is kept."""
+    if not settings.ledger:
+        return None
+    keeper = Bookkeeper(settings.ledger, settings.ledger_zone)
+    tally.ledger_written, tally.ledger_lost = lambda: keeper.written, lambda: keeper.lost
+    tally.ledger_failing = lambda: int(keeper.failing)
+    keeper.start()
+    return keeper
+
+
 async def _supervise(stop: asyncio.Event, **parts: Coroutine[Any, Any, None]) -> None:
     """Run the parts until one of them ends or `stop` is set, and end the others; raises what ended the first."""
     tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
@@ -107,17 +140,6 @@ async def _evaluate(cluster: KubernetesCluster, mirror: Mirror, loop: Loop, tall
     while not await _list(cluster, mirror):
         tally.alive_at = time.time()
         await asyncio.sleep(RELIST_RETRY_SECONDS)
-def _bookkeeper(settings: Settings, tally: Tally) -> Bookkeeper | None:
-    """The keeper of the ledger, running and counted; None where none is kept."""
-    if not settings.ledger:
-        return None
-    keeper = Bookkeeper(settings.ledger, settings.ledger_zone)
-    tally.ledger_written, tally.ledger_lost = lambda: keeper.written, lambda: keeper.lost
-    tally.ledger_failing = lambda: int(keeper.failing)
-    keeper.start()
-    return keeper
-
-
     await loop.run()
 
 

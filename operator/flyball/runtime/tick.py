@@ -24,6 +24,7 @@ from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
 from flyball.core.units import counted
 from flyball.ledger.record import Record, record_of
 from flyball.runtime import giveback, routes, status
+from flyball.runtime.advice import Advisers, Sample, Seen
 from flyball.runtime.announced import Announced
 from flyball.runtime.giveback import Claims
 from flyball.runtime.known import SCALE_BLOCKED, Known
@@ -39,12 +40,13 @@ UNPUBLISHED_LIMIT = 20
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One workload's part of a tick: what was seen and decided, and which writes failed."""
+    """One workload's part of a tick: what was seen and decided, which writes failed, and what advisers measure."""
 
     spec: WorkloadSpec
     observation: Observation
     decision: Decision
     failures: tuple[str, ...] = ()
+    advised: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,14 @@ class Ticker:
         cluster: Cluster,
         events: Events,
         record: Callable[[Record], None] = lambda _: None,
+        advisers: Advisers | None = None,
     ) -> None:
         self._mirror = mirror
         self._metrics = metrics
         self._cluster = cluster
         self._events = events
         self._record = record
+        self._advisers = advisers or Advisers()
         self._known: dict[WorkloadKey, Known] = {}
         self._departed: list[tuple[WorkloadKey, Known]] = []
         self._pools = Pools(mirror, cluster)
@@ -121,6 +125,13 @@ class Ticker:
         )
         defects = [key for key, result in (*decided, *applied) if result is None]
         outcomes = [outcome for _, outcome in applied if outcome is not None]
+        self._advisers.look(
+            at,
+            [
+                Seen(each.wanted.spec, each.wanted.observation, each.memory, rationed[each.wanted.spec.key])
+                for each in found
+            ],
+        )
         await self._pools.tell(at)
         await self._announced.tell(at)
         invalid = [entry.spec for entry in living if isinstance(entry.spec, Invalid)]
@@ -165,9 +176,9 @@ class Ticker:
         spec = self._mirror.learn_accelerators(
             spec, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
         )
+        spec = in_force(spec, at)
         decision, memory = decide(spec, observation, known.memory)
         record = record_of(spec, observation, known.memory, decision)
-        spec = in_force(spec, at)
         return Decided(Wanted(entry, spec, observation, decision), memory, record)
 
     def _ration(self, living: Sequence[Declared], wanted: Sequence[Wanted]) -> dict[WorkloadKey, Decision]:
@@ -193,8 +204,10 @@ class Ticker:
         failures += await giveback.annotate(self._cluster, spec, observation, decision, known, claims)
         events = [*decision.events, *events, *moves.events]
         failures += await self._publish(spec.key, events, at)
-        rendered = status.render(spec, observation, decision, known.conditions)
-        failures += await self._write_status(spec.key, Shown(rendered, figures(spec, observation, decision)), at)
+        advice = self._advisers.advice(spec, known.status)
+        rendered = {**status.render(spec, observation, decision, known.conditions), **advice.status}
+        shown = Shown(rendered, {**figures(spec, observation, decision), **advice.figures}, advice.states)
+        failures += await self._write_status(spec.key, shown, at)
         why_shown = known.status_why if known.status_at == at else ""
         wants = _wants(decision)
         told = bool(why_shown) or bool(events) or (bool(wants) and wants != known.told_wants)
@@ -202,7 +215,7 @@ class Ticker:
         _log(decision, failures, why_shown, told=told)
         if told or failures:
             self._record(record)
-        return Outcome(spec, observation, decision, tuple(failures))
+        return Outcome(spec, observation, decision, tuple(failures), advice.samples)
 
     async def _scale_all(
         self, spec: WorkloadSpec, decision: Decision, known: Known
@@ -262,7 +275,7 @@ class Ticker:
 
     async def _write_status(self, key: WorkloadKey, now: Shown, at: float) -> list[str]:
         known = self._known[key]
-        written = Shown(known.status, known.figures) if known.status_at is not None else None
+        written = Shown(known.status, known.figures, known.states) if known.status_at is not None else None
         why = news(written, now, at - (known.status_at or 0.0))
         if not why:
             return []
@@ -271,7 +284,7 @@ class Ticker:
         except PortError as error:
             return [f"status: {error}"]
         known.conditions = status.conditions_of(now.status)
-        known.status, known.status_at, known.status_why = now.status, at, why
+        known.status, known.status_at, known.status_why, known.states = now.status, at, why, now.states
         known.figures = {**known.figures, **now.figures}  # one that is unknown now is no news when it comes back
         return []
 

@@ -25,6 +25,7 @@ from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.transport import PrometheusClient
 
 RATE, PEAK = "rate", "peak"
+COMPLETIONS_OVERRIDE = "Completions"
 TIMEOUT_SECONDS = 60.0
 """A day by the hour is two dozen evaluations over an hour's samples, twelve of them for the peaks: half of what
 Prometheus itself allows a query by default (query.timeout)."""
@@ -42,7 +43,7 @@ class HourlyMetrics:
         """The whole hours from `begin` to `end`, both multiples of an hour. Raises Unavailable."""
         found: dict[WorkloadKey, Sequence[HourOfLoad]] = {}
         for name, profile in ENGINES.items():
-            mine = [spec for spec in workloads if spec.telemetry.engine == name and not refusal(spec)]
+            mine = [spec for spec in workloads if spec.telemetry.engine == name and _by_profile(spec)]
             if mine:
                 text = hours_query(profile, queries.plan(mine, PEAK_SECONDS).scope)
                 answer = await asyncio.to_thread(
@@ -56,6 +57,11 @@ class HourlyMetrics:
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
+
+
+def _by_profile(spec: WorkloadSpec) -> bool:
+    """Whether what a workload finishes is what its engine's profile counts."""
+    return not refusal(spec) and all(name != COMPLETIONS_OVERRIDE for name, _ in spec.telemetry.overrides)
 
 
 def hours_query(profile: EngineProfile, scope: Scope) -> str:

@@ -1,0 +1,156 @@
+"""`status.plan`: reads the past by the hour, makes each plan anew now and then, and tells it where it changed.
+
+History comes from Prometheus, which outlives the operator: a restarted one keeps to the plan in the status until it has
+read four weeks again. One query at a time, and so many plans at a look that they take no more than a fraction of a
+core, however many workloads there are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from flyball.core.names import WorkloadKey
+from flyball.core.outlook import HourOfLoad, Outlook, foresee, stale, worth_telling
+from flyball.core.ports import HourlyLoad, PortError
+from flyball.core.spec import WorkloadSpec
+from flyball.core.trends import HOUR_SECONDS
+from flyball.runtime.advice import Advice, Seen
+from flyball.runtime.aside import Aside, in_thread_of_its_own
+from flyball.runtime.hours import LoadByHour, Part
+from flyball.runtime.news import Status
+from flyball.runtime.plan_status import render
+
+REPLAN_SECONDS = 6 * HOUR_SECONDS
+"""A plan of months: it moves with days, and a quarter of one is soon enough."""
+MOST_PLANS = 20
+"""At one look. A plan takes some 50 ms: a second in fifteen."""
+PLANNING_SECONDS = 60.0
+RETRY_SECONDS = 300.0
+
+log = structlog.get_logger("flyball.planner")
+
+
+NOT_BY_THE_HOUR = (
+    "the load is not read by the hour: with telemetry.engine Custom, or an override of Completions, "
+    "there are no series of a profile to sum up"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The outlook told last, as the status has it, and how many were told before it."""
+
+    outlook: Outlook
+    status: Status
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """When a plan was last made, whether there was one, and from what beside the hours."""
+
+    at: float
+    known: bool
+    inputs: tuple[object, ...]
+
+
+class Planner:
+    """Implements `flyball.runtime.advice.Adviser`."""
+
+    def __init__(self, source: HourlyLoad) -> None:
+        self._source = source
+        self._load = LoadByHour()
+        self._seen: dict[WorkloadKey, Seen] = {}
+        self._told: dict[WorkloadKey, _Told] = {}
+        self._made: dict[WorkloadKey, _Made] = {}
+        self._aside = Aside("plan")
+        self._not_before = 0.0
+        self._problem = ""
+
+    def look(self, at: float, seen: Sequence[Seen]) -> None:
+        """Take in a finished tick."""
+        self._seen = {each.spec.key: each for each in seen}
+        self._told = {key: told for key, told in self._told.items() if key in self._seen}
+        self._made = {key: made for key, made in self._made.items() if key in self._seen}
+        self._aside.offer(lambda: self._work(at))
+
+    def advice(self, spec: WorkloadSpec, before: Status) -> Advice:
+        """The plan told last; until there is one, that of the predecessor."""
+        told = self._told.get(spec.key)
+        if told is None:
+            return Advice({"plan": before["plan"]}) if before.get("plan") else Advice()
+        return Advice({"plan": told.status}, {"plan": f"{told.status['state']}, revision {told.revision}"})
+
+    async def settled(self) -> None:
+        """Wait until what was taken in is worked off."""
+        await self._aside.settled()
+
+    async def aclose(self) -> None:
+        """Stop."""
+        await self._aside.aclose()
+
+    async def _work(self, at: float) -> None:
+        """Read what is lacking, a part at a look; plan once nothing is."""
+        seen = dict(self._seen)
+        self._load.keep(seen)
+        part = self._load.next_part(at)
+        if part is not None:
+            if at >= self._not_before:
+                await self._read(part, [seen[key].spec for key in part.keys], at)
+            return
+        due = [each for each in seen.values() if self._due(each, at)][:MOST_PLANS]
+        if due:
+            hours = {each.spec.key: self._load.hours(each.spec.key, at) for each in due}
+            found = await in_thread_of_its_own(lambda: [_foreseen(each, hours) for each in due], PLANNING_SECONDS)
+            for each, outlook in zip(due, found, strict=True):
+                known = outlook is not None and outlook.plan is not None
+                self._made[each.spec.key] = _Made(at, known, _inputs(each))
+                if outlook is not None:
+                    self._tell(each.spec, outlook)
+
+    async def _read(self, part: Part, specs: Sequence[WorkloadSpec], at: float) -> None:
+        begin, end = part.begin * HOUR_SECONDS, part.end * HOUR_SECONDS
+        try:
+            answers = await self._source.read_hours(specs, begin, end)
+        except PortError as error:
+            self._not_before = at + RETRY_SECONDS
+            self._note(str(error))
+            return
+        self._note("")
+        self._load.take(part, answers)
+
+    def _due(self, seen: Seen, at: float) -> bool:
+        made = self._made.get(seen.spec.key)
+        if made is None or made.inputs != _inputs(seen):
+            return True
+        return at - made.at >= (REPLAN_SECONDS if made.known else HOUR_SECONDS)
+
+    def _tell(self, spec: WorkloadSpec, outlook: Outlook) -> None:
+        told = self._told.get(spec.key)
+        if told is None or worth_telling(told.outlook, outlook):
+            self._told[spec.key] = _Told(outlook, render(spec, outlook), told.revision + 1 if told else 1)
+        elif stale(told.outlook, outlook):
+            self._told[spec.key] = _Told(outlook, render(spec, outlook), told.revision)
+
+    def _note(self, problem: str) -> None:
+        """Log a failure once when it begins or changes, and its end."""
+        if problem != self._problem:
+            if problem:
+                log.warning("history not read by the hour", reason=problem)
+            else:
+                log.info("history is read by the hour again")
+            self._problem = problem
+
+
+def _foreseen(seen: Seen, hours: Mapping[WorkloadKey, Sequence[HourOfLoad] | None]) -> Outlook | None:
+    found = hours[seen.spec.key]
+    if found is None:
+        return Outlook(seen.observation.at, 0, problem=NOT_BY_THE_HOUR)
+    return foresee(seen.spec, seen.observation.state, seen.memory, found, seen.observation.expected)
+
+
+def _inputs(seen: Seen) -> tuple[object, ...]:
+    """What a plan is made from beside the hours, as far as a change of it makes another plan at once."""
+    prices = tuple(variant.price_per_gpu_hour for variant in seen.spec.variants)
+    return seen.spec.uid, seen.spec.generation, prices, seen.observation.expected, seen.memory.shape is None
