@@ -35,4 +35,4 @@ def namespace(cluster: Kit, request: pytest.FixtureRequest) -> Iterator[str]:
     name = request.node.originalname.replace("_", "-")[:50].strip("-")
     cluster.kubectl("create", "namespace", name)
     yield name
-    cluster.kubectl("delete", "namespace", name, "--timeout=90s")
+    cluster.kubectl("delete", "namespace", name, "--timeout=180s")

@@ -18,9 +18,9 @@ from e2e.story.watch import events, wait_for
 if TYPE_CHECKING:
     from e2e.story.kit import Kit
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-PATIENCE = 60
+PATIENCE = 180
 
 
 def workload(mode: str = "Auto", minimum: int = 1, *, fallback: bool = False, name: str = "chat") -> str:
@@ -53,7 +53,7 @@ spec:
 def deploy(kit: Kit, namespace: str) -> None:
     """The small workload, rolled out."""
     kit.kubectl("-n", namespace, "apply", "-f", str(tools.MANIFESTS / "small.yaml"))
-    kit.kubectl("-n", namespace, "rollout", "status", "deploy/chat", "deploy/hosted", "--timeout=90s")
+    kit.kubectl("-n", namespace, "rollout", "status", "deploy/chat", "deploy/hosted", "--timeout=180s")
 
 
 def declare(kit: Kit, namespace: str, text: str) -> None:
@@ -140,7 +140,7 @@ def test_a_missing_target_is_said_and_found_again(flyball: Kit, namespace: str) 
 def test_without_prometheus_nothing_is_removed_and_it_recovers_by_itself(flyball: Kit, namespace: str) -> None:
     deploy(flyball, namespace)
     flyball.kubectl("-n", namespace, "scale", "deploy/chat", "--replicas=2")
-    flyball.kubectl("-n", namespace, "rollout", "status", "deploy/chat", "--timeout=60s")
+    flyball.kubectl("-n", namespace, "rollout", "status", "deploy/chat", "--timeout=180s")
     prometheus = process(flyball, "prometheus")
     os.kill(prometheus, signal.SIGSTOP)
     try:
@@ -163,7 +163,7 @@ def test_an_api_server_that_restarts_is_outlived(flyball: Kit, namespace: str) -
     before = restarts(flyball)
     subprocess.run([sys.executable, str(tools.DRIVER), "restart", "kube-apiserver"], check=True)
     declare(flyball, namespace, workload("Auto", 3))
-    wait_for(flyball, "3 replicas", lambda s: s.replicas == 3, 120, namespace)
+    wait_for(flyball, "3 replicas", lambda s: s.replicas == 3, PATIENCE, namespace)
     assert restarts(flyball) == before
 
 
@@ -175,7 +175,7 @@ def test_an_operator_killed_while_it_scales_goes_on_where_it_was(flyball: Kit, n
     flyball.kubectl(
         "-n", "flyball-system", "delete", "pod", "-l", "app.kubernetes.io/name=flyball", "--force", "--grace-period=0"
     )
-    wait_for(flyball, "3 ready replicas", lambda s: s.ready == 3, 120, namespace)
+    wait_for(flyball, "3 ready replicas", lambda s: s.ready == 3, PATIENCE, namespace)
     scaled = [event for event in events(flyball, namespace) if event["reason"] == "ScaledUp"]
     assert len(scaled) <= 1
     assert all((event.get("series") or {}).get("count", 1) == 1 for event in scaled)
@@ -202,7 +202,7 @@ def test_deleting_a_workloadslo_gives_its_route_and_annotations_back(flyball: Ki
     declare(flyball, namespace, workload("Auto", 1, fallback=True))
     primary_that_never_serves(flyball, namespace)
     wait_for(flyball, "weights 0:100", lambda s: s.weights == (0, 100), PATIENCE, namespace)
-    flyball.kubectl("-n", namespace, "delete", "wslo", "chat", "--timeout=60s")
+    flyball.kubectl("-n", namespace, "delete", "wslo", "chat", "--timeout=180s")
     weights = [
         b.get("weight") for b in flyball.get("-n", namespace, "httproute", "chat")["spec"]["rules"][0]["backendRefs"]
     ]
@@ -216,7 +216,7 @@ def test_a_namespace_goes_while_its_traffic_is_on_the_fallback(flyball: Kit, nam
     declare(flyball, namespace, workload("Auto", 1, fallback=True))
     primary_that_never_serves(flyball, namespace)
     wait_for(flyball, "weights 0:100", lambda s: s.weights == (0, 100), PATIENCE, namespace)
-    flyball.kubectl("delete", "namespace", namespace, "--timeout=90s")
+    flyball.kubectl("delete", "namespace", namespace, "--timeout=180s")
     flyball.kubectl("create", "namespace", namespace)
 
 

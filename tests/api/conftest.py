@@ -69,7 +69,7 @@ def server() -> Iterator["ApiServer"]:
     with api_server() as running:
         for arguments in (
             ("apply", "--server-side", f"--filename={ROOT / 'crds'}"),
-            ("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"),
+            ("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s"),
         ):
             subprocess.run([*running.kubectl, *arguments], check=True, capture_output=True)
         yield running

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -140,11 +139,8 @@ async def test_credentials_that_cannot_be_renewed_are_unavailable(tmp_path: Path
             await api.list_all(PODS)
 
 
-async def test_nothing_listens(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    async with connect(kubeconfig(tmp_path, f"http://127.0.0.1:{port}")) as api:
+async def test_nothing_listens(tmp_path: Path, deaf_port: int) -> None:
+    async with connect(kubeconfig(tmp_path, f"http://127.0.0.1:{deaf_port}")) as api:
         with pytest.raises(Unavailable, match="Cannot connect"):
             await api.get(DEPLOYMENTS, "chat", "shop")
 

@@ -141,7 +141,7 @@ async def test_any_kind_through_its_scale_subresource(kubectl: Kubectl, cluster:
             "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
         }
     )
-    kubectl("wait", "--for=condition=Established", "crd", f"engines.{group}", "--timeout=30s")
+    kubectl("wait", "--for=condition=Established", "crd", f"engines.{group}", "--timeout=120s")
     engine = {"apiVersion": f"{group}/v1", "kind": "Engine", "metadata": {"name": "chat"}, "spec": {"size": 2}}
     kubectl.create(engine | {"status": {"size": 1, "selector": "app=chat"}}, pod("ready", READY, gpus=4))
     target = TargetRef(f"{group}/v1", "Engine", "chat")

@@ -42,7 +42,7 @@ async def test_restores_everything_and_says_so(used: Kubectl, api: ApiServer) ->
     backends = used.get("httproute", "chat")["spec"]["rules"][0]["backendRefs"]
     assert [each["weight"] for each in backends] == [9, 1]
     assert used.get("deployment", "chat")["metadata"]["annotations"] == {"team": "shop"}
-    used("delete", "workloadslo", "chat", "--timeout=10s")
+    used("delete", "workloadslo", "chat", "--timeout=120s")
 
 
 async def test_a_second_time_there_is_nothing_to_do(

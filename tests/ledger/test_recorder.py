@@ -22,7 +22,7 @@ def record(number: int = 0) -> Record:
 
 
 def until(met) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not met():
         assert time.monotonic() < end
         time.sleep(0.01)

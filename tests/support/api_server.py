@@ -80,7 +80,7 @@ def server() -> Iterator["Server"]:
     with api_server() as running:
         kubectl = Kubectl(running.kubectl, "default")
         kubectl("apply", "--server-side", *(f"--filename={file}" for file in files))
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s")
         yield running
 
 
@@ -110,6 +110,6 @@ def writes() -> list[tuple[str, str]]:
 async def api(server: "Server", writes: list[tuple[str, str]]) -> AsyncIterator[ApiServer]:
     """A connection as the administrator."""
     async with connect(
-        server.kubeconfig, on_write=lambda resource, verb: writes.append((resource, verb))
+        server.kubeconfig, timeout_seconds=60.0, on_write=lambda resource, verb: writes.append((resource, verb))
     ) as connection:
         yield connection

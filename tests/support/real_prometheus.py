@@ -1,7 +1,6 @@
 """A real Prometheus over hand-written history: blocks are built from OpenMetrics text, so that no test waits."""
 
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -9,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from flyball_cluster.ports import free_ports
 
 
 @dataclass
@@ -35,9 +36,7 @@ def serve(history: History, folder: Path) -> Iterator[str]:
     subprocess.run(
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", source, data], check=True, stdout=subprocess.DEVNULL
     )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [
         "prometheus",
         f"--config.file={config}",
@@ -55,10 +54,10 @@ def serve(history: History, folder: Path) -> Iterator[str]:
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 100
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
+            with urllib.request.urlopen(url, timeout=60) as answer:
                 if answer.status == 200:
                     return
         except OSError:

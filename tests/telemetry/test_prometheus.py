@@ -5,6 +5,7 @@ import json
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.prometheus import Respond, Stub, make_objective, make_spec, make_variant, vector
@@ -19,6 +20,11 @@ from flyball.telemetry.settings import PrometheusSettings
 Start = Callable[[Respond], Stub]
 SPEC = make_spec(objectives=(make_objective(window=86400.0),))
 NOW = 1000.0
+
+
+def patient(url: str, **more: Any) -> PrometheusSettings:
+    """Settings whose time a machine that stands still for a while does not use up."""
+    return PrometheusSettings(url, timeout_seconds=60.0, slow_timeout_seconds=60.0, **more)
 
 
 async def read(settings: PrometheusSettings, *specs: WorkloadSpec) -> WorkloadSignals:
@@ -62,18 +68,15 @@ def error(text: str) -> bytes:
 )
 async def test_a_failure_is_a_sentence_that_says_what_to_do(start: Start, respond: Respond, words: list[str]) -> None:
     server = start(respond)
-    signals = await read(PrometheusSettings(server.url))
+    signals = await read(patient(server.url))
     assert all(word in signals.problem for word in (server.url, *words)), signals.problem
     assert "\n" not in signals.problem
     assert len(signals.problem) < 500
     assert signals.variant("main").running.state is SignalState.ABSENT
 
 
-async def test_nobody_listening() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    signals = await read(PrometheusSettings(f"http://127.0.0.1:{port}"))
+async def test_nobody_listening(deaf_port: int) -> None:
+    signals = await read(patient(f"http://127.0.0.1:{deaf_port}"))
     assert "cannot be reached (connection refused)" in signals.problem
 
 
@@ -99,7 +102,7 @@ async def test_silence_ends_at_the_deadline(start: Start) -> None:
 
 async def test_an_answer_larger_than_the_limit_is_refused(start: Start) -> None:
     server = start(fixed(200, b" " * 2000))
-    signals = await read(PrometheusSettings(server.url, max_answer_bytes=1000))
+    signals = await read(patient(server.url, max_answer_bytes=1000))
     assert "more than 1000 bytes" in signals.problem
 
 
@@ -118,7 +121,7 @@ async def test_one_failing_query_takes_down_only_its_own_signals(start: Start) -
     def respond(form: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
         return (500, {}, b"") if "DCGM" in form["query"] or "_bucket" in form["query"] else answering(form)
 
-    signals = await read(PrometheusSettings(start(respond).url))
+    signals = await read(patient(start(respond).url))
     assert signals.problem == ""
     assert signals.variant("main").running.ok
     assert signals.variant("main").gpu_utilization.state is SignalState.ABSENT
@@ -128,9 +131,7 @@ async def test_one_failing_query_takes_down_only_its_own_signals(start: Start) -
 async def test_queries_are_posted_in_the_body_with_headers_and_a_fresh_token(start: Start, tmp_path: Path) -> None:
     server, token = start(answering), tmp_path / "token"
     token.write_text("first\n")
-    settings = PrometheusSettings(
-        server.url + "/prefix/", bearer_token_file=str(token), headers=(("X-Scope-OrgID", "tenant"),)
-    )
+    settings = patient(server.url + "/prefix/", bearer_token_file=str(token), headers=(("X-Scope-OrgID", "tenant"),))
     metrics = PrometheusMetrics(settings)
     await metrics.read([SPEC], NOW)
     path, headers, form = server.requests[0]
@@ -147,7 +148,7 @@ async def test_queries_are_posted_in_the_body_with_headers_and_a_fresh_token(sta
 
 
 async def test_a_missing_token_file_is_named(start: Start, tmp_path: Path) -> None:
-    signals = await read(PrometheusSettings(start(answering).url, bearer_token_file=str(tmp_path / "token")))
+    signals = await read(patient(start(answering).url, bearer_token_file=str(tmp_path / "token")))
     assert str(tmp_path / "token") in signals.problem
     assert "cannot be read" in signals.problem
 
@@ -163,7 +164,7 @@ async def test_a_missing_token_file_is_named(start: Start, tmp_path: Path) -> No
 async def test_a_workload_that_cannot_be_asked_for_is_told_why(
     start: Start, source: TelemetrySource, words: tuple[str, ...]
 ) -> None:
-    metrics = PrometheusMetrics(PrometheusSettings(start(answering).url))
+    metrics = PrometheusMetrics(patient(start(answering).url))
     bad = make_spec("bad", telemetry=source)
     signals = await metrics.read([bad, SPEC], NOW)
     await metrics.aclose()
@@ -174,7 +175,7 @@ async def test_a_workload_that_cannot_be_asked_for_is_told_why(
 async def test_overrides_beyond_the_limit_are_not_asked(start: Start) -> None:
     specs = [make_spec(f"w{n}", telemetry=TelemetrySource(overrides=(("Running", f"vector({n})"),))) for n in range(4)]
     server = start(answering)
-    metrics = PrometheusMetrics(PrometheusSettings(server.url, override_limit=3))
+    metrics = PrometheusMetrics(patient(server.url, override_limit=3))
     signals = await metrics.read(specs, NOW)
     await metrics.aclose()
     assert "4 overrides are more than the 3" in signals[specs[3].key].problem
@@ -190,15 +191,15 @@ async def test_overrides_of_several_targets_must_say_which(start: Start) -> None
     def respond(labels: dict[str, str]) -> Respond:
         return lambda form: (200, {}, vector((labels, 0.5))) if form["query"] == "kv" else answering(form)
 
-    assert "`variant`" in (await read(PrometheusSettings(start(respond({})).url), spec)).problem
-    signals = await read(PrometheusSettings(start(respond({"variant": "b"})).url), spec)
+    assert "`variant`" in (await read(patient(start(respond({})).url), spec)).problem
+    signals = await read(patient(start(respond({"variant": "b"})).url), spec)
     assert signals.variant("a").kv_cache_usage.state is SignalState.ABSENT
     assert signals.variant("b").kv_cache_usage.value == 0.5
 
 
 async def test_long_windows_are_asked_for_once_in_a_while(start: Start) -> None:
     server = start(answering)
-    metrics = PrometheusMetrics(PrometheusSettings(server.url, slow_refresh_seconds=300))
+    metrics = PrometheusMetrics(patient(server.url, slow_refresh_seconds=300))
 
     def asked() -> int:
         return sum("[86400s]" in form["query"] for _, _, form in server.requests)
@@ -221,7 +222,7 @@ async def until_idle() -> None:
 
 async def test_nothing_is_asked_for_nobody(start: Start) -> None:
     server = start(answering)
-    metrics = PrometheusMetrics(PrometheusSettings(server.url))
+    metrics = PrometheusMetrics(patient(server.url))
     assert await metrics.read([], NOW) == {}
     assert server.requests == []
 
