@@ -1,11 +1,12 @@
 """`make bench`: speed, memory and quiet, as ratios against a floor measured in the same run.
 
-    python -m e2e.bench [decide] [simulator] [steady] [--minutes 10]
+    python -m e2e.bench [decide] [gpuagent] [simulator] [steady] [--minutes 10]
 
 `decide` times the decision core for a fleet, against the floor of copying its inputs. `simulator` times the lab's day
-of traffic, against the plain engine. `steady` needs the cluster (it starts it): a calm load for ten minutes, and the
-operator's writes to the API server counted from its audit log, against what an HPA's controller writes for the same
-Deployment's twin. Results go to docs/benchmarks/first-path.md.
+of traffic, against the plain engine. `gpuagent` measures what the agent takes of a core, against the percent that it
+may take. `steady` needs the cluster (it starts it): a calm load for ten minutes, and the operator's writes to the API
+server counted from its audit log, against what an HPA's controller writes for the same Deployment's twin. Results go to
+docs/benchmarks/first-path.md.
 """
 
 from __future__ import annotations
@@ -15,13 +16,18 @@ import json
 import os
 import platform
 import sys
-from datetime import UTC, datetime
 
-from e2e.bench import decide, simulator, steady
+from e2e.bench import decide, gpuagent, simulator, steady
+from e2e.bench.report import today, write_section
 from e2e.story.kit import REPOSITORY
 
 REPORT = REPOSITORY / "docs" / "benchmarks" / "first-path.md"
-PARTS = {"decide": decide.measure, "simulator": simulator.measure, "steady": steady.measure}
+PARTS = {
+    "decide": decide.measure,
+    "gpuagent": gpuagent.measure,
+    "simulator": simulator.measure,
+    "steady": steady.measure,
+}
 
 
 def main() -> int:
@@ -45,13 +51,8 @@ def main() -> int:
 
 def _write(name: str, rows: dict[str, str]) -> None:
     head = "# Benchmarks of the first path\n\nWritten by `make bench`; every section says when and on what.\n"
-    sections = REPORT.read_text().split("\n## ")[1:] if REPORT.exists() else []
-    kept = [section.rstrip() for section in sections if not section.startswith(f"{name}\n")]
-    when = datetime.now(UTC).strftime("%Y-%m-%d")
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    new = f"{name}\n\n{when}, {machine()}\n\n| figure | value |\n| --- | --- |\n{table}"
-    REPORT.parent.mkdir(parents=True, exist_ok=True)
-    REPORT.write_text(head + "".join(f"\n## {section}\n" for section in sorted([*kept, new])))
+    write_section(REPORT, head, name, f"{today()}, {machine()}\n\n| figure | value |\n| --- | --- |\n{table}")
 
 
 def machine() -> str:
