@@ -30,7 +30,7 @@ KEPT_SECONDS = 600.0
 LOST_SECONDS = 300.0
 """After as long without a look Prometheus would have forgotten the samples: everybody begins anew."""
 CLOCK_SLACK_SECONDS = 1.0
-"""Looks come late or early by less than this; a rival due within it decides now."""
+"""Looks come late or early by less than this; a rival due within it, or within a tenth of its period, decides now."""
 
 _S = ReplicaSignal
 _COLUMNS = (
@@ -157,11 +157,11 @@ class RivalsBeside:
     def _decide(self, playing: _Playing, sight: Sight) -> None:
         """Decide as often as the rival's clock has struck since; first at once."""
         period = playing.policy.period_seconds
-        since = sight.at - playing.decided_at
-        times = 1 if math.isinf(since) else math.floor((since + CLOCK_SLACK_SECONDS) / period)
+        since, slack = sight.at - playing.decided_at, min(CLOCK_SLACK_SECONDS, period / 10)
+        times = 1 if math.isinf(since) else math.floor((since + slack) / period)
         if times < 1:
             return
-        on_time = math.isinf(since) or abs(since - times * period) <= CLOCK_SLACK_SECONDS
+        on_time = math.isinf(since) or abs(since - times * period) <= slack
         playing.decided_at = sight.at if on_time else playing.decided_at + times * period
         view = View(sight.at, _counts(sight), self._seen.history)
         for _ in range(min(times, math.ceil(LONGEST_GAP_SECONDS / period))):
