@@ -101,6 +101,14 @@ def test_egress_can_be_narrowed_to_addresses(render):
     assert prometheus["to"] == peers
 
 
+@pytest.mark.parametrize("peers", [[], [{"podSelector": {"matchLabels": {"app": "postgresql"}}}]])
+def test_egress_reaches_the_ledger_s_postgresql_where_it_has_one(render, peers):
+    ledger = {"enabled": True, "postgresql": {"existingSecret": "ledger"}}
+    egress = {"enabled": True, "postgresqlPorts": [6432], "postgresqlTo": peers}
+    spec = render({"ledger": ledger, "networkPolicy": {"egress": egress}}).one("NetworkPolicy", "flyball")["spec"]
+    assert spec["egress"][3] == {"ports": [{"port": 6432, "protocol": "TCP"}]} | ({"to": peers} if peers else {})
+
+
 @pytest.mark.parametrize(
     ("values", "kind"),
     [

@@ -94,6 +94,49 @@ def test_the_claim_outlives_an_uninstall_and_holds_what_the_records_may_take(ren
     }
 
 
+FILE = "/var/lib/flyball/ledger/ledger.db"
+FROM_SECRET = {"secretKeyRef": {"name": "database", "key": "dsn"}}
+
+
+@pytest.mark.parametrize(
+    ("place", "variable", "claim"),
+    [
+        pytest.param({"persistentVolumeClaim": {"create": True}}, {"value": FILE}, "flyball-ledger", id="a new claim"),
+        pytest.param({"persistentVolumeClaim": {"existingClaim": "mine"}}, {"value": FILE}, "mine", id="your claim"),
+        pytest.param(
+            {"postgresql": {"existingSecret": "database", "key": "dsn"}},
+            {"valueFrom": FROM_SECRET},
+            None,
+            id="PostgreSQL",
+        ),
+    ],
+)
+def test_a_ledger_is_kept_where_it_outlives_the_pod(render, place, variable, claim):
+    rendered = render({"ledger": {"enabled": True, "timeZone": "Europe/Berlin", **place}})
+    spec = rendered.pod_specs()[DEPLOYMENT]
+    (container,) = spec["containers"]
+    assert {"name": "FLYBALL_LEDGER", **variable} in container["env"]
+    assert {"name": "FLYBALL_LEDGER_TIMEZONE", "value": "Europe/Berlin"} in container["env"]
+    volumes = [each["persistentVolumeClaim"]["claimName"] for each in spec["volumes"] if each["name"] == "ledger"]
+    mounts = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "ledger"]
+    assert (volumes, mounts) == (([claim], ["/var/lib/flyball/ledger"]) if claim else ([], []))
+    made = rendered.all("PersistentVolumeClaim")
+    assert [each["metadata"]["name"] for each in made] == (["flyball-ledger"] if claim == "flyball-ledger" else [])
+
+
+def test_the_ledger_s_claim_outlives_an_uninstall(render):
+    claim = {"create": True, "size": "10Gi", "storageClassName": "fast", "accessMode": "ReadWriteOncePod"}
+    found = render({"ledger": {"enabled": True, "persistentVolumeClaim": claim}}).one(
+        "PersistentVolumeClaim", "flyball-ledger"
+    )
+    assert found["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert found["spec"] == {
+        "accessModes": ["ReadWriteOncePod"],
+        "storageClassName": "fast",
+        "resources": {"requests": {"storage": "10Gi"}},
+    }
+
+
 def test_the_pods_of_hooks_have_no_records(render):
     specs = {name: spec for name, spec in render().pod_specs().items() if name != DEPLOYMENT}
     assert all(volume["name"] != "decisions" for spec in specs.values() for volume in spec["volumes"])

@@ -72,6 +72,32 @@ def _prometheus(**more):
             r"decisionRecords\.persistentVolumeClaim: set create or name existingClaim, not both",
             id="two claims",
         ),
+        pytest.param(
+            {"ledger": {"enabled": True}},
+            r"ledger\.enabled needs a place that outlives the pod: set ledger\.persistentVolumeClaim\.create",
+            id="a ledger without a place",
+        ),
+        pytest.param(
+            {
+                "ledger": {
+                    "enabled": True,
+                    "persistentVolumeClaim": {"create": True},
+                    "postgresql": {"existingSecret": "database"},
+                }
+            },
+            r"ledger: name postgresql\.existingSecret, or a persistentVolumeClaim, not both",
+            id="a ledger in two places",
+        ),
+        pytest.param(
+            {"ledger": {"persistentVolumeClaim": {"create": True, "existingClaim": "mine"}}},
+            r"ledger\.persistentVolumeClaim: set create or name existingClaim, not both",
+            id="two claims for the ledger",
+        ),
+        pytest.param(
+            {"ledger": {"persistentVolumeClaim": {"size": "4 GB"}}},
+            r"/ledger/persistentVolumeClaim/size|ledger\.persistentVolumeClaim\.size",
+            id="a size that is no quantity",
+        ),
         pytest.param({"rbac": {"targets": []}}, r"/rbac/targets|rbac\.targets", id="nothing to scale"),
         pytest.param(
             {"serviceAccount": {"create": False}}, r"serviceAccount\.name is needed", id="no ServiceAccount at all"

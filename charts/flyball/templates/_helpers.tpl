@@ -181,6 +181,12 @@ priorityClassName: {{ . }}
 {{ add .Values.decisionRecords.sizeMiB (div .Values.decisionRecords.sizeMiB 4) 4 }}Mi
 {{- end }}
 
+{{/* The claim that holds a ledger in a file; empty where it is in PostgreSQL. */}}
+{{- define "flyball.ledger.claim" -}}
+{{- $claim := .Values.ledger.persistentVolumeClaim }}
+{{- if $claim.existingClaim }}{{ $claim.existingClaim }}{{ else if $claim.create }}{{ include "flyball.fullname" . }}-ledger{{ end }}
+{{- end }}
+
 {{/* The port of prometheus.url as its pods are assumed to have it. */}}
 {{- define "flyball.prometheusPort" -}}
 {{- $url := urlParse .Values.prometheus.url }}
@@ -204,6 +210,19 @@ priorityClassName: {{ . }}
 {{- with .Values.decisionRecords.persistentVolumeClaim }}
 {{- if and .create .existingClaim }}
 {{- fail "decisionRecords.persistentVolumeClaim: set create or name existingClaim, not both" }}
+{{- end }}
+{{- end }}
+{{- with .Values.ledger.persistentVolumeClaim }}
+{{- if and .create .existingClaim }}
+{{- fail "ledger.persistentVolumeClaim: set create or name existingClaim, not both" }}
+{{- end }}
+{{- end }}
+{{- if .Values.ledger.enabled }}
+{{- if and .Values.ledger.postgresql.existingSecret (include "flyball.ledger.claim" .) }}
+{{- fail "ledger: name postgresql.existingSecret, or a persistentVolumeClaim, not both" }}
+{{- end }}
+{{- if not (or .Values.ledger.postgresql.existingSecret (include "flyball.ledger.claim" .)) }}
+{{- fail "ledger.enabled needs a place that outlives the pod: set ledger.persistentVolumeClaim.create, or name ledger.persistentVolumeClaim.existingClaim or ledger.postgresql.existingSecret" }}
 {{- end }}
 {{- end }}
 {{- end }}
