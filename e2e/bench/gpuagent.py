@@ -20,7 +20,7 @@ from pathlib import Path
 
 from e2e.gpu import fake, kubelet
 
-from flyball.gpuagent.metrics import FIELDS
+from flyball.gpuagent.metrics import FIELDS, GPM
 
 GPUS = 8
 PERIOD_SECONDS = 5.0
@@ -43,7 +43,8 @@ def measure(minutes: float = 2.0, **_: float) -> dict[str, str]:
 def _lines() -> list[str]:
     each = range(GPUS)
     fields = [f"field {number} {gpu} 123456789" for gpu in each for number in FIELDS]
-    return [*fields, *(f"process {gpu} -1 {4000 + gpu} 60000 40" for gpu in each)]
+    parts = [line for gpu in each for line in (f"set gpm {gpu} 1", *(f"set gpm{number} {gpu} 40" for number in GPM))]
+    return [*fields, *parts, *(f"process {gpu} -1 {4000 + gpu} 60000 40" for gpu in each)]
 
 
 def _measure(folder: Path, sweeps: int) -> dict[str, str]:

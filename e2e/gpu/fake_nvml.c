@@ -214,6 +214,42 @@ int nvmlDeviceGetFieldValues(Device *device, int count, Field *fields) {
     return OK;
 }
 
+// GPM: which parts of a GPU work. `set gpm GPU 1` says that it is supported, `set gpmID GPU VALUE` what a metric is.
+typedef struct { const Device *device; int instance; long number; } Taken;
+typedef struct { unsigned version, supported; } Support;
+typedef struct { unsigned id; int result; double value; const char *names[3]; } GpmMetric;
+typedef struct { unsigned version, count; Taken *earlier, *later; GpmMetric metrics[]; } GpmRequest;
+static atomic_long samples_out;
+long fake_nvml_samples(void) { return samples_out; }  // how many samples are allocated now
+int nvmlGpmQueryDeviceSupport(Device *device, Support *support) { OF(device); support->supported = value("gpm", device, 0) > 0; return OK; }
+int nvmlGpmSampleAlloc(Taken **sample) { ASK(WHOLE); *sample = calloc(1, sizeof **sample); samples_out++; return OK; }
+int nvmlGpmSampleFree(Taken *sample) { ASK(WHOLE); free(sample); samples_out--; return OK; }
+int nvmlGpmSampleGet(Device *device, Taken *sample) {
+    OF(device);
+    if (instances_of(device->gpu)) return NOT_SUPPORTED;
+    *sample = (Taken){device, WHOLE, calls};
+    return OK;
+}
+int nvmlGpmMigSampleGet(Device *device, unsigned instance, Taken *sample) {
+    OF(device);
+    *sample = (Taken){device, (int)instance, calls};
+    return OK;
+}
+int nvmlGpmMetricsGet(GpmRequest *request) {
+    ASK(WHOLE);
+    const Taken *earlier = request->earlier, *later = request->later;
+    if (request->version != 1 || earlier->device != later->device || earlier->instance != later->instance || earlier->number >= later->number)
+        return INVALID;
+    for (unsigned i = 0; i < request->count; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "gpm%u", request->metrics[i].id);
+        long long found = value(name, later->device, -1);
+        request->metrics[i].result = found < 0 ? NOT_SUPPORTED : OK;
+        request->metrics[i].value = (double)found;
+    }
+    return OK;
+}
+
 static int processes_of(const Device *device, const Line **found) {
     int count = 0;
     for (int i = 0; i < line_count; i++)

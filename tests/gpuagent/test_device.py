@@ -2,7 +2,7 @@
 
 import pytest
 
-from flyball.gpuagent.metrics import FIELDS, PROCESS_MEMORY, PROCESS_SM, READ
+from flyball.gpuagent.metrics import FIELDS, GPM, PROCESS_MEMORY, PROCESS_SM, READ
 from flyball.gpuagent.nvml import code_of
 from flyball.gpuagent.readings import GpuState, Process
 
@@ -57,7 +57,9 @@ def test_a_value_comes_in_its_metric_s_unit(gpus, sampler, line, metric, value):
 )
 @pytest.mark.parametrize("error", ["NOT_SUPPORTED", "FUNCTION_NOT_FOUND", "NO_PERMISSION", "TIMEOUT", "UNKNOWN"])
 def test_what_a_gpu_does_not_tell_is_absent_with_the_reason(gpus, sampler, function, metrics, error):
-    gpus.write(*(f"field {number} 0 1" for number in FIELDS), f"fail {function} {code_of(error)} -1")
+    parts = ("set gpm 0 1", *(f"set gpm{number} 0 1" for number in GPM))
+    gpus.write(*parts, *(f"field {number} 0 1" for number in FIELDS), f"fail {function} {code_of(error)} -1")
+    _reading(sampler)
     reading = _reading(sampler)
     assert reading.state is GpuState.OK
     assert reading.missing == dict.fromkeys(metrics, error)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from flyball.gpuagent.exporter import OF_GPU, OWN, SweepCollector, exposition
-from flyball.gpuagent.metrics import FIELDS
+from flyball.gpuagent.metrics import FIELDS, GPM
 from flyball.gpuagent.nvml import code_of
 from flyball.gpuagent.pod_resources_pb2 import ListResponse
 from flyball.gpuagent.pods import by_device
@@ -166,7 +166,9 @@ def test_the_kubelet_is_up_when_it_said_who_holds_what():
 
 def test_every_name_has_the_type_that_is_documented_and_no_other(gpus, sampler, clock):
     watch = Watch(sampler, Kubelet(), 5.0, 15.0, clock)
-    gpus.write("set reasons 0 0", "process 0 -1 4242 2048 20", *(f"field {number} 0 1" for number in FIELDS))
+    parts = ("set gpm 0 1", *(f"set gpm{number} 0 1" for number in GPM))
+    fields = (f"field {number} 0 1" for number in FIELDS)
+    gpus.write("set reasons 0 0", "process 0 -1 4242 2048 20", *fields, *parts)
     watch.sweep()
     gpus.xid(0, 79)
     gpus.drop("set reasons")
@@ -174,7 +176,7 @@ def test_every_name_has_the_type_that_is_documented_and_no_other(gpus, sampler, 
     watch.sweep()
     text = _text(watch)
     told = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
-    documented = {metric.name: metric.kind for metric in (*OWN, *OF_GPU)} | {"DCGM_FI_DEV_POWER_USAGE": "gauge"}
+    documented = {metric.name: metric.kind for metric in (*OWN, *OF_GPU)}
     del documented["DCGM_FI_DEV_POWER_USAGE"]  # refused just now
     assert told == documented
     assert set(re.findall(r"^(\w+)\{", text, re.MULTILINE)) == set(told)

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from flyball.gpuagent.metrics import FIELDS, INSTANCES, MEMORY, MIG_MODE, PROCESS_MEMORY, PROCESS_SM, QUESTIONS
+from flyball.gpuagent.gpm import Gpm
+from flyball.gpuagent.metrics import FIELDS, GPM, INSTANCES, MEMORY, MIG_MODE, PROCESS_MEMORY, PROCESS_SM, QUESTIONS
 from flyball.gpuagent.nvml import Handle, Nvml, NvmlError, as_text
 from flyball.gpuagent.readings import Gpu, GpuState, InstanceReading, Process
 
@@ -94,7 +95,11 @@ def _instances(nvml: Nvml, handle: Handle) -> tuple[Instance, ...]:
     return tuple(found.values())
 
 
-def read_values(nvml: Nvml, device: Device) -> tuple[dict[str, float], dict[str, str]]:
+Told = tuple[dict[str, float], dict[str, str]]
+"""Values by metric, and for others NVML's error."""
+
+
+def read_values(nvml: Nvml, device: Device) -> Told:
     """The values of a GPU by metric, and for the others NVML's error. Raises an NvmlError that concerns all of it."""
     values: dict[str, float] = {}
     missing = dict(device.unsupported)
@@ -163,23 +168,46 @@ def read_processes(nvml: Nvml, device: Device) -> tuple[tuple[Process, ...], dic
     return found, missing
 
 
-def read_instance(nvml: Nvml, instance: Instance) -> InstanceReading:
-    """What NVML tells of a MIG instance: its memory and its processes. Utilization it tells of whole GPUs only."""
-    values: dict[str, float] = {}
+def read_gpm(nvml: Nvml, gpm: Gpm, device: Device, instance: Instance | None = None) -> Told:
+    """Which parts of a GPU, or of a MIG instance of it, worked since the last sweep."""
+    names = [metric.name for metric, _ in GPM.values()]
+    if names[0] in device.unsupported:
+        return {}, {}  # said with the GPU's other values
+    try:
+        if not nvml.has_gpm(device.handle):
+            refused = dict.fromkeys(names, "NOT_SUPPORTED")
+            device.unsupported |= refused
+            return {}, refused
+        return gpm.read(nvml, device.handle, device.gpu.uuid, None if instance is None else instance.id)
+    except NvmlError as error:
+        refused = dict.fromkeys(names, _bearable(error))
+        if error.absent:
+            device.unsupported |= refused
+        return {}, refused
+
+
+def read_instance(nvml: Nvml, gpm: Gpm, device: Device, instance: Instance) -> tuple[InstanceReading, dict[str, str]]:
+    """What NVML tells of a MIG instance, and its errors: memory and processes, and with GPM which parts work."""
+    values, missing = read_gpm(nvml, gpm, device, instance)
     processes: dict[int, int | None] = {}
+    names = [metric.name for metric in MEMORY.metrics]
     try:
         answer = nvml.ask(MEMORY.function, instance.handle, *MEMORY.arguments)
-        values = dict(zip((metric.name for metric in MEMORY.metrics), MEMORY.read(answer), strict=True))
+        values.update(zip(names, MEMORY.read(answer), strict=True))
+    except NvmlError as error:
+        missing |= dict.fromkeys(names, _bearable(error))
+    try:
         processes = _memory_of_processes(nvml, instance.handle)
     except NvmlError as error:
-        _bearable(error)
-    return InstanceReading(
+        missing[PROCESS_MEMORY.name] = _bearable(error)
+    reading = InstanceReading(
         id=instance.id,
         profile=instance.profile,
         uuids=instance.uuids,
         values=values,
         processes=tuple(Process(pid, size) for pid, size in sorted(processes.items())),
     )
+    return reading, missing
 
 
 def _memory_of_processes(nvml: Nvml, handle: Handle) -> dict[int, int | None]:

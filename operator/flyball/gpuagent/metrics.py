@@ -130,6 +130,17 @@ FIELDS = {
     145: Metric("DCGM_FI_DEV_ROW_REMAP_FAILURE", "1 where a remapping of rows has failed."),
 }
 
+# NVML_GPM_METRIC_… → metric, and what makes its unit of NVML's, which is percent or MiB/s. Hopper and newer.
+GPM = {
+    1: (Metric("DCGM_FI_PROF_GR_ENGINE_ACTIVE", "Share of time in which any engine worked (0 to 1)."), 0.01),
+    2: (Metric("DCGM_FI_PROF_SM_ACTIVE", "Share of the SMs that worked, over time (0 to 1)."), 0.01),
+    3: (Metric("DCGM_FI_PROF_SM_OCCUPANCY", "Share of the warps that SMs can hold which were there (0 to 1)."), 0.01),
+    5: (Metric("DCGM_FI_PROF_PIPE_TENSOR_ACTIVE", "Share of time in which tensor cores worked (0 to 1)."), 0.01),
+    10: (Metric("DCGM_FI_PROF_DRAM_ACTIVE", "Share of the memory bandwidth that was used (0 to 1)."), 0.01),
+    20: (Metric("DCGM_FI_PROF_PCIE_TX_BYTES", "Sent over PCIe (in bytes per second)."), MIB),
+    21: (Metric("DCGM_FI_PROF_PCIE_RX_BYTES", "Received over PCIe (in bytes per second)."), MIB),
+}
+
 # Kept across sweeps rather than read.
 LAST_XID = Metric("DCGM_FI_DEV_XID_ERRORS", "Last XID error that was seen; 0 when none was.")
 XIDS = Metric("DCGM_EXP_XID_ERRORS_TOTAL", "XID errors seen since the agent started.", "counter")
@@ -150,7 +161,12 @@ CLOCK_EVENT_NAMES = {
 }
 """The bits of nvmlClocksEventReason… in DCGM exporter's words, its label `clock_event`."""
 
-READ = (*(metric for question in QUESTIONS for metric in question.metrics), *FIELDS.values(), MIG_MODE)
+READ = (
+    *(metric for question in QUESTIONS for metric in question.metrics),
+    *FIELDS.values(),
+    MIG_MODE,
+    *(metric for metric, _ in GPM.values()),
+)
 """Every metric whose value a sweep reads."""
 
 

@@ -82,6 +82,24 @@ class Nvml:
             for each in answers
         ]
 
+    def has_gpm(self, handle: Handle) -> bool:
+        """Whether a GPU tells which parts of it work."""
+        return bool(self.ask("nvmlGpmQueryDeviceSupport", handle).isSupportedDevice)
+
+    def between(self, earlier: object, later: object, ids: tuple[int, ...]) -> list[float | NvmlError]:
+        """GPM's metrics of these ids between two samples, each refused on its own."""
+        request = pynvml.c_nvmlGpmMetricsGet_t()
+        request.version, request.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, len(ids)
+        request.sample1, request.sample2 = earlier, later
+        for position, number in enumerate(ids):
+            request.metrics[position].metricId = number
+        self.ask("nvmlGpmMetricsGet", request)
+        answers = [request.metrics[position] for position in range(len(ids))]
+        return [
+            float(each.value) if each.nvmlReturn == pynvml.NVML_SUCCESS else NvmlError(each.nvmlReturn, "GPM metric")
+            for each in answers
+        ]
+
     def events(self, event_set: object) -> list[tuple[int, int]]:
         """The events that wait in a set, as (address of the GPU's handle, data), without waiting for more."""
         found = []

@@ -9,8 +9,9 @@ import contextlib
 import time
 from collections.abc import Callable
 
-from flyball.gpuagent.device import Device, identify, read_instance, read_processes, read_values, state_of
+from flyball.gpuagent.device import Device, identify, read_gpm, read_instance, read_processes, read_values, state_of
 from flyball.gpuagent.events import ClockEvents, Xids
+from flyball.gpuagent.gpm import Gpm
 from flyball.gpuagent.metrics import CLOCK_EVENTS, LAST_XID
 from flyball.gpuagent.nvml import Nvml, NvmlError, as_text
 from flyball.gpuagent.readings import MEANING, AgentState, Gpu, GpuReading, GpuState, Process, Snapshot
@@ -38,7 +39,7 @@ class Sampler:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._nvml = Nvml()
         self._clock = clock
-        self._xids, self._clock_events = Xids(), ClockEvents()
+        self._xids, self._clock_events, self._gpm = Xids(), ClockEvents(), Gpm()
         self._open = False
         self._sessions = 0
         self._versions = ("", "")
@@ -79,6 +80,7 @@ class Sampler:
         """End the session with the driver, if there is one."""
         if self._open:
             self._open = False
+            self._gpm.close(self._nvml)
             # Where the driver that the session was with is gone, there is nothing left to end.
             with contextlib.suppress(NvmlError):
                 self._nvml.ask("nvmlShutdown")
@@ -124,11 +126,17 @@ class Sampler:
             values, missing = read_values(nvml, device)
             if refused := self._xids.watch(nvml, device.handle, uuid):
                 missing[LAST_XID.name] = refused
-            instances = tuple(read_instance(nvml, each) for each in device.instances)
             processes: tuple[Process, ...] = ()
+            instances = []
+            for each in device.instances:
+                instance, unknown = read_instance(nvml, self._gpm, device, each)
+                instances.append(instance)
+                missing |= unknown
             if not instances:  # else each instance has its own
                 processes, unknown = read_processes(nvml, device)
-                missing |= unknown
+                parts, untold = read_gpm(nvml, self._gpm, device)
+                values |= parts
+                missing |= unknown | untold
         except NvmlError as error:
             if error.of_session:
                 raise
@@ -140,7 +148,7 @@ class Sampler:
             values=values,
             missing=missing,
             processes=processes,
-            instances=instances,
+            instances=tuple(instances),
             last_xid=self._xids.last(uuid),
             xids=self._xids.counts(uuid),
             clock_events=self._clock_events.counts(uuid),
