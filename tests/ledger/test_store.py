@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from ledger.conftest import DATABASES, url_of
 from ledger.entries import DAY, HOUR, KEY, MIDNIGHT, PERIOD, charge, entry, periods, use
 
-from flyball.core.bill import Charge, PathUse, added
+from flyball.core.bill import Charge, Correction, PathUse, added
 from flyball.core.names import WorkloadKey
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.queries import Line, series, total
 from flyball.ledger.schema import Grain
-from flyball.ledger.store import Correction, Ledger
+from flyball.ledger.store import Ledger
 
 NOW = MIDNIGHT + DAY
 
@@ -86,8 +86,8 @@ def test_a_workload_that_is_made_anew_is_another_one(ledger: Ledger) -> None:
 
 def test_a_correction_is_a_line_of_its_own(ledger: Ledger) -> None:
     ledger.append([entry(MIDNIGHT)])
-    credit = Correction(MIDNIGHT + HOUR, "gpu", Decimal("-12.50"), "credit note 7")
-    ledger.correct(KEY, credit, NOW)
+    credit = Correction(MIDNIGHT + HOUR, NOW, "gpu", Decimal("-12.50"), "credit note 7")
+    ledger.correct(KEY, credit)
     found = total(ledger, MIDNIGHT, NOW, NOW)
     assert [line.what for line in found if isinstance(line.what, Correction)] == [credit]
     assert used(found) == [use()]
@@ -96,7 +96,7 @@ def test_a_correction_is_a_line_of_its_own(ledger: Ledger) -> None:
 
 def test_a_correction_of_nothing_known_is_refused(ledger: Ledger) -> None:
     with pytest.raises(LedgerError, match="knows no workload shop/chat"):
-        ledger.correct(KEY, Correction(0, "gpu", Decimal(1), "x"), NOW)
+        ledger.correct(KEY, Correction(0, NOW, "gpu", Decimal(1), "x"))
 
 
 def test_old_periods_and_hours_go_and_the_days_keep_what_they_held(ledger: Ledger) -> None:

@@ -86,6 +86,17 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """Dollars by which a workload's cost at a time was found, later, to be more, or less. `note` says why."""
+
+    at: int
+    made_at: int
+    component: str
+    dollars: Decimal
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """All that one workload used and cost from `start` to `end`, which lie in one period (milliseconds)."""
 

@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
 
-from flyball.core.bill import Charge, PathUse
+from flyball.core.bill import Charge, Correction, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import Unit
 from flyball.ledger.calendar import Calendar
 from flyball.ledger.engine import reading
 from flyball.ledger.schema import Grain, charge, component, correction, path, usage, workload
-from flyball.ledger.store import CHARGE_COUNTS, KEPT_MS, USE_COUNTS, Correction, Ledger
+from flyball.ledger.store import CHARGE_COUNTS, KEPT_MS, USE_COUNTS, Ledger
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,5 +151,5 @@ def _corrections(
     if ids is not None:
         chosen = chosen.where(correction.c.workload_id.in_(ids))
     for row in connection.execute(chosen.order_by(correction.c.id)):
-        what = Correction(row.start, row.component, row.dollars, row.note)
+        what = Correction(row.start, row.made_at, row.component, row.dollars, row.note)
         yield _line(names[row.workload_id], row.start, row.start, what)

@@ -1,14 +1,13 @@
 """The ledger as it is written: entries once each, corrections beside them, and old fine rows dropped."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from flyball.core.bill import Charge, Entry, PathUse
+from flyball.core.bill import Charge, Correction, Entry, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.ledger.calendar import Calendar
 from flyball.ledger.engine import open_engine, reading, writing
@@ -24,16 +23,6 @@ _ZONE = "time zone of days"
 _KEYS = ("grain", "start", "workload_id", "path_id")
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """Dollars that a workload's cost at a time was found to be more, or less. `note` says why, for the auditor."""
-
-    at: int
-    component: str
-    dollars: Decimal
-    note: str
 
 
 class Ledger:
@@ -85,8 +74,8 @@ class Ledger:
                 for table in (usage, charge):
                     connection.execute(delete(table).where(table.c.grain == grain, table.c.start < limit))
 
-    def correct(self, key: WorkloadKey, found: Correction, now: int) -> None:
-        """Add a correction to the newest workload of that name that had costs by then."""
+    def correct(self, key: WorkloadKey, found: Correction) -> None:
+        """Add a correction to the newest workload of that name."""
         with writing(self.engine) as connection:
             named = select(func.max(workload.c.id)).where(
                 workload.c.namespace == key.namespace, workload.c.name == key.name
@@ -96,7 +85,7 @@ class Ledger:
                 raise LedgerError(f"the ledger knows no workload {key}")
             row = {
                 "id": _next_id(connection, correction),
-                "made_at": now,
+                "made_at": found.made_at,
                 "start": found.at,
                 "workload_id": workload_id,
                 "component": found.component,
