@@ -61,6 +61,91 @@ def test_says_why_and_what_is_not_as_it_should_be(explain: Any) -> None:
     ]
 
 
+PLAN = {
+    "state": "Known",
+    "message": "days marked * lie farther ahead than the 28 days of history: trust their range only",
+    "asOf": "2026-01-09T12:00:00Z",
+    "history": "27d12h",
+    "load": {"mean": "10", "steady": "9.8", "busy": "14.8", "peak": "18"},
+    "growthPerDay": "+1.0% (+0.6% to +1.4%)",
+    "patterns": ["daily: busiest at 14:00 UTC, 1.5 × the mean"],
+    "needs": [
+        {
+            "target": "gpu", "accelerator": "NVIDIA-L4", "day": "2026-01-09", "why": "now",
+            "requestsPerSecond": "18 (17 to 19)", "replicas": "5", "gpus": "5", "costPerMonth": "2880",
+        },
+        {
+            "target": "spare", "day": "2026-02-08*", "why": "growth",
+            "requestsPerSecond": "24 (20 to 30)", "replicas": "7 (6 to 9)", "gpus": "14 (12 to 18)",
+        },
+    ],
+    "limits": [{"target": "gpu", "expected": "2026-03-01", "earliest": "2026-01-30"},
+               {"target": "spare", "earliest": "2026-03-30"}],
+    "purchase": {"target": "gpu", "peakReplicas": 5, "scaledReplicas": "3.4", "buying": "2880", "scaling": "1958"},
+}  # fmt: skip
+SHADOW = [
+    {
+        "name": "hpa-queue", "state": "Running", "since": "2026-01-09T12:00:00Z",
+        "targets": [{"name": "gpu", "desired": 5}, {"name": "spare", "desired": 0}],
+        "lastHour": {"covered": "1h", "replicaHours": "5.0", "flyballReplicaHours": "2.0", "cost": "4.00",
+                     "flyballCost": "1.60"},
+        "lastDay": {"covered": "2h", "replicaHours": "9.0", "flyballReplicaHours": "4.0"},
+    },
+    {
+        "name": "kpa", "state": "Running", "since": "2026-01-09T12:00:15Z", "targets": [{"name": "gpu", "desired": 3}],
+        "message": "its own collector reads every 2s, here each tick does",
+    },
+    {"name": "hpa-gpu", "state": "MetricMissing", "message": "no replica exports GPU utilization",
+     "missing": ["GPU utilization"]},
+]  # fmt: skip
+
+
+def test_a_plan_is_told_with_its_ranges_and_its_money(explain: Any) -> None:
+    lines = explain({"status": {"plan": PLAN}}).output.splitlines()
+    assert lines == [
+        "plan from 27d12h until 2026-01-09T12:00:00Z:",
+        (
+            "  load: 10 requests/s in the mean, 9.8 in the median hour, 14.8 in the busiest 20th, "
+            "18 in the highest five minutes"
+        ),
+        "  growth a day: +1.0% (+0.6% to +1.4%)",
+        "  daily: busiest at 14:00 UTC, 1.5 × the mean",
+        "  day          why     target           peak requests/s  replicas    GPUs           30 days",
+        "  2026-01-09   now     gpu (NVIDIA-L4)  18 (17 to 19)    5           5              $2880",
+        "  2026-02-08*  growth  spare            24 (20 to 30)    7 (6 to 9)  14 (12 to 18)  unknown",
+        "  gpu: maxReplicas will no longer do: expected 2026-03-01, 2026-01-30 at the earliest",
+        "  spare: maxReplicas will no longer do: not expected within 90 days, 2026-03-30 at the earliest",
+        (
+            "  30 days on gpu: bought for the peak 5 replicas, $2880; scaled to each hour's peak 3.4 in the mean, $1958 "
+            "(32% less)"
+        ),
+        "  note: days marked * lie farther ahead than the 28 days of history: trust their range only",
+    ]
+
+
+@pytest.mark.parametrize("state", ["Insufficient", "Unavailable"])
+def test_no_plan_says_why(explain: Any, state: str) -> None:
+    done = explain({"status": {"plan": {"state": state, "message": "2 h of 24 h"}}})
+    assert done.output.splitlines() == [f"plan: {state}: 2 h of 24 h"]
+
+
+def test_rivals_are_told_beside_flyball(explain: Any) -> None:
+    lines = explain({"status": {"shadow": SHADOW}}).output.splitlines()
+    assert lines == [
+        "rivals, asked and not obeyed:",
+        "             now             last hour    flyball      last day  flyball  asked since",
+        "  hpa-queue  gpu 5, spare 0  5.0 h $4.00  2.0 h $1.60  9.0 h     4.0 h    2026-01-09T12:00:00Z",
+        "  kpa        gpu 3                                                        2026-01-09T12:00:15Z",
+        "  kpa: its own collector reads every 2s, here each tick does",
+        "  hpa-gpu: MetricMissing: no replica exports GPU utilization",
+    ]
+
+
+def test_rivals_of_which_none_runs_have_no_table(explain: Any) -> None:
+    lines = explain({"status": {"shadow": SHADOW[2:]}}).output.splitlines()
+    assert lines[1:] == ["  hpa-gpu: MetricMissing: no replica exports GPU utilization"]
+
+
 def test_an_invalid_spec_has_no_targets_and_is_explained_all_the_same(explain: Any) -> None:
     condition = {"type": "Ready", "status": "False", "reason": "InvalidSpec", "message": "spec.targets: none"}
     done = explain({"status": {"conditions": [condition]}})

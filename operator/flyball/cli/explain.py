@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from flyball.cli.advice import plan_lines, shadow_lines
 from flyball.cluster.client import connect
 from flyball.cluster.resources import WORKLOADS
 from flyball.core.ports import PortError
@@ -16,7 +17,10 @@ from flyball.core.ports import PortError
 @click.option("-n", "--namespace", default="default", show_default=True)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 def explain(name: str, namespace: str, output: str) -> None:
-    """Say why workload NAME has the replicas it has, and which conditions are not as they should be."""
+    """Say why workload NAME has the replicas it has, and which conditions are not as they should be.
+
+    Then what nobody acts on: how many GPUs will be needed by when, and what the rivals of spec.shadow would have done.
+    """
     try:
         raw = asyncio.run(_fetch(namespace, name))
     except PortError as error:
@@ -45,6 +49,8 @@ def _lines(status: dict[str, Any]) -> list[str]:
         lines += [f"  because {part}" for part in target.get("reason", "").split("; ") if part]
     wrong = [c for c in status.get("conditions", ()) if _wrong(c)]
     lines += [f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in wrong]
+    lines += plan_lines(status["plan"]) if status.get("plan") else []
+    lines += shadow_lines(status["shadow"]) if status.get("shadow") else []
     return lines
 
 

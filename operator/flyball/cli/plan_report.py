@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from flyball import __version__
+from flyball.cli.columns import aligned
 from flyball.core.plan import Past, Plan
 from flyball.core.spec import WorkloadSpec
 from flyball.core.trends import WEEK_SECONDS, Range, Season, Trend, busiest
 from flyball.core.units import counted, format_duration, format_money, format_ratio
+from flyball.runtime.plan_status import WEEKDAYS
 
 if TYPE_CHECKING:
     from flyball.lab.backtest.purchase import Bill
-
-WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 def lines(spec: WorkloadSpec, found: Plan, past: Past, money: "Bill | None", end: datetime) -> Sequence[str]:
@@ -72,8 +72,7 @@ def _needed(found: Plan, end: datetime) -> Sequence[str]:
                 "unknown" if need.per_month is None else f"${format_money(need.per_month, 0)}",
             ]
         )
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = aligned(rows)
     for one in found.exhausted:
         if one.early is None:
             continue
