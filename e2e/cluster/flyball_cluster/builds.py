@@ -51,11 +51,12 @@ class Component:
     link_variables: tuple[str, ...] = ()
     static: bool = False
     substitute: Substitute | None = None
+    modules: Path = MODULES
 
     @property
     def module(self) -> Path:
         """The folder of the component's go.mod."""
-        return MODULES / self.name
+        return self.modules / self.name
 
     @property
     def programs(self) -> tuple[str, ...]:
@@ -113,8 +114,8 @@ class Builds:
         digest = hashlib.sha256(f"{self._go.version}\0{' '.join(self._flags(component))}\0{component.static}".encode())
         if component.substitute is not None:
             digest.update(f"\0{component.substitute}".encode())
-        for source in sorted(component.module.iterdir()):
-            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+        for source in sorted(path for path in component.module.rglob("*") if path.is_file()):
+            digest.update(str(source.relative_to(component.module)).encode() + b"\0" + source.read_bytes())
         return self._cache / "builds" / component.name / digest.hexdigest()[:16]
 
     def program(self, component: Component, name: str | None = None) -> Path:

@@ -19,6 +19,7 @@ def busy(at: float, *percents: float):
         pytest.param((100, 100), counts(2, pending=2), 4, id="pending ones too"),
         pytest.param((), counts(2), 2, id="no samples: no change"),
         pytest.param((20, 20), counts(2), 2, id="down: the window holds the present count"),
+        pytest.param((20, 100, 0, 100), counts(2), 3, id="two of four are on their way out: the idlest"),
     ],
 )
 def test_gpu(percents: tuple[float, ...], present, expected: int) -> None:

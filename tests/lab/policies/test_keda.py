@@ -3,7 +3,7 @@
 import pytest
 from lab.policies.views import Fleet, replica, setting, variant
 
-from flyball.lab.policies.keda import Activation, ConcurrencyKeda, Executor
+from flyball.lab.policies.keda import Activation, ConcurrencyKeda, Executor, keda_milli
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,11 @@ def test_sleeps_after_the_cooldown_from_any_count() -> None:
     executor = Executor(Activation(0))
     assert executor.poll(5, 1, 0.0) == 5
     assert [executor.poll(5, 0, at) for at in (270.0, 300.0, 330.0)] == [5, 5, 0]
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, 0), (1.2344, 1234), (1.2346, 1235), (7.0, 7000)])
+def test_quantities_are_rounded_to_the_nearest_thousandth(value: float, expected: int) -> None:
+    assert keda_milli(value) == expected
 
 
 def test_sizes_by_requests_in_flight() -> None:

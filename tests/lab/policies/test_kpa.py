@@ -3,7 +3,7 @@
 import pytest
 from lab.policies.views import Fleet, setting, variant
 
-from flyball.lab.policies.kpa import Decider, Kpa, KpaOptions, ZeroGate
+from flyball.lab.policies.kpa import Decider, Kpa, KpaOptions, Revision
 
 OPTIONS = KpaOptions(target=10.0)
 
@@ -50,31 +50,28 @@ def test_a_restart_with_several_replicas_begins_in_panic() -> None:
     assert decider.scale(10, 10, 5, 62.0) == 2
 
 
-def test_scale_down_delay_takes_the_greatest_of_its_window() -> None:
+def test_scale_down_delay_takes_the_greatest_of_as_many_ticks() -> None:
+    # 30 s are 15 ticks, the present one included.
     decider = Decider(KpaOptions(10.0, scale_down_delay_seconds=30.0), 1, 0.0)
     assert decider.scale(30, 30, 2, 0.0) == 3
-    assert decider.scale(10, 10, 3, 30.0) == 3
-    assert decider.scale(10, 10, 3, 32.0) == 1
+    assert decider.scale(10, 10, 3, 28.0) == 3
+    assert decider.scale(10, 10, 3, 30.0) == 1
 
 
-@pytest.mark.parametrize(
-    ("idle", "expected"),
-    [
-        pytest.param([0.0, 58.0], [1, 1], id="not active for a stable window yet"),
-        pytest.param([0.0, 60.0, 88.0, 90.0], [1, 1, 1, 0], id="then the grace period"),
-    ],
-)
-def test_zero_gate(idle: list[float], expected: list[int]) -> None:
-    gate = ZeroGate(60.0)
-    assert gate.apply(1, 1, 0.0) == 1
-    assert [gate.apply(0, 1, at) for at in idle] == expected
+@pytest.mark.parametrize(("share", "seconds"), [(0.1, 6), (0.01, 1), (0.001, 1), (0.125, 8)])
+def test_the_panic_window_has_whole_seconds(share: float, seconds: int) -> None:
+    assert KpaOptions(10.0, panic_share=share).panic_seconds == seconds
 
 
-def test_a_request_interrupts_the_grace_period() -> None:
-    gate = ZeroGate(60.0)
-    assert [gate.apply(count, 1, at) for count, at in ((1, 0.0), (0, 100.0), (1, 120.0), (0, 140.0))] == [1, 1, 1, 1]
-    assert gate.apply(0, 1, 169.0) == 1
-    assert gate.apply(0, 1, 170.0) == 0
+def test_no_report_within_the_stable_window_is_no_answer() -> None:
+    revision = Revision(OPTIONS)
+    assert revision.want(1, 2.0) is None
+    revision.record(2.0, 10.0)
+    assert revision.want(1, 2.0) == 1
+    # The panic window is empty long before: it reads as zero.
+    assert revision.want(1, 60.0) == 1
+    assert revision.want(1, 62.0) == 0
+    assert revision.want(1, 64.0) is None
 
 
 def test_windows_hold_what_the_samples_showed() -> None:
@@ -89,5 +86,12 @@ def test_no_data_keeps_the_scale_and_held_requests_wake_it() -> None:
     fleet = Fleet(Kpa(setting(variant(min_replicas=0))), replicas=0, bounds=(0, 60))
     assert fleet.step(lost=True) == 0
     assert fleet.step(held=0) == 0
-    # The mean of 0 and 8 in a window is 4: one replica of 7.
-    assert fleet.step(held=8) == 1
+    # Nobody reported a zero while it slept: 8 in flight at 7 each.
+    assert fleet.step(held=8) == 2
+
+
+def test_a_sample_stands_for_the_seconds_since_the_one_before() -> None:
+    fleet = Fleet(Kpa(setting()), replicas=3)
+    fleet.policy.period_seconds = 15.0
+    # Beyond the panic at its beginning, too.
+    assert {fleet.load(running=7) for _ in range(10)} == {3}

@@ -104,7 +104,9 @@ class ExternalAverage:
 
 @dataclass(frozen=True, slots=True)
 class ExternalValue:
-    """An external or object metric with a Value target (thousandths): scales the ready pods by the ratio."""
+    """An external or object metric with a Value target (thousandths): scales the ready pods by the ratio. Without any
+    pod the source has an error.
+    """
 
     target: int
     value: int | None
@@ -115,7 +117,9 @@ class ExternalValue:
         ratio = self.value / self.target
         if scale.spec == 0:
             return math.ceil(ratio)
-        return scale.spec if tolerance.holds(ratio) else math.ceil(ratio * scale.ready)
+        if tolerance.holds(ratio):
+            return scale.spec
+        return math.ceil(ratio * scale.ready) if scale.status > 0 else None
 
 
 Metric = PodsMetric | UtilizationMetric | ExternalAverage | ExternalValue

@@ -24,7 +24,9 @@ class GpuHpa:
     """DCGM_FI_DEV_GPU_UTIL through the Prometheus adapter: a Pods metric, AverageValue 80 (percent).
 
     Loading replicas count as running pods without a sample, which the source takes for idle before a step up and for
-    on target before a step down: kinder than the near-zero utilization that DCGM may report for them.
+    on target before a step down: kinder than the near-zero utilization that DCGM may report for them. The source leaves
+    out pods that are being deleted; of samples older than a step down the busiest are those of the pods that stay, for
+    the idlest go first.
     """
 
     name = "hpa-gpu"
@@ -40,7 +42,8 @@ class GpuHpa:
     def decide(self, view: View) -> Mapping[int, int]:
         asked = {}
         for variant, (hpa, counts) in enumerate(zip(self._hpas, view.counts, strict=True)):
-            samples = tuple(1000 * percent for percent in busy_percents(view.history, variant))
+            busy = sorted(busy_percents(view.history, variant), reverse=True)
+            samples = tuple(1000 * percent for percent in busy[: counts.ready])
             missing = max(0, counts.ready - len(samples)) + counts.starting
             metric = PodsMetric(self._target, samples, missing=missing, unready=counts.pending)
             asked[variant] = hpa.step(counts, [metric], view.now)

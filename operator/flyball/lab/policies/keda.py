@@ -10,10 +10,15 @@ from dataclasses import dataclass
 
 from flyball.lab.fleet.model import ReplicaCounts
 from flyball.lab.policies.hpa import SYNC_SECONDS
-from flyball.lab.policies.hpa_metrics import ExternalAverage, milli
+from flyball.lab.policies.hpa_metrics import ExternalAverage
 from flyball.lab.policies.hpa_policies import autoscalers
 from flyball.lab.policies.model import Setting, View
 from flyball.lab.policies.signals import in_flight, variant_shares
+
+
+def keda_milli(value: float) -> int:
+    """A quantity in thousandths, to the nearest: KEDA prints its values with three digits."""
+    return round(round(value, 3) * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +36,14 @@ class Executor:
     """The operator's own loop between zero and one."""
 
     def __init__(self, activation: Activation) -> None:
-        self._activation = activation
+        self.activation = activation
         self._created: float | None = None
         self._polled: float | None = None
         self._last_active: float | None = None
 
     def poll(self, replicas: int, value: float | None, now: float) -> int:
         """Replicas after this instant; unchanged between polls. `value` None is an error, which changes nothing."""
-        rules = self._activation
+        rules = self.activation
         if self._created is None:
             self._created = now
         if self._polled is not None and now - self._polled < rules.polling_seconds - 1e-6:
@@ -55,8 +60,8 @@ class Executor:
 
     def _cooled(self, now: float, created: float) -> bool:
         if self._last_active is None:
-            return created + self._activation.initial_cooldown_seconds < now
-        return self._last_active + self._activation.cooldown_seconds < now
+            return created + self.activation.initial_cooldown_seconds < now
+        return self._last_active + self.activation.cooldown_seconds < now
 
 
 class ConcurrencyKeda:
@@ -81,7 +86,7 @@ class ConcurrencyKeda:
         ignore_null_values: bool = True,
     ) -> None:
         self._setting = setting
-        self._targets = [milli(target_share * concurrency) for concurrency in setting.concurrency_per_replica]
+        self._targets = [keda_milli(target_share * concurrency) for concurrency in setting.concurrency_per_replica]
         self._null_value = 0.0 if ignore_null_values else None
         self._executors = [
             Executor(Activation(variant.min_replicas, cooldown_seconds=cooldown_seconds))
@@ -101,5 +106,5 @@ class ConcurrencyKeda:
         polled = self._executors[variant].poll(counts.asked, value, now)
         if polled == 0 or counts.asked == 0:
             return polled
-        metric = ExternalAverage(self._targets[variant], None if value is None else milli(value))
+        metric = ExternalAverage(self._targets[variant], None if value is None else keda_milli(value))
         return self._hpas[variant].step(counts, [metric], now)

@@ -1,8 +1,8 @@
 """Knative's pod autoscaler: a stable and a panic window over concurrency, every two seconds.
 
-Restated from pkg/autoscaler/scaling/autoscaler.go, multiscaler.go and the reconciler's scale-to-zero. Its users set a
-target concurrency per replica. The one-second buckets of its collector are approximated by samples two seconds apart;
-the activator's buffered requests, which its metric includes, are those held at the gateway.
+Restated from pkg/autoscaler/scaling/autoscaler.go, multiscaler.go and pkg/reconciler/autoscaling/resources. Its users
+set a target concurrency per replica. What its pods report, the mean over each second, is approximated by one sample a
+second; the activator's buffered requests, which its metric includes, are those held at the gateway.
 """
 
 import math
@@ -10,13 +10,18 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flyball.lab.fleet.model import ReplicaCounts
+from flyball.lab.policies.kpa_window import Window
+from flyball.lab.policies.kpa_zero import UNKNOWN, ZeroGate
 from flyball.lab.policies.model import Setting, View
-from flyball.lab.policies.signals import LoadWindow
+from flyball.lab.policies.signals import in_flight_in, variant_shares
 
 TICK_SECONDS = 2.0
+REPORT_SECONDS = 1.0
+UTILIZATION = 0.7
 _MAX_UP_RATE, _MAX_DOWN_RATE = 1000.0, 2.0
-_GRACE_SECONDS = 30.0
+_BURST_CAPACITY = 211.0
+# Prometheus as it is mostly set up.
+_SLOWEST_COLLECTOR_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,16 @@ class KpaOptions:
     panic_threshold: float = 2.0
     scale_down_delay_seconds: float = 0.0
 
+    @property
+    def panic_seconds(self) -> int:
+        """Rounded to whole seconds, of which there is at least one."""
+        return max(1, math.floor(self.stable_seconds * self.panic_share + 0.5))
+
+    @property
+    def total(self) -> float:
+        """What a replica takes at full utilization."""
+        return self.target / UTILIZATION
+
 
 class Decider:
     """One revision's scaler. It starts in panic at the present count where there is more than one replica, as the
@@ -39,7 +54,8 @@ class Decider:
         self._options = options
         self._panic_since: float | None = now if ready > 1 else None
         self._panic_peak = ready if ready > 1 else 0
-        self._delayed: deque[tuple[float, int]] = deque()
+        self._delay_ticks = math.ceil(options.scale_down_delay_seconds / TICK_SECONDS)
+        self._delayed: deque[tuple[int, int]] = deque()
 
     @property
     def panicking(self) -> bool:
@@ -64,56 +80,51 @@ class Decider:
         return self._after_delay(replicas, now)
 
     def _after_delay(self, replicas: int, now: float) -> int:
-        """The greatest count of the scale-down delay."""
-        if self._options.scale_down_delay_seconds <= 0:
+        """The greatest count of as many ticks as the scale-down delay has, this one included."""
+        if self._delay_ticks == 0:
             return replicas
-        self._delayed.append((now, replicas))
-        while self._delayed[0][0] < now - self._options.scale_down_delay_seconds:
+        tick = math.floor(now / TICK_SECONDS)
+        self._delayed.append((tick, replicas))
+        while tick - self._delayed[0][0] >= self._delay_ticks:
             self._delayed.popleft()
         return max(count for _, count in self._delayed)
 
 
-class ZeroGate:
-    """Lets a revision go to zero only after it was active for the stable window and idle for the grace period."""
+class Revision:
+    """One variant: what was reported, its decider, and its gate to zero."""
 
-    def __init__(self, stable_seconds: float) -> None:
-        self._stable_seconds = stable_seconds
-        self._active_since: float | None = None
-        self._idle_since: float | None = None
-
-    def apply(self, replicas: int, current: int, now: float) -> int:
-        if replicas > 0 or current == 0:
-            self._idle_since = None
-            if replicas == 0:
-                self._active_since = None
-            elif self._active_since is None:
-                self._active_since = now
-            return replicas
-        if self._active_since is None:
-            self._active_since = now
-        if now - self._active_since < self._stable_seconds:
-            return 1
-        if self._idle_since is None:
-            self._idle_since = now
-        return 0 if now - self._idle_since >= _GRACE_SECONDS else 1
-
-
-class _Revision:
-    """One variant: its decider and its gate."""
-
-    def __init__(self, options: KpaOptions, min_replicas: int) -> None:
-        self._options = options
+    def __init__(self, options: KpaOptions, min_replicas: int = 0) -> None:
+        self.options = options
         self._min_replicas = min_replicas
+        self._stable = Window(math.ceil(options.stable_seconds))
+        self._panic = Window(options.panic_seconds)
         self._decider: Decider | None = None
-        self._gate = ZeroGate(options.stable_seconds)
+        self._gate: ZeroGate | None = None
+        self._wanted = UNKNOWN
+        self._covers_burst = False
 
-    def decide(self, stable: float, panic: float, counts: ReplicaCounts, now: float) -> int:
+    def record(self, at: float, concurrency: float) -> None:
+        """What pods and activator report together at `at`."""
+        self._stable.record(at, concurrency)
+        self._panic.record(at, concurrency)
+
+    def want(self, ready: int, now: float) -> int | None:
+        """The scaler's answer at a tick; None where nothing was reported within the stable window."""
         if self._decider is None:
-            self._decider = Decider(self._options, counts.ready, now)
-        replicas = self._decider.scale(stable, panic, counts.ready, now)
-        if self._min_replicas > 0:
-            return max(replicas, self._min_replicas)
-        return self._gate.apply(replicas, counts.asked, now)
+            self._decider = Decider(self.options, ready, now)
+        if self._stable.empty(now):
+            return None
+        panic = self._panic.mean(now)
+        self._wanted = self._decider.scale(self._stable.mean(now), panic, ready, now)
+        self._covers_burst = math.floor(ready * self.options.total - _BURST_CAPACITY - panic) >= 0
+        return self._wanted
+
+    def reconcile(self, ready: int, now: float) -> int | None:
+        """Replicas to write at a tick, None to leave them."""
+        if self._gate is None:
+            self._gate = ZeroGate(self.options.stable_seconds, self._min_replicas, ready, now)
+        self.want(ready, now)
+        return self._gate.reconcile(self._wanted, ready, covers_burst=self._covers_burst, now=now)
 
 
 class Kpa:
@@ -122,7 +133,7 @@ class Kpa:
     """
 
     period_seconds = TICK_SECONDS
-    collector_seconds: float | None = TICK_SECONDS
+    collector_seconds: float | None = REPORT_SECONDS
 
     def __init__(
         self,
@@ -136,10 +147,10 @@ class Kpa:
         scale_down_delay_seconds: float = 0.0,
     ) -> None:
         self.name = name
-        self._panic_seconds = stable_seconds * panic_share
-        self._window = LoadWindow(setting, stable_seconds)
+        self._setting = setting
+        self._seen = -math.inf
         self._revisions = [
-            _Revision(
+            Revision(
                 KpaOptions(
                     target_share * concurrency if target is None else target,
                     stable_seconds=stable_seconds,
@@ -152,12 +163,29 @@ class Kpa:
         ]
 
     def decide(self, view: View) -> Mapping[int, int]:
-        self._window.read(view)
+        self._read(view)
         asked = {}
         for variant, (revision, counts) in enumerate(zip(self._revisions, view.counts, strict=True)):
-            stable = self._window.mean(variant)
-            panic = self._window.mean(variant, view.now - self._panic_seconds)
-            # Without data in either window the scale is kept.
-            if stable is not None and panic is not None:
-                asked[variant] = revision.decide(stable, panic, counts, view.now)
+            replicas = revision.reconcile(counts.ready, view.now)
+            if replicas is not None:
+                asked[variant] = replicas
         return asked
+
+    def _read(self, view: View) -> None:
+        """Take in what was sampled since the last reading. Without pods only requests that wait are reported."""
+        shares = variant_shares(view, self._setting)
+        for sample in view.history.within(view.now - self._seen):
+            apart, self._seen = sample.at - self._seen, sample.at
+            for variant, revision in enumerate(self._revisions):
+                load = in_flight_in(sample, variant, shares[variant])
+                if load > 0 or (sample.variants == variant).any():
+                    _report(revision, sample.at, load, apart)
+
+
+def _report(revision: Revision, at: float, load: float, apart: float) -> None:
+    """A sample stands for the seconds since the one before it, where the collector is slower than Knative's own. After
+    a longer gap it stands for its own second, and the gap counts as the source counts it.
+    """
+    seconds = round(apart) if apart <= _SLOWEST_COLLECTOR_SECONDS else 1
+    for ago in range(max(1, seconds) - 1, -1, -1):
+        revision.record(at - ago, load)

@@ -12,7 +12,8 @@ from dataclasses import replace
 
 from flyball.lab.fleet.samples import FIRST_TOKEN, TOKEN_TIME, Column
 from flyball.lab.policies.hpa import DEFAULT_DOWN, SYNC_SECONDS, Behavior, Hpa, HpaSpec, RateLimit, ScalingRules, Unit
-from flyball.lab.policies.hpa_metrics import ExternalAverage, milli
+from flyball.lab.policies.hpa_metrics import ExternalAverage
+from flyball.lab.policies.keda import keda_milli
 from flyball.lab.policies.model import Setting, View
 from flyball.lab.policies.signals import variant_shares, waiting
 
@@ -87,7 +88,7 @@ class SloKeda:
             replicas = slo_replicas(
                 smoothed, counts.asked, counts.ready, up=self._up, down=self._down, fixed=self._fixed
             )
-            metric = ExternalAverage(milli(1), milli(max(0, replicas)))
+            metric = ExternalAverage(keda_milli(1), keda_milli(max(0, replicas)))
             asked[variant] = self._hpas[variant].step(counts, [metric], view.now)
         return asked
 
@@ -119,7 +120,7 @@ class QueueKeda:
         stabilization_seconds: float = 300.0,
     ) -> None:
         self._setting = setting
-        self._queue_target, self._running_target = milli(queue_target), milli(running_target)
+        self._queue_target, self._running_target = keda_milli(queue_target), keda_milli(running_target)
         up = ScalingRules((RateLimit(Unit.PERCENT, 100, 15.0),), 0.0)
         behavior = Behavior(up, replace(DEFAULT_DOWN, stabilization_seconds=stabilization_seconds))
         self._hpas = [
@@ -134,8 +135,8 @@ class QueueKeda:
             queue = waiting(view, variant, shares[variant]) or 0.0
             running = float(view.history.gauge(Column.RUNNING, variant).sum())
             metrics = [
-                ExternalAverage(self._queue_target, milli(queue)),
-                ExternalAverage(self._running_target, milli(running)),
+                ExternalAverage(self._queue_target, keda_milli(queue)),
+                ExternalAverage(self._running_target, keda_milli(running)),
             ]
             asked[variant] = self._hpas[variant].step(counts, metrics, view.now)
         return asked
