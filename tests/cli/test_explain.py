@@ -116,8 +116,8 @@ def test_a_plan_is_told_with_its_ranges_and_its_money(explain: Any) -> None:
         "  gpu: maxReplicas will no longer do: expected 2026-03-01, 2026-01-30 at the earliest",
         "  spare: maxReplicas will no longer do: not expected within 90 days, 2026-03-30 at the earliest",
         (
-            "  30 days on gpu: bought for the peak 5 replicas, $2880; scaled to each hour's peak 3.4 in the mean, $1958 "
-            "(32% less)"
+            "  30 days on gpu: bought for the peak 5 replicas, $2880; scaled to each hour's peak 3.4 in the mean, "
+            "$1958 (32% less)"
         ),
         "  note: days marked * lie farther ahead than the 28 days of history: trust their range only",
     ]

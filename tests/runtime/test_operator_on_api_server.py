@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 import pytest_asyncio
 from flyball_cluster.ports import free_ports
+from support.advising import FakeHours, FakeReplicas
 from support.api_server import Kubectl
 from support.objects import demand_event, deployment, gpu_pool, http_route, workload_slo
 from support.world import OVERFLOW, PRICED
@@ -24,9 +25,13 @@ from flyball.cluster.client import connect
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
+from flyball.lab.shadow import LabRivals
+from flyball.runtime.advice import Advisers
 from flyball.runtime.exporter import Tally
 from flyball.runtime.operator import operate
+from flyball.runtime.planner import Planner
 from flyball.runtime.settings import Settings
+from flyball.runtime.shadow import Shadow
 from flyball.telemetry.settings import PrometheusSettings
 
 if TYPE_CHECKING:
@@ -79,7 +84,9 @@ async def until(happened: Callable[[], Any]) -> Any:
 
 
 @asynccontextmanager
-async def running(server: "Server", namespace: str, tick_seconds: float = TICK_SECONDS) -> AsyncIterator[Running]:
+async def running(
+    server: "Server", namespace: str, tick_seconds: float = TICK_SECONDS, advisers: Advisers | None = None
+) -> AsyncIterator[Running]:
     """The operator, confined to a namespace, in a thread: when kopf ends, it cancels what else its event loop holds."""
     settings = Settings(
         PrometheusSettings("http://127.0.0.1:9"),
@@ -94,7 +101,7 @@ async def running(server: "Server", namespace: str, tick_seconds: float = TICK_S
         flag, loop = asyncio.Event(), asyncio.get_running_loop()
         stop.append(lambda: loop.call_soon_threadsafe(flag.set))
         async with connect(server.kubeconfig, on_write=lambda *write: found.writes.append(write)) as api:
-            await operate(settings, api, NoTelemetry(), found.tally, flag)
+            await operate(settings, api, NoTelemetry(), found.tally, flag, advisers)
 
     thread = asyncio.create_task(asyncio.to_thread(asyncio.run, run()))
     try:
@@ -173,6 +180,36 @@ async def test_an_unchanged_world_is_not_written_to(operator: Running, server: "
     assert operator.writes == []
     assert kubectl.get("wslo", "chat")["metadata"]["resourceVersion"] == version
     assert writes_in(server.audit_log, kubectl.namespace, since) == []
+
+
+async def test_what_nobody_acts_on_is_told_once_and_kept_by_the_next_process(
+    server: "Server", kubectl: Kubectl
+) -> None:
+    """The plan and the rivals in a status that a real API server stores; nothing of them is written again."""
+
+    def advising() -> Advisers:
+        return Advisers(Planner(FakeHours(since=time.time() - 2 * 3600)), Shadow(LabRivals(), FakeReplicas()))
+
+    def rivals() -> dict[str, str]:
+        return {rival["name"]: rival["state"] for rival in status(kubectl).get("shadow", ())}
+
+    expected = {"hpa-queue": "Running", "hpa-gpu": "MetricMissing", "kpa": "Waiting", "dynamo": "MetricMissing"}
+    async with running(server, kubectl.namespace, advisers=advising()) as first:
+        kubectl.create(deployment(), declared(shadow=list(expected)))
+        await until(lambda: rivals() == expected)
+        told = await until(lambda: status(kubectl).get("plan"))
+        assert (told["state"], "h of 24 h" in told["message"]) == ("Insufficient", True)
+        replicas = kubectl.get("deployment", "chat")["spec"]["replicas"]
+        await first.ticks(2)
+        first.writes.clear()
+        await first.ticks(8)
+        assert first.writes == []
+        assert kubectl.get("deployment", "chat")["spec"]["replicas"] == replicas
+        assert "flyball_shadow_state{" in first.get("/metrics")[1]
+    async with running(server, kubectl.namespace, advisers=advising()) as second:
+        await second.ticks(2)
+        assert status(kubectl)["plan"] == told
+        assert set(rivals()) == set(expected)
 
 
 async def test_an_edit_brings_the_next_tick_forward(server: "Server", kubectl: Kubectl) -> None:
