@@ -20,6 +20,8 @@ COMMANDS = {
     "replay": "flyball.cli.replay:replay",
     "backtest": "flyball.cli.backtest:backtest",
     "plan": "flyball.cli.plan:plan",
+    "cost": "flyball.cli.cost:cost",
+    "ledger": "flyball.cli.ledger:ledger",
     "gpuagent": "flyball.cli.gpuagent:gpuagent",
     "load": "flyball.lab.load.command:load",
     "trace": "flyball.lab.trace_command:trace",

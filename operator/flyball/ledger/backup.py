@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
-from flyball.ledger.engine import open_engine, reading, writing
+from flyball.ledger.engine import open_engine, reading, require, writing
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.schema import metadata, setting, workload
 
@@ -24,6 +24,7 @@ def back_up(url: str, file: Path, told: Told = lambda _done, _all: None) -> int:
     """
     if file.exists():
         raise LedgerError(f"{file} exists already; name another file")
+    require(url)
     source = open_engine(url)
     try:
         with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".backup-") as folder:

@@ -54,6 +54,14 @@ class Calendar:
         after = (begin.replace(day=28) + timedelta(days=4)).replace(day=first_day)
         return self._midnight(begin), self._midnight(after)
 
+    def month_of(self, text: str, first_day: int = 1) -> tuple[int, int]:
+        """The month that begins in a month written as 2026-11. Raises LedgerError."""
+        try:
+            begin = datetime.strptime(text, "%Y-%m").date()  # noqa: DTZ007 - a date has no zone
+        except ValueError:
+            raise LedgerError(f"{text!r} is no month; write for example 2026-11") from None
+        return self.month(self._midnight(begin.replace(day=first_day)), first_day)
+
     def _midnight(self, day: date) -> int:
         moment = datetime(day.year, day.month, day.day, tzinfo=self.zone)
         return round(moment.astimezone(UTC).timestamp() * 1000)

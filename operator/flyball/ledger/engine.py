@@ -7,6 +7,7 @@ Writers of both wait for each other from the beginning of their transactions.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from alembic import command
@@ -39,6 +40,13 @@ def open_engine(url: str) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def require(url: str) -> None:
+    """Raise LedgerError where a ledger in a file is not there: only the operator begins one."""
+    parsed = _parsed(url)
+    if parsed.drivername == "sqlite" and not Path(parsed.database).is_file():
+        raise LedgerError(f"there is no ledger in {parsed.database}; name the file that the operator writes")
 
 
 @contextmanager

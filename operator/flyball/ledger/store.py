@@ -46,6 +46,12 @@ class Ledger:
         with reading(self.engine) as connection:
             return {row.uid: row.through for row in connection.execute(select(workload.c.uid, workload.c.through))}
 
+    def knows(self, key: WorkloadKey) -> bool:
+        """Whether a workload of that name ever was."""
+        named = select(func.count()).where(workload.c.namespace == key.namespace, workload.c.name == key.name)
+        with reading(self.engine) as connection:
+            return bool(connection.scalar(named))
+
     def append(self, entries: Iterable[Entry]) -> int:
         """Write entries in one transaction; returns how many were new.
 

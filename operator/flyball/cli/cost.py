@@ -1,0 +1,153 @@
+"""`flyball cost`: what workloads cost in full, from the ledger, as a table, as JSON, and as FOCUS rows for finance."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from flyball.cli.cost_table import document, lines_of, statements
+from flyball.cli.ledger import ledger_option, opened
+from flyball.cli.options import Duration
+from flyball.cli.past import parse_time
+from flyball.core.meter import milliseconds
+from flyball.core.names import WorkloadKey
+from flyball.ledger import focus
+from flyball.ledger.calendar import Calendar
+from flyball.ledger.queries import bounds, cover, series, total
+from flyball.ledger.schema import Grain
+from flyball.ledger.store import Ledger
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group()
+def cost() -> None:
+    """What workloads used and cost in full, from the ledger."""
+
+
+def range_options(command: Command) -> Command:
+    """Which workloads, and from when to when."""
+    options = (
+        ledger_option,
+        click.argument("name", required=False),
+        click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of NAME."),
+        click.option(
+            "--last", type=Duration(least=300.0), default="30d", show_default=True, help="How far to look back."
+        ),
+        click.option("--from", "begin", help="Begin of the range in place of --last, as 2026-11-01T00:00."),
+        click.option("--to", "end", help="End of the range; now when left out."),
+        click.option("--month", help="A month in place of all these, as 2026-11."),
+        click.option(
+            "--month-start", type=click.IntRange(1, 28), default=1, show_default=True, help="Day it begins with."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@cost.command()
+@range_options
+@click.option("--by", type=click.Choice(["workload", "path", "component"]), default="workload", show_default=True)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def show(
+    url: str,
+    name: str | None,
+    namespace: str,
+    last: float,
+    begin: str | None,
+    end: str | None,
+    month: str | None,
+    month_start: int,
+    by: str,
+    output: str,
+) -> None:
+    """What every workload cost, or workload NAME: its bill, made of serving, idle and loading, and what a request cost.
+
+    Times without an offset are of the time zone of the ledger's days.
+    """
+    only = WorkloadKey(namespace, name) if name else None
+    with opened(url) as found:
+        now = milliseconds(time.time())
+        since, until = _range(found.calendar, now, last, begin, end, month, month_start)
+        lines = _known(found, total(found, since, until, now, only), only)
+        covered = list(cover(found.calendar, since, until, now))
+        since, until = bounds(covered) if covered else (since, until)
+    made = statements(lines)
+    if output == "json":
+        click.echo(json.dumps(document(made, since, until), indent=2))
+    else:
+        for text in lines_of(made, by, since, min(until, now), found.calendar.zone):
+            click.echo(text)
+
+
+@cost.command()
+@range_options
+@click.option(
+    "--every", type=click.Choice(["day", "hour"]), default="day", show_default=True, help="What a row covers."
+)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; standard output without it."
+)
+@click.option("--billing-account", default="flyball", show_default=True, help="BillingAccountId of the rows.")
+@click.option("--provider", default="Kubernetes", show_default=True, help="ProviderName: whose GPUs these are.")
+def export(
+    url: str,
+    name: str | None,
+    namespace: str,
+    last: float,
+    begin: str | None,
+    end: str | None,
+    month: str | None,
+    month_start: int,
+    every: str,
+    out: Path | None,
+    billing_account: str,
+    provider: str,
+) -> None:
+    """Write what workloads cost as CSV in the columns of FOCUS 1.2, a row for each state and component.
+
+    Days and hours are whole: the range is widened to where they begin and end. BilledCost is 0, since nobody invoices
+    these rows; what they cost is EffectiveCost.
+    """
+    only = WorkloadKey(namespace, name) if name else None
+    grain = Grain.DAY if every == "day" else Grain.HOUR
+    issuer = focus.Issuer(billing_account, provider)
+    with opened(url) as found:
+        since, until = _range(found.calendar, milliseconds(time.time()), last, begin, end, month, month_start)
+        since, until = found.calendar.floor(since, grain), found.calendar.ceil(until, grain)
+        lines = _known(found, series(found, since, until, grain, only), only)
+    try:
+        with out.open("w", newline="", encoding="utf-8") if out else nullcontext(sys.stdout) as to:
+            rows = focus.write(lines, to, found.calendar, grain, issuer, month_start)
+    except OSError as error:
+        raise click.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
+    click.echo(f"{rows} rows in FOCUS {focus.VERSION}", err=True)
+    for sentence in (each for made in statements(lines) for each in made.missing):
+        click.echo(f"prices are missing: {sentence}", err=True)
+
+
+def _range(
+    calendar: Calendar, now: int, last: float, begin: str | None, end: str | None, month: str | None, month_start: int
+) -> tuple[int, int]:
+    if month:
+        if begin or end:
+            raise click.UsageError("give --month, or --from and --to, not both")
+        return calendar.month_of(month, month_start)
+    until = milliseconds(parse_time(end, calendar.zone, "--to")) if end else now
+    since = milliseconds(parse_time(begin, calendar.zone, "--from")) if begin else until - milliseconds(last)
+    if since >= until:
+        raise click.BadParameter(f"{begin} is not before the range's end", param_hint="--from")
+    return since, until
+
+
+def _known(ledger: Ledger, lines: list[Any], only: WorkloadKey | None) -> list[Any]:
+    """The lines; an error where a workload was asked for that the ledger does not know at all."""
+    if only is not None and not lines and not ledger.knows(only):
+        raise click.ClickException(f"the ledger knows no workload {only}; -n names its namespace")
+    return lines

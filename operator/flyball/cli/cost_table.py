@@ -1,0 +1,186 @@
+"""Lines of the ledger as statements by workload, as the terminal shows them, and as JSON."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
+from typing import Any
+
+from flyball.core.bill import Charge, Correction, PathUse
+from flyball.core.names import WorkloadKey
+from flyball.core.statement import Statement, state
+from flyball.core.units import format_money
+from flyball.ledger.queries import Line
+
+NOTHING = Decimal(0)
+HEADS = {
+    "workload": [
+        "workload",
+        "bill $",
+        "serving",
+        "idle",
+        "loading",
+        "unmeasured",
+        "corrected",
+        "requests",
+        "$/request",
+    ],
+    "path": ["workload", "path", "bill $", "GPU hours", "requests", "$/request", "$/1M tokens"],
+    "component": ["workload", "component", "dollars"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """One workload's statement. One that was deleted and made anew has two, by uid."""
+
+    key: WorkloadKey
+    uid: str
+    statement: Statement
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """For each quantity that is in no dollars, a sentence."""
+        found = self.statement
+        gpus = [f"{found.unpriced_gpu_hours:.2f} GPU hours"] if found.unpriced_gpu_hours else []
+        others = [f"{quantity:f} of {name}" for name, quantity in found.unpriced]
+        return tuple(f"{each} of {self.key} cost what nobody knows" for each in (*gpus, *others))
+
+
+def statements(lines: Iterable[Line]) -> list[Stated]:
+    """A statement for each workload, the dearest first."""
+    by_workload: dict[tuple[WorkloadKey, str], list[Line]] = {}
+    for line in lines:
+        by_workload.setdefault((line.key, line.uid), []).append(line)
+    found = [Stated(key, uid, _stated(part)) for (key, uid), part in by_workload.items()]
+    return sorted(found, key=lambda each: (-each.statement.dollars, each.key, each.uid))
+
+
+def lines_of(made: Sequence[Stated], by: str, since: int, until: int, zone: tzinfo) -> Iterator[str]:
+    """The statements as a table, and what is to be known of them."""
+    begin, end = (datetime.fromtimestamp(at / 1000, zone) for at in (since, until))
+    yield f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {zone}"
+    if not made:
+        yield "nothing was recorded in that time"
+        return
+    rows = {"workload": _by_workload, "path": _by_path, "component": _by_component}[by](made)
+    yield from _table([HEADS[by], *rows], 2 if by != "workload" else 1)
+    yield from (f"prices are missing: {sentence}" for each in made for sentence in each.missing)
+
+
+def document(made: Sequence[Stated], since: int, until: int) -> dict[str, Any]:
+    """The statements as JSON: dollars as decimal strings, times in UTC."""
+    return {
+        "from": _time(since),
+        "to": _time(until),
+        "dollars": _text(sum((each.statement.dollars for each in made), NOTHING)),
+        "workloads": [_workload(each) for each in made],
+    }
+
+
+def _stated(lines: Sequence[Line]) -> Statement:
+    whats = [line.what for line in lines]
+    return state(
+        [what for what in whats if isinstance(what, PathUse)],
+        [what for what in whats if isinstance(what, Charge)],
+        [what for what in whats if isinstance(what, Correction)],
+    )
+
+
+def _by_workload(made: Sequence[Stated]) -> Iterator[list[str]]:
+    parts = ("dollars", "serving", "idle", "loading", "unmeasured", "corrected")
+    for each in made:
+        found = each.statement
+        money = [_money(_part(found, part)) for part in parts]
+        yield [str(each.key), *money, f"{found.requests:.0f}", _unit(found.per_request)]
+    if len(made) > 1:
+        sums = [sum((_part(each.statement, part) for each in made), NOTHING) for part in parts]
+        requests = sum((each.statement.requests for each in made), NOTHING)
+        yield ["all", *map(_money, sums), f"{requests:.0f}", _unit(sums[0] / requests if requests else None)]
+
+
+def _part(found: Statement, part: str) -> Decimal:
+    """What no request could be found for is of the segments, as what they share."""
+    value: Decimal = getattr(found, part)
+    return value + found.unshared if part == "serving" else value
+
+
+def _by_path(made: Sequence[Stated]) -> Iterator[list[str]]:
+    for each in made:
+        for path in each.statement.paths:
+            hours = Decimal(path.use.gpu_ms) / 3_600_000
+            units = [_unit(path.per_request), _unit(path.per_million_tokens)]
+            yield [str(each.key), path.path, _money(path.dollars), f"{hours:.2f}", f"{path.use.requests:.0f}", *units]
+
+
+def _by_component(made: Sequence[Stated]) -> Iterator[list[str]]:
+    for each in made:
+        found = each.statement
+        gpus = sum((path.use.dollars for path in found.paths), NOTHING)
+        corrected = [("(corrections)", found.corrected)] if found.corrected else []
+        for name, dollars in (("gpu", gpus), *found.by_component, *corrected):
+            yield [str(each.key), name, _money(dollars)]
+
+
+def _table(rows: Sequence[Sequence[str]], names: int) -> Iterator[str]:
+    """Columns side by side: names to the left, numbers to the right."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if index < names else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def _workload(each: Stated) -> dict[str, Any]:
+    found = each.statement
+    return {
+        "namespace": each.key.namespace,
+        "name": each.key.name,
+        "uid": each.uid,
+        "dollars": _text(found.dollars),
+        "serving": _text(found.serving),
+        "idle": _text(found.idle),
+        "loading": _text(found.loading),
+        "unmeasured": _text(found.unmeasured),
+        "unshared": _text(found.unshared),
+        "corrected": _text(found.corrected),
+        "requests": _text(found.requests),
+        "perRequest": _rate(found.per_request),
+        "components": {name: _text(dollars) for name, dollars in found.by_component},
+        "paths": [
+            {
+                "name": path.path,
+                "dollars": _text(path.dollars),
+                "gpuHours": f"{Decimal(path.use.gpu_ms) / 3_600_000:.6f}",
+                "requests": _text(path.use.requests),
+                "promptTokens": _text(path.use.prompt_tokens),
+                "outputTokens": _text(path.use.output_tokens),
+                "perRequest": _rate(path.per_request),
+                "perMillionTokens": _rate(path.per_million_tokens),
+            }
+            for path in found.paths
+        ],
+        "priceMissing": list(each.missing),
+    }
+
+
+def _money(value: Decimal) -> str:
+    return format_money(value, 2)
+
+
+def _unit(value: Decimal | None) -> str:
+    return "-" if value is None else format_money(value, 4)
+
+
+def _rate(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:.9f}"
+
+
+def _text(value: Decimal) -> str:
+    return f"{value:f}"
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,189 @@
+"""The ledger's lines in the columns of FOCUS 1.2, the FinOps Foundation's specification of cost and usage data.
+
+All columns that it makes mandatory are there, and those of its conditional ones that say something. These rows are
+derived from prices, not invoiced: BilledCost is 0, so that they can be loaded beside the provider's own rows, and what
+they cost stands in EffectiveCost. What FOCUS has no column for is in columns of ours, which begin with `x_` as it asks.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TextIO
+
+from flyball.core.bill import Charge, Correction, PathUse
+from flyball.core.spec import Unit
+from flyball.core.statement import MS_PER_HOUR
+from flyball.ledger.calendar import Calendar
+from flyball.ledger.queries import Line
+from flyball.ledger.schema import Grain
+
+VERSION = "1.2"
+MANDATORY = (
+    "BilledCost",
+    "BillingAccountId",
+    "BillingAccountName",
+    "BillingCurrency",
+    "BillingPeriodEnd",
+    "BillingPeriodStart",
+    "ChargeCategory",
+    "ChargeClass",
+    "ChargeDescription",
+    "ChargePeriodEnd",
+    "ChargePeriodStart",
+    "ContractedCost",
+    "EffectiveCost",
+    "InvoiceIssuerName",
+    "ListCost",
+    "PricingQuantity",
+    "PricingUnit",
+    "ProviderName",
+    "PublisherName",
+    "ServiceCategory",
+    "ServiceName",
+)
+COLUMNS = (
+    *MANDATORY,
+    "ChargeFrequency",
+    "ConsumedQuantity",
+    "ConsumedUnit",
+    "ResourceId",
+    "ResourceName",
+    "ResourceType",
+    "ServiceSubcategory",
+    "SubAccountId",
+    "SubAccountName",
+    "SubAccountType",
+    "Tags",
+    "x_FlyballComponent",
+    "x_FlyballPath",
+    "x_FlyballPriceMissing",
+    "x_FlyballState",
+)
+_PRICED = {Unit.REQUEST: "Requests", Unit.MILLION_TOKENS: "1000000 Tokens", Unit.HOUR: "Hours"}
+_CONSUMED = {Unit.REQUEST: ("Requests", 1), Unit.MILLION_TOKENS: ("Tokens", 1_000_000), Unit.HOUR: ("Hours", 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who the rows say that they are from: the account that pays, and who provides what is paid for."""
+
+    account: str
+    provider: str
+
+
+def write(lines: Iterable[Line], to: TextIO, calendar: Calendar, grain: Grain, issuer: Issuer, month_start: int) -> int:
+    """Write the lines as CSV with a header; returns how many rows there are. Nulls are empty fields."""
+    table = csv.DictWriter(to, COLUMNS, restval="", lineterminator="\n")
+    table.writeheader()
+    count = 0
+    for line in lines:
+        for row in _rows(line):
+            common = _common(line, calendar, grain, issuer, month_start)
+            table.writerow(common | row)
+            count += 1
+    return count
+
+
+def _common(line: Line, calendar: Calendar, grain: Grain, issuer: Issuer, month_start: int) -> dict[str, str]:
+    made_at = line.what.made_at if isinstance(line.what, Correction) else line.start
+    begin, end = calendar.month(made_at, month_start)
+    until = line.end if grain is Grain.PERIOD else calendar.ceil(line.start + 1, grain)
+    late = calendar.month(line.start, month_start) != (begin, end)
+    path = "" if isinstance(line.what, Correction) else line.what.path
+    return {
+        "BilledCost": "0",
+        "BillingAccountId": issuer.account,
+        "BillingAccountName": issuer.account,
+        "BillingCurrency": "USD",
+        "BillingPeriodStart": _time(begin),
+        "BillingPeriodEnd": _time(end),
+        "ChargeCategory": "Usage",
+        "ChargeClass": "Correction" if late else "",
+        "ChargePeriodStart": _time(line.start),
+        "ChargePeriodEnd": _time(until),
+        "ChargeFrequency": "Usage-Based",
+        "InvoiceIssuerName": "Flyball",
+        "ProviderName": issuer.provider,
+        "PublisherName": "Flyball",
+        "ServiceCategory": "AI and Machine Learning",
+        "ServiceSubcategory": "Generative AI",
+        "ServiceName": "Inference",
+        "ResourceId": line.uid,
+        "ResourceName": str(line.key),
+        "ResourceType": "WorkloadSLO",
+        "SubAccountId": line.key.namespace,
+        "SubAccountName": line.key.namespace,
+        "SubAccountType": "Namespace",
+        "Tags": json.dumps({"namespace": line.key.namespace, "path": path, "workload": line.key.name}),
+        "x_FlyballPath": path,
+    }
+
+
+def _rows(line: Line) -> Iterator[dict[str, str]]:
+    match line.what:
+        case PathUse() as use:
+            yield from _gpu_rows(line, use)
+        case Charge() as charge:
+            yield _charge_row(line, charge)
+        case Correction() as correction:
+            yield _correction_row(line, correction)
+
+
+def _gpu_rows(line: Line, use: PathUse) -> Iterator[dict[str, str]]:
+    """A row for each state in which GPUs were held."""
+    for state in ("serving", "idle", "loading", "unmeasured"):
+        held: int = getattr(use, f"{state}_ms")
+        if not held:
+            continue
+        hours = (held / MS_PER_HOUR).quantize(Decimal("1e-9"))
+        yield _costs(getattr(use, state)) | {
+            "ChargeDescription": f"GPU hours of {line.key} on {use.path}, {state}",
+            "ConsumedQuantity": _number(hours),
+            "ConsumedUnit": "GPU-Hours",
+            "PricingQuantity": _number(hours),
+            "PricingUnit": "GPU-Hours",
+            "x_FlyballComponent": "gpu",
+            "x_FlyballPriceMissing": "true" if use.unpriced_ms else "false",
+            "x_FlyballState": state,
+        }
+
+
+def _charge_row(line: Line, charge: Charge) -> dict[str, str]:
+    unit, factor = _CONSUMED[charge.unit]
+    return _costs(charge.dollars or Decimal(0)) | {
+        "ChargeDescription": f"{charge.component} ({charge.kind}) of {line.key} on {charge.path}",
+        "ConsumedQuantity": _number(charge.quantity * factor),
+        "ConsumedUnit": unit,
+        "PricingQuantity": _number(charge.quantity),
+        "PricingUnit": _PRICED[charge.unit],
+        "x_FlyballComponent": charge.component,
+        "x_FlyballPriceMissing": "true" if charge.dollars is None else "false",
+    }
+
+
+def _correction_row(line: Line, correction: Correction) -> dict[str, str]:
+    """An adjustment. It is of the class Correction where it was made after the billing period that it corrects."""
+    return _costs(correction.dollars) | {
+        "ChargeCategory": "Adjustment",
+        "ChargeDescription": f"{correction.component} of {line.key}: {correction.note}",
+        "ChargeFrequency": "One-Time",
+        "x_FlyballComponent": correction.component,
+        "x_FlyballPriceMissing": "false",
+    }
+
+
+def _costs(dollars: Decimal) -> dict[str, str]:
+    """List and contracted price are the one price that is known."""
+    return dict.fromkeys(("ContractedCost", "EffectiveCost", "ListCost"), _number(dollars))
+
+
+def _number(value: Decimal) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
