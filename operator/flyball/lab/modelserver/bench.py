@@ -7,18 +7,16 @@ two cores. Reads the server's processor time from /proc, hence Linux only.
 import asyncio
 import json
 import os
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import click
-from aiohttp import ClientSession
-from prometheus_client.parser import text_string_to_metric_families
 from typing_extensions import override
 
+from flyball.lab.modelserver.process import ServerProcess, model_server
+
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-_READY_ATTEMPTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +67,9 @@ def _resident_mib(pid: int) -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-async def _read(pid: int, session: ClientSession, url: str) -> Reading:
-    processor_seconds = _processor_seconds(pid)
-    async with session.get(f"{url}/metrics") as response:
-        text = await response.text()
-    samples = {
-        sample.name: sample.value for family in text_string_to_metric_families(text) for sample in family.samples
-    }
+async def _read(server: ServerProcess) -> Reading:
+    processor_seconds = _processor_seconds(server.pid)
+    samples = await server.metrics()
     return Reading(
         asyncio.get_running_loop().time(),
         processor_seconds,
@@ -85,36 +79,16 @@ async def _read(pid: int, session: ClientSession, url: str) -> Reading:
     )
 
 
-async def _wait_ready(session: ClientSession, url: str) -> None:
-    for _ in range(_READY_ATTEMPTS):
-        try:
-            async with session.get(f"{url}/health") as response:
-                if response.status == 200:
-                    return
-        except OSError:
-            pass
-        await asyncio.sleep(0.1)
-    raise click.ClickException(f"no model server answers at {url}")
-
-
-async def _bench(preset: str, streams: int, port: int, tokens: tuple[int, int], seconds: float) -> None:
-    arguments = ("--preset", preset, "--host", "127.0.0.1", "--port", str(port), "--drain-seconds", "0")
-    server = await asyncio.create_subprocess_exec(sys.executable, "-m", "flyball.lab.modelserver", *arguments)
-    url = f"http://127.0.0.1:{port}"
+async def _bench(preset: str, streams: int, tokens: tuple[int, int], seconds: float) -> None:
     loop = asyncio.get_running_loop()
-    try:
-        async with ClientSession() as session:
-            await _wait_ready(session, url)
-            for client in range(streams):
-                await loop.create_connection(partial(Client, _request(*tokens, client)), "127.0.0.1", port)
-            await asyncio.sleep(seconds / 4)
-            before = await _read(server.pid, session, url)
-            await asyncio.sleep(seconds)
-            after = await _read(server.pid, session, url)
+    async with model_server("--preset", preset) as server:
+        for client in range(streams):
+            await loop.create_connection(partial(Client, _request(*tokens, client)), "127.0.0.1", server.port)
+        await asyncio.sleep(seconds / 4)
+        before = await _read(server)
+        await asyncio.sleep(seconds)
+        after = await _read(server)
         resident_mib = _resident_mib(server.pid)
-    finally:
-        server.terminate()
-        await server.wait()
     wall = after.at_seconds - before.at_seconds
     rate = (after.tokens - before.tokens) / wall
     share = (after.processor_seconds - before.processor_seconds) / wall
@@ -127,13 +101,12 @@ async def _bench(preset: str, streams: int, port: int, tokens: tuple[int, int], 
 @click.command(context_settings={"show_default": True})
 @click.option("--preset", default="a100_8b", help="Engine preset.")
 @click.option("--streams", default=300, help="Concurrent clients.")
-@click.option("--port", default=8199, help="Loopback port.")
 @click.option("--prompt-tokens", default=1154, help="Of each request.")
 @click.option("--output-tokens", default=211, help="Of each request.")
 @click.option("--seconds", default=20.0, help="Time measured, after a quarter of it to warm up.")
-def bench(preset: str, streams: int, port: int, prompt_tokens: int, output_tokens: int, seconds: float) -> None:
+def bench(preset: str, streams: int, prompt_tokens: int, output_tokens: int, seconds: float) -> None:
     """Print what a model server costs."""
-    asyncio.run(_bench(preset, streams, port, (prompt_tokens, output_tokens), seconds))
+    asyncio.run(_bench(preset, streams, (prompt_tokens, output_tokens), seconds))
 
 
 if __name__ == "__main__":

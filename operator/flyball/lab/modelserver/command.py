@@ -81,6 +81,6 @@ def modelserver(
             hostname=socket.gethostname(),
             seed=seed,
         )
-        asyncio.run(serve(config))
+        asyncio.run(serve(config, lambda chosen: click.echo(f"listening on http://{host}:{chosen}")))
     except (ValueError, OSError) as error:
         raise click.ClickException(str(error)) from error

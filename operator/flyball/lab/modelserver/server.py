@@ -206,14 +206,16 @@ async def _read_json(request: web.Request) -> object:
         raise InvalidRequestError(f"the body is not JSON: {error}", None) from error
 
 
-async def serve(config: ModelServerConfig) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. Raises OSError when the address is taken."""
+async def serve(config: ModelServerConfig, on_listening: Callable[[int], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; `on_listening` is told the port. Raises OSError when it is taken."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = ModelServer(config)
     await server.start()
+    if on_listening is not None:
+        on_listening(server.port)
     try:
         await stop.wait()
         await server.drain()
