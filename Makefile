@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench bench-control bench-control-full clean
+.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -78,6 +78,9 @@ bench-control: venv ## Measure control quality on a part of the scenarios, withi
 
 bench-control-full: venv ## The same on all scenarios; goes on where it was stopped
 	$(BIN)/python -m e2e.bench.control --full
+
+bench-simulator: venv ## How far the simulator can be trusted: real model servers, measured engines
+	$(BIN)/python -m e2e.bench.validate
 
 clean: ## Remove what was built in this folder (the cache under ~/.cache/flyball stays)
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
