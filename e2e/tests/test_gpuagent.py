@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-PATIENCE = 120
+PATIENCE = 180
 GPUS = [f"GPU-00000000-0000-0000-0000-{index:012}" for index in range(2)]
 UTILIZATION = dict(zip(GPUS, (88, 33), strict=True))
 OURS = 'namespace="flyball-system"'
