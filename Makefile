@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator clean
+.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,7 +36,7 @@ check: venv ## Formatting, lint, types, layers, generated files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy --strict --explicit-package-bases e2e/cluster
+	$(BIN)/mypy --strict --explicit-package-bases e2e/cluster e2e/rivals
 	$(BIN)/lint-imports
 	$(BIN)/flyball crd render --check --out crds --chart charts/flyball/templates/crds --reference docs/reference
 
@@ -78,6 +78,9 @@ bench-control: venv ## Measure control quality on a part of the scenarios, withi
 
 bench-control-full: venv ## The same on all scenarios; goes on where it was stopped
 	$(BIN)/python -m e2e.bench.control --full
+
+rivals: venv ## Hold the lab's rivals to the rivals' own code, built from the Go module proxy
+	PYTHONPATH=e2e/cluster $(BIN)/python -m e2e.rivals $(RIVALS)
 
 bench-simulator: venv ## How far the simulator can be trusted: real model servers, measured engines
 	$(BIN)/python -m e2e.bench.validate
