@@ -82,11 +82,12 @@ def fallback(*routes: str, **fields: Any) -> Fallback:
 
 def signals(name: str = "gpu", rate: float = 2.0, **readings: float | Reading) -> VariantSignals:
     """A variant that finishes `rate` requests/s without a queue, on GPUs that are neither idle nor busy."""
+    length = readings.get("output_tokens_per_request", 100.0)
     given: dict[str, Any] = {
         "running": 4.0,
         "waiting": 0.0,
         "completions_per_second": rate,
-        "output_tokens_per_second": rate * 100,
+        "output_tokens_per_second": rate * (length.value if isinstance(length, Reading) else length),
         "prompt_tokens_per_request": 100.0,
         "output_tokens_per_request": 100.0,
         "kv_cache_usage": 0.4,

@@ -83,6 +83,13 @@ def test_the_shape_is_weighted_by_completions_and_cached_prompts_are_not_prefill
     assert memory.shape == pytest.approx(RequestShape(137.5, 200.0, 150.0))
 
 
+def test_answers_still_being_written_count_as_long_ones() -> None:
+    """2/s finish with 100 tokens each while 500 tokens/s are written: what finished is the short ones."""
+    _, memory = assess(spec(), observation(signal=signals(output_tokens_per_second=500.0)), Memory())
+    assert memory.shape is not None
+    assert memory.shape.output_tokens == pytest.approx(250.0)
+
+
 def test_the_shape_moves_with_the_requests_that_tell_it() -> None:
     """A minute at 2/s weighs 120; 60 s later that is 120 × 2^(−60/300) = 104.5 against 120 new ones: 53.5% new."""
     _, memory = assess(spec(), observation(), Memory())

@@ -225,12 +225,13 @@ def test_nothing_to_choose() -> None:
         (0.05, AIM, 4.0),
         (0.05, 0.9, 4 * math.e),
         (0.05, 0.7, 4 / math.e),
+        (0.05, 0.6, 4 / math.e**2),
         (0.01, AIM, 20.0),
         (0.001, AIM, 200.0),
         (0.05, AIM + HIGHEST, 4 * math.e**2),
         (0.05, 50.0, 4 * math.e**2),
-        (0.05, 0.0, 4 / math.e),
-        (0.05, AIM + LOWEST, 4 / math.e),
+        (0.05, 0.0, 4 / math.e**2),
+        (0.05, AIM + LOWEST, 4 / math.e**2),
     ],
 )
 def test_a_miss_costs_by_how_much_of_the_budget_burned(budget: float, burned: float, price: float) -> None:

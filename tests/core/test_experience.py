@@ -174,21 +174,21 @@ class TestPrice:
     @pytest.mark.parametrize(
         ("missed", "requests", "burned"),
         [
-            (360.0, 7200.0, 0.9),  # (360 + 0.8 × 5% × 7200) / 14400 = 4.5% of the 5% allowed
-            (216.0, 7200.0, 0.7),
-            (0.0, 7200.0, 0.4),
-            (72_000.0, 720_000.0, (72_000 + 288) / 727_200 / 0.05),
+            (1080.0, 21_600.0, 0.9),  # (1080 + 0.8 × 5% × 21600) / 43200 = 4.5% of the 5% allowed
+            (648.0, 21_600.0, 0.7),
+            (0.0, 21_600.0, 0.4),
+            (72_000.0, 720_000.0, (72_000 + 864) / 741_600 / 0.05),
         ],
     )
     def test_it_follows_what_burned(self, missed: float, requests: float, burned: float) -> None:
-        """Beside two hours of one request a second that burned as aimed."""
+        """Beside six hours of one request a second that burned as aimed."""
         memory = Memory(burned=(BurnedBudget("ttft", missed, requests),))
-        assert PRIOR_SECONDS == 7200
+        assert PRIOR_SECONDS == 21_600
         assert price(spec(), 1.0, memory) == pytest.approx(price_of_miss(0.05, burned))
 
     def test_the_worst_objective_decides(self) -> None:
         """ttft burned 0.7 of its budget and itl 0.95 of its own; misses are priced by the tighter one's."""
-        burned = BurnedBudget("ttft", 216.0, 7200.0), BurnedBudget("itl", 0.11 * 7200, 7200.0)
+        burned = BurnedBudget("ttft", 648.0, 21_600.0), BurnedBudget("itl", 0.11 * 21_600, 21_600.0)
         assert price(BOTH, 1.0, Memory(burned=burned)) == pytest.approx(price_of_miss(0.05, 0.95))
 
     def test_without_objectives_or_with_one_of_everything_there_is_a_price(self) -> None:

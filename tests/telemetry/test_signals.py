@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.prometheus import make_objective, make_spec, make_variant
 
 from flyball.core.names import Indicator
-from flyball.core.observation import Reading, SignalState, WorkloadSignals
+from flyball.core.observation import BucketEdges, Reading, SignalState, WorkloadSignals
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry import queries
 from flyball.telemetry.answers import Answer, MalformedAnswer, Row, Table, parse_rows
@@ -22,6 +22,7 @@ from flyball.telemetry.signals import Answers, read_workload
 NOW = 1000.0
 VLLM = ENGINES["VLLM"]
 TTFT = queries.buckets(Indicator.TIME_TO_FIRST_TOKEN, 0)
+PACE = queries.buckets(Indicator.INTER_TOKEN_LATENCY, 0)
 SPEC = make_spec(objectives=(make_objective(threshold=1.0),))
 PLAN = queries.plan([SPEC], 60.0)
 
@@ -170,6 +171,32 @@ def test_only_the_edges_that_thresholds_need_are_asked_for(
     assert set(needed.get(Indicator.TIME_TO_FIRST_TOKEN, ())) == expected
 
 
+def test_a_pace_is_counted_where_its_deadline_is() -> None:
+    """A median first token of 0.5 s leaves 1.5 s of 2 s: three waits of answers that bear one at 60 ms per token, so
+    means up to 220 ms are in time; between the edges 0.2 and 0.3 the 8 above fall to 2 by the power of 0.2.
+    """
+    pace = make_objective(Indicator.INTER_TOKEN_LATENCY, threshold=0.1)
+    spec = make_spec(objectives=(make_objective(threshold=2.0), pace))
+    counts = {"0.1": 80, "0.15": 85, "0.2": 92, "0.3": 98, "+Inf": 100}
+    first = {
+        queries.GAUGES: gauges("a"),
+        TTFT: histogram(**{"0.25": 0, "0.5": 50, "2.5": 100, "+Inf": 100}),
+        PACE: [row(PACE, count, le=edge) for edge, count in counts.items()],
+        queries.RATES: [
+            row(f"{queries.OUTPUT_LENGTH}_sum", 28.0),
+            row(f"{queries.OUTPUT_LENGTH}_count", 1.0),
+            row(f"{queries.DECODE}_sum", 27 * 0.06),
+        ],
+    }
+    found = read_spec(spec, first).objectives[1]
+    assert found.shares[0].good == pytest.approx(100 - 8 * (2 / 8) ** 0.2)
+    assert (found.edges, found.shares[0].total) == (BucketEdges(exact=True, lower=0.1, upper=0.1), 100)
+    tables = {name: Table(Answer(tuple(rows))) for name, rows in first.items()}
+    assert needed_edges([spec], VLLM, tables)[Indicator.INTER_TOKEN_LATENCY] == {"0.2", "0.3", "+Inf"}
+    alone = read_spec(make_spec(objectives=(pace,)), {k: v for k, v in first.items() if k != TTFT}).objectives[0]
+    assert alone.shares[0].good == 80, "without a promise for the first token, the mean itself is counted"
+
+
 numbers = st.one_of(
     st.floats(), st.sampled_from([math.nan, math.inf, -math.inf, -1.0, 0.0, 1e308, NOW, NOW - 30]), st.floats(0, 10)
 )
@@ -177,6 +204,7 @@ parts = st.sampled_from(
     (
         *(queries.SAMPLED_AT, queries.RUNNING, queries.WAITING, queries.KV_CACHE, queries.COMPLETIONS, TTFT),
         *(queries.UTILIZATION, queries.PROMPT_TOKENS, "prompt_length_sum", "prompt_length_count", "cached_0_part", "x"),
+        *("output_length_sum", "output_length_count", "decode_sum", PACE),
     )
 )
 labels = st.dictionaries(
@@ -191,16 +219,18 @@ rows = st.lists(st.builds(lambda part, value, extra: row(part, value, **extra), 
 def test_no_answer_raises_or_yields_a_bad_number(
     first: list[Row], rates: list[Row], buckets: list[Row], further: list[Row], selector: tuple[tuple[str, str], ...]
 ) -> None:
-    spec = make_spec(objectives=SPEC.objectives, telemetry=TelemetrySource(selector=selector))
-    answers = {queries.GAUGES: first, queries.RATES: rates, queries.GPUS: rates, TTFT: buckets}
+    objectives = (*SPEC.objectives, make_objective(Indicator.INTER_TOKEN_LATENCY, threshold=0.1))
+    spec = make_spec(objectives=objectives, telemetry=TelemetrySource(selector=selector))
+    answers = {queries.GAUGES: first, queries.RATES: rates, queries.GPUS: rates, TTFT: buckets, PACE: buckets}
     signals = read_spec(spec, answers, {300.0: further, 3600.0: further})
-    needed_edges([spec], VLLM, {TTFT: Table(Answer(tuple(buckets)))})
+    seen = Table(Answer(tuple(buckets)))
+    needed_edges([spec], VLLM, {TTFT: seen, PACE: seen, queries.RATES: Table(Answer(tuple(rates)))})
     for variant in signals.variants:
         readings = [value for name in variant.__slots__ if isinstance(value := getattr(variant, name), Reading)]
         believed = [reading for reading in readings if reading.state is SignalState.OK]
         assert all(math.isfinite(r.value) and r.value >= 0 and r.age_seconds >= 0 for r in believed)
         assert all(r.value <= 1 for r in (variant.kv_cache_usage, variant.gpu_utilization) if r.ok)
-    for share in signals.objectives[0].shares:
+    for share in (share for objective in signals.objectives for share in objective.shares):
         assert 0 <= share.good <= share.total < math.inf
     assert all(math.isfinite(count) and count >= 0 for _, count in (*signals.completions, *signals.tokens))
 

@@ -228,9 +228,21 @@ def mean_shape(signals: Sequence[VariantSignals]) -> RequestShape | None:
             share = s.completions_per_second.value
             weight += share
             prompt += share * s.prompt_tokens_per_request.value
-            output += share * s.output_tokens_per_request.value
+            output += share * _output_tokens(s)
             prefill += share * s.prompt_tokens_per_request.value * (1 - min(1.0, s.cached_prompt_share.otherwise(0.0)))
     return RequestShape(prefill / weight, prompt / weight, output / weight) if weight > 0 and output > 0 else None
+
+
+def _output_tokens(signals: VariantSignals) -> float:
+    """Mean output tokens per request, those still being written included: all tokens over completions.
+
+    That is the estimate under censoring for lengths without memory. The mean of what finished is that of the short
+    ones for as long as the long ones had no time to finish: after a start of traffic, or a step.
+    """
+    written, finished = signals.output_tokens_per_second, signals.completions_per_second
+    if written.ok and finished.value > 0:
+        return written.value / finished.value
+    return signals.output_tokens_per_request.value
 
 
 def _watch_ready(spec: WorkloadSpec, states: tuple[VariantState, ...], at: float, memory: Memory) -> Memory:

@@ -22,9 +22,9 @@ import numpy.typing as npt
 
 from flyball.core.misses import PRIOR_SHARE, MissCurve
 
-# A count is expected to stand about this long, in seconds: real traffic's level moves by a replica's worth in ten
-# minutes to an hour at fleets of 4 to 20.
-DWELL_SECONDS = 600.0
+# A count is expected to stand about this long, in seconds: on recorded traffic a fleet of 5 to 17 changes its count every
+# 4 to 14 minutes, and what was expected to stand longer than it does is changed too often.
+DWELL_SECONDS = 240.0
 # The price of a miss in multiples of what serving one request costs, for an error budget of one: with a budget of 5% a
 # miss costs four times what serving it would. Where misses rise e-fold for each 5% of load, that is where the last
 # replica is just worth it.
@@ -33,9 +33,9 @@ START_PRICE = 0.2
 AIM = 0.8
 # The price follows the share of the budget that burned: e-fold for each tenth of it, within these bounds, so that
 # misses that no price could have averted (a burst faster than a start) do not wind it up.
-GAIN, LOWEST, HIGHEST = 10.0, -0.1, 0.2
+GAIN, LOWEST, HIGHEST = 10.0, -0.2, 0.2
 # However little burned, a request is worth more than serving it well costs: else serving nobody would be cheapest.
-LEAST_PRICE = 1.5
+LEAST_PRICE = 1.1
 # A count at which fewer than this share miss needs no company.
 _ENOUGH = 0.001
 # Counts of several variants are tried on a grid of this many per variant, then one by one around the best.

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flyball.core.names import Indicator
-from flyball.core.observation import BucketEdges, ObjectiveReading, SignalState, WindowShare
+from flyball.core.observation import BucketEdges, ObjectiveReading, Reading, SignalState, WindowShare
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.telemetry import queries, windows
 from flyball.telemetry.answers import Answer, Row, Table
-from flyball.telemetry.freshness import Freshness
+from flyball.telemetry.freshness import Freshness, total
 from flyball.telemetry.histograms import (
     BadHistogram,
     Buckets,
@@ -22,7 +22,9 @@ from flyball.telemetry.histograms import (
     measurable,
     merge,
     percentiles,
+    quantile,
 )
+from flyball.telemetry.pace import RecentAnswers, latest_mean
 from flyball.telemetry.profiles import EngineProfile
 from flyball.telemetry.profiles.model import Histogram
 from flyball.telemetry.queries import Plan
@@ -75,13 +77,14 @@ def read_objective(
     if exported is None or objective.threshold_seconds is None:
         return ObjectiveReading(objective.name, SignalState.ABSENT)
     edges = bracket(exported.edges, objective.threshold_seconds)
+    threshold = _counted_at(spec, objective, exported, profile, tables.first)
     counted = [(plan.rate_window_seconds, exported.buckets)]
     further = windows.of_objective(plan.windows[objective.window_seconds], plan.rate_window_seconds)[1:]
     counted += [(window, _over(window, spec, objective, exported, tables)) for window in further]
     return ObjectiveReading(
         objective.name,
         _without_pods(fresh) or _state(exported.buckets),
-        tuple(_shares(counted, edges, objective.threshold_seconds)),
+        tuple(_shares(counted, bracket(exported.edges, threshold), threshold)),
         percentiles(exported.buckets) if exported.buckets else None,
         edges,
         exported.profile.estimated,
@@ -122,12 +125,53 @@ def _texts(
         return frozenset()
     if exported is None or objective.threshold_seconds is None:
         return frozenset()
-    edges = bracket(exported.edges, objective.threshold_seconds)
+    edges = bracket(exported.edges, _counted_at(spec, objective, exported, profile, first))
     if not measurable(edges):
         return frozenset()
     wanted = {edge / exported.profile.scale for edge in (edges.lower, edges.upper)}
     live = {t for t in exported.texts if any(math.isclose(float(t), edge, rel_tol=1e-9) for edge in wanted)}
     return frozenset({"+Inf"} | (live or {text for edge in wanted for text in (f"{edge:g}", repr(float(edge)))}))
+
+
+def _counted_at(
+    spec: WorkloadSpec,
+    objective: Objective,
+    exported: _Exported,
+    profile: EngineProfile | None,
+    first: Mapping[str, Table],
+) -> float:
+    """Where events are counted, in seconds: the threshold, but for a pace what its deadline comes to (see `pace`).
+
+    Not without an objective for the first token, nor for histograms that weigh by tokens.
+    """
+    threshold = objective.threshold_seconds or 0.0
+    of_first = [o.threshold_seconds for o in spec.objectives if o.indicator is Indicator.TIME_TO_FIRST_TOKEN]
+    promised = min((seconds for seconds in of_first if seconds is not None), default=None)
+    answers = _answers(spec, first)
+    if objective.indicator is not Indicator.INTER_TOKEN_LATENCY or exported.profile.estimated:
+        return threshold
+    if promised is None or answers is None:
+        return threshold
+    try:
+        waits = _exported(spec, Indicator.TIME_TO_FIRST_TOKEN, profile, first)
+    except BadHistogram:
+        return threshold
+    wait = quantile(0.5, waits.buckets) if waits is not None and waits.buckets is not None else math.nan
+    largest = max((edge for edge in exported.edges if math.isfinite(edge)), default=threshold)
+    return latest_mean(threshold, promised, wait, answers, largest)
+
+
+def _answers(spec: WorkloadSpec, first: Mapping[str, Table]) -> RecentAnswers | None:
+    table = first.get(queries.RATES, _NO_ANSWER)
+
+    def rate(part: str) -> Reading:
+        return total(row.value for row in table.of_workload(spec, part))
+
+    tokens, requests = rate(f"{queries.OUTPUT_LENGTH}_sum"), rate(f"{queries.OUTPUT_LENGTH}_count")
+    decode = rate(f"{queries.DECODE}_sum")
+    if not (tokens.ok and requests.ok and decode.ok and 0 < requests.value < tokens.value):
+        return None
+    return RecentAnswers(tokens.value / requests.value, decode.value / (tokens.value - requests.value))
 
 
 def _exported(
