@@ -7,7 +7,7 @@ or load. `pytest --hypothesis-profile=search` looks for new cases instead.
 import asyncio
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,22 @@ asyncio.set_event_loop(None)
 
 settings.register_profile("search", settings.get_profile("ci"), derandomize=False, max_examples=1000)
 settings.load_profile("ci")  # hypothesis' own: no deadline, no complaint about slow cases, the same cases every time
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run the tests (`pytest -n 2 --dist loadgroup`), make what is dear to set up once."""
+    for item in items:
+        if item.get_closest_marker("api_server"):
+            item.add_marker(pytest.mark.xdist_group("api-server"))
+        elif _shares(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def _shares(item: pytest.Item) -> bool:
+    """Whether a test uses a fixture of ours that others of its module use as well."""
+    found: Mapping[str, Sequence[pytest.FixtureDef[object]]] = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
+    last = [definitions[-1] for definitions in found.values()]
+    return any(one.scope != "function" and TESTS in Path(one.func.__code__.co_filename).parents for one in last)
 
 
 @pytest.fixture

@@ -1,20 +1,12 @@
-"""Manifests that both Python and a real API server judge, and that API server."""
+"""Manifests that both Python and a real API server judge."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from flyball_cluster import ApiServer
-
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
-sys.path.insert(0, str(ROOT / "e2e" / "cluster"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +51,3 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize(argument, [pytest.param(m, id=m.path.stem) for m in manifests(folder)])
     if "sample" in metafunc.fixturenames:
         metafunc.parametrize("sample", [pytest.param(path, id=path.stem) for path in samples()])
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator["ApiServer"]:
-    """A real API server that knows the CRDs under crds/."""
-    from flyball_cluster import api_server
-
-    with api_server() as running:
-        for arguments in (
-            ("apply", "--server-side", f"--filename={ROOT / 'crds'}"),
-            ("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s"),
-        ):
-            subprocess.run([*running.kubectl, *arguments], check=True, capture_output=True)
-        yield running

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from requests import Response
+from support.objects_api import ObjectsApi
 
 from flyball.api.v1alpha1 import (
     CostStatus,
@@ -48,34 +50,36 @@ def kubectl(server: "ApiServer", *arguments: str, text: str | None = None) -> su
     return subprocess.run([*server.kubectl, *arguments], input=text, text=True, capture_output=True, check=False)
 
 
-def dry_run(server: "ApiServer", text: str) -> subprocess.CompletedProcess[str]:
-    return kubectl(
-        server, "create", "--dry-run=server", "--validate=strict", "--output=json", "--filename=-", text=text
-    )
+def said(answer: Response) -> str:
+    """Why something was refused."""
+    message: str = answer.json()["message"]
+    return message
 
 
-def test_accepts(server: "ApiServer", accepted: Any) -> None:
-    answer = dry_run(server, accepted.text)
-    assert answer.returncode == 0, answer.stderr
+def test_accepts(objects: ObjectsApi, accepted: Any) -> None:
+    answer = objects.dry_run(accepted.text)
+    assert answer.ok, said(answer)
 
 
-def test_accepts_the_samples(server: "ApiServer", sample: Path) -> None:
-    answer = dry_run(server, sample.read_text(encoding="utf-8"))
-    assert answer.returncode == 0, answer.stderr
+def test_accepts_the_samples(objects: ObjectsApi, sample: Path) -> None:
+    answer = objects.dry_run(sample.read_text(encoding="utf-8"))
+    assert answer.ok, said(answer)
 
 
-def test_rejects_with_the_field_and_the_fix(server: "ApiServer", rejected: Any) -> None:
-    answer = dry_run(server, rejected.text)
-    assert answer.returncode != 0, "it was accepted"
+def test_rejects_with_the_field_and_the_fix(objects: ObjectsApi, rejected: Any) -> None:
+    answer = objects.dry_run(rejected.text)
+    assert not answer.ok, "it was accepted"
     for fragment in rejected.server:
-        assert fragment in answer.stderr
+        assert fragment in said(answer)
 
 
-def test_keeps_every_field_that_is_declared(server: "ApiServer") -> None:
+def test_keeps_every_field_that_is_declared(objects: ObjectsApi) -> None:
     text = (DATA / "accept" / "every-field.yaml").read_text(encoding="utf-8")
     declared = yaml.safe_load(text)["spec"]
-    stored = json.loads(dry_run(server, text).stdout)["spec"]
-    declared["targets"][1]["targetRef"] |= {"apiVersion": "apps/v1", "kind": "Deployment"}
+    stored = objects.dry_run(text).json()["spec"]
+    waking = declared["scaling"]["scaleToZero"]["wakeUp"]
+    for reference in (declared["targets"][1]["targetRef"], waking["fallbackTarget"]):
+        reference |= {"apiVersion": "apps/v1", "kind": "Deployment"}
     for ceiling in declared["cost"]["ceilings"]:
         ceiling.setdefault("enforcement", "Alert")
     for target in declared["roiTargets"]:
@@ -83,9 +87,9 @@ def test_keeps_every_field_that_is_declared(server: "ApiServer") -> None:
     assert stored == declared
 
 
-def test_shows_the_defaults_that_a_user_must_see(server: "ApiServer") -> None:
+def test_shows_the_defaults_that_a_user_must_see(objects: ObjectsApi) -> None:
     text = (DATA / "accept" / "five-lines.yaml").read_text(encoding="utf-8")
-    assert json.loads(dry_run(server, text).stdout)["spec"] == {
+    assert objects.dry_run(text).json()["spec"] == {
         "workloadType": "SupportBot",
         "mode": "Recommend",
         "precedence": "SLO",
@@ -99,19 +103,19 @@ def test_shows_the_defaults_that_a_user_must_see(server: "ApiServer") -> None:
     }
 
 
-def test_an_unknown_field_is_named_when_validated_strictly(server: "ApiServer") -> None:
+def test_an_unknown_field_is_named_when_validated_strictly(objects: ObjectsApi) -> None:
     text = (DATA / "accept" / "five-lines.yaml").read_text(encoding="utf-8") + "  objectivs: []\n"
-    answer = dry_run(server, text)
-    assert answer.returncode != 0
-    assert 'unknown field "spec.objectivs"' in answer.stderr
+    answer = objects.dry_run(text)
+    assert not answer.ok
+    assert 'unknown field "spec.objectivs"' in said(answer)
 
 
-def test_a_spec_of_a_megabyte_is_refused(server: "ApiServer") -> None:
+def test_a_spec_of_a_megabyte_is_refused(objects: ObjectsApi) -> None:
     manifest = yaml.safe_load((DATA / "accept" / "five-lines.yaml").read_text(encoding="utf-8"))
     manifest["spec"]["value"] = {"perRequest": "1", "source": "x" * 1_000_000}
-    answer = dry_run(server, yaml.safe_dump(manifest))
-    assert answer.returncode != 0
-    assert "spec.value.source: Too long" in answer.stderr
+    answer = objects.dry_run(yaml.safe_dump(manifest))
+    assert not answer.ok
+    assert "spec.value.source: Too long" in said(answer)
 
 
 def test_explain_reads_well(server: "ApiServer") -> None:

@@ -5,14 +5,13 @@ from collections import Counter
 import pytest
 from flyball_cluster import ApiServer, api_server
 
-pytestmark = pytest.mark.api_server
+pytestmark = [pytest.mark.api_server, pytest.mark.timeout(1800)]  # the first start may build kube-apiserver
 
 
 def kubectl(server: ApiServer, *arguments: str) -> str:
     return subprocess.run([*server.kubectl, *arguments], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.timeout(300)
 def test_objects_outlive_a_restart_and_the_audit_log_counts_writes_by_user() -> None:
     with api_server() as server:
         kubectl(server, "create", "namespace", "proof")

@@ -132,7 +132,6 @@ def test_without_its_extra_the_lab_says_what_to_install(tmp_path: Path, monkeypa
     assert "pip install 'flyball[lab]'" in result.stderr
 
 
-@pytest.mark.timeout(300)
 def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Path) -> None:
     """Of twenty seeds' work, so that much is left to do however late the Ctrl-C comes."""
     command = [

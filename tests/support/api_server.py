@@ -4,15 +4,16 @@ There are no controllers: what Deployments, endpoints and gateways would bring a
 """
 
 import itertools
-import json
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
+from support.objects_api import ObjectsApi
 
 from flyball.cluster.client import ApiServer, connect
 
@@ -26,8 +27,9 @@ _numbers = itertools.count(1)
 class Kubectl:
     """kubectl as the administrator, for what Flyball itself never does; objects in and out as dictionaries."""
 
-    def __init__(self, command: tuple[str, ...], namespace: str) -> None:
+    def __init__(self, command: tuple[str, ...], objects: ObjectsApi, namespace: str) -> None:
         self._command = command
+        self._objects = objects
         self.namespace = namespace
 
     def __call__(self, *arguments: str, text: str | None = None) -> str:
@@ -38,31 +40,22 @@ class Kubectl:
 
     def create(self, *objects: dict[str, Any]) -> None:
         """Create objects, and give them the status that they carry."""
-        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self("create", "--filename=-", text=json.dumps(items))
         for found in objects:
-            if status := found.get("status"):
-                self.patch(f"{found['kind']}.{_group(found)}", found["metadata"]["name"], {"status": status}, "status")
+            self._objects.create(found, self.namespace)
+            if found.get("status"):
+                self._objects.write_status(found, self.namespace)
 
-    def patch(self, kind: str, name: str, body: dict[str, Any], subresource: str = "") -> None:
+    def patch(self, kind: str, name: str, body: dict[str, Any]) -> None:
         """Merge-patch an object."""
-        flags = [f"--subresource={subresource}"] if subresource else []
-        self("patch", kind.rstrip("."), name, "--type=merge", f"--patch={json.dumps(body)}", *flags)
+        self._objects.patch(kind, name, body, self.namespace)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """An object, with its managedFields."""
-        found: dict[str, Any] = json.loads(self("get", kind, name, "--output=json", "--show-managed-fields"))
-        return found
+        return self._objects.get(kind, name, self.namespace)
 
     def get_all(self, kind: str) -> list[dict[str, Any]]:
         """All objects of a kind in the namespace."""
-        found: list[dict[str, Any]] = json.loads(self("get", kind, "--output=json"))["items"]
-        return found
-
-
-def _group(found: dict[str, Any]) -> str:
-    group, _, version = found["apiVersion"].rpartition("/")
-    return f"{version}.{group}" if group else ""
+        return self._objects.get_all(kind, self.namespace)
 
 
 @pytest.fixture(scope="session")
@@ -78,19 +71,30 @@ def server() -> Iterator["Server"]:
     gateway_api = Builds(cache, find_go(cache)).module_folder(TRAEFIK, "sigs.k8s.io/gateway-api")
     files = [ROOT / "crds", *crd_files(gateway_api)]
     with api_server() as running:
-        kubectl = Kubectl(running.kubectl, "default")
-        kubectl("apply", "--server-side", *(f"--filename={file}" for file in files))
-        kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s")
+        for arguments in (
+            ("apply", "--server-side", *(f"--filename={file}" for file in files)),
+            ("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s"),
+        ):
+            subprocess.run([*running.kubectl, *arguments], check=True, capture_output=True)
         yield running
 
 
+@pytest.fixture(scope="session")
+def objects(server: "Server") -> Iterator[ObjectsApi]:
+    """The administrator's requests, and the kinds that this API server serves."""
+    with closing(ObjectsApi(server)) as found:
+        yield found
+
+
 @pytest.fixture
-def kubectl(server: "Server") -> Kubectl:
+def kubectl(server: "Server", objects: ObjectsApi) -> Kubectl:
     """kubectl in a namespace that is this test's own."""
-    namespace = f"test-{next(_numbers)}"
-    own = Kubectl(server.kubectl, namespace)
-    own("create", "namespace", namespace)
-    own("create", "serviceaccount", "default")  # pods are refused without it, and there is no controller to make it
+    own = Kubectl(server.kubectl, objects, f"test-{next(_numbers)}")
+    own.create(
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace}},
+        # Pods are refused without it, and there is no controller to make it.
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}},
+    )
     return own
 
 

@@ -1,0 +1,140 @@
+"""Objects on a real API server, without starting a kubectl for each: that takes most of what such a test takes.
+
+Requests are what kubectl sends: its field managers, and fields validated strictly.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import requests
+import yaml
+
+if TYPE_CHECKING:
+    from flyball_cluster import ApiServer
+
+Object = dict[str, Any]
+SECONDS = 120.0
+_DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+_MERGE_PATCH = "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of object as the API server serves it; `names` are all that kubectl takes for it."""
+
+    group: str
+    version: str
+    plural: str
+    names: frozenset[str]
+    namespaced: bool
+
+    def path(self, namespace: str, *more: str) -> str:
+        """The path of a collection, or with `more` of an object and its subresource."""
+        root = ["apis", self.group] if self.group else ["api"]
+        space = ["namespaces", namespace] if self.namespaced else []
+        return "/" + "/".join([*root, self.version, *space, self.plural, *(part for part in more if part)])
+
+
+class ObjectsApi:
+    """The administrator's requests to an API server; each that is refused is an AssertionError with its reason."""
+
+    def __init__(self, server: "ApiServer") -> None:
+        authority = server.control_plane.authority
+        admin = authority.issue("admin", "flyball-admin", "system:masters")
+        self._url = server.url
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = str(authority.pair.certificate)
+        self._session.cert = (str(admin.certificate), str(admin.key))
+        self._kinds: list[Kind] = []
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._session.close()
+
+    def create(self, found: Object, namespace: str) -> None:
+        """Create an object."""
+        path = self._kind_of(found).path(found["metadata"].get("namespace", namespace))
+        self._send("POST", path, found, {"fieldManager": "kubectl-create", "fieldValidation": "Strict"})
+
+    def write_status(self, found: Object, namespace: str) -> None:
+        """Give an object the status that it carries."""
+        metadata = found["metadata"]
+        path = self._kind_of(found).path(metadata.get("namespace", namespace), metadata["name"], "status")
+        self._merge(path, {"status": found["status"]})
+
+    def patch(self, kind: str, name: str, body: Object, namespace: str) -> None:
+        """Merge-patch an object."""
+        self._merge(self._kind(kind).path(namespace, name), body)
+
+    def get(self, kind: str, name: str, namespace: str) -> Object:
+        """An object."""
+        return self._send("GET", self._kind(kind).path(namespace, name))
+
+    def get_all(self, kind: str, namespace: str) -> list[Object]:
+        """All objects of a kind in a namespace."""
+        found: list[Object] = self._send("GET", self._kind(kind).path(namespace))["items"]
+        return found
+
+    def dry_run(self, manifest: str, namespace: str = "default") -> requests.Response:
+        """What the API server makes of a manifest as it is written, without keeping it."""
+        path = self._kind_of(yaml.safe_load(manifest)).path(namespace)
+        return self._session.post(
+            self._url + path,
+            data=manifest.encode(),
+            headers={"Content-Type": "application/yaml"},
+            params={"dryRun": "All", "fieldManager": "kubectl-create", "fieldValidation": "Strict"},
+            timeout=SECONDS,
+        )
+
+    def _merge(self, path: str, body: Object) -> None:
+        self._send("PATCH", path, body, {"fieldManager": "kubectl-patch", "fieldValidation": "Strict"}, _MERGE_PATCH)
+
+    def _send(
+        self, method: str, path: str, body: Object | None = None, query: dict[str, str] | None = None,
+        content_type: str = "application/json", accept: str = "application/json",
+    ) -> Object:  # fmt: skip
+        headers = {"Content-Type": content_type, "Accept": accept}
+        answer = self._session.request(
+            method, self._url + path, json=body, params=query, headers=headers, timeout=SECONDS
+        )
+        assert answer.ok, f"{method} {path}: {answer.text}"
+        found: Object = answer.json()
+        return found
+
+    def _kind_of(self, found: Object) -> Kind:
+        group, _, version = found["apiVersion"].rpartition("/")
+        return self._kind(f"{found['kind']}.{version}.{group}".rstrip("."))
+
+    def _kind(self, text: str) -> Kind:
+        """The kind that kubectl means by `deployment`, `wslo` or `events.v1.events.k8s.io`."""
+        name, _, of = text.lower().partition(".")
+        for _ in range(2):  # what is not known may have been installed since
+            for kind in self._kinds:
+                if name in kind.names and of in ("", f"{kind.version}.{kind.group}".rstrip(".")):
+                    return kind
+            self._kinds = self._discover()
+        raise AssertionError(f"the API server serves no {text}")
+
+    def _discover(self) -> list[Kind]:
+        return [
+            Kind(
+                group["metadata"].get("name", ""),
+                version["version"],
+                resource["resource"],
+                frozenset(
+                    name.lower()
+                    for name in (
+                        resource["resource"],
+                        resource["singularResource"],
+                        resource["responseKind"]["kind"],
+                        *resource.get("shortNames", ()),
+                    )
+                ),
+                resource["scope"] == "Namespaced",
+            )
+            for root in ("/api", "/apis")
+            for group in self._send("GET", root, accept=_DISCOVERY)["items"]
+            for version in group["versions"]
+            for resource in version["resources"]
+        ]
