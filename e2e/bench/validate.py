@@ -14,15 +14,12 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import os
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from e2e.bench import validate_prose as prose
 from e2e.bench import validate_text as text
 from e2e.bench.__main__ import machine
@@ -34,9 +31,10 @@ from flyball.lab.load.progress import ProgressLine
 from flyball.lab.presets import preset
 from flyball.lab.trace import InvalidTraceError, Trace
 from flyball.lab.validation.distributions import compare
-from flyball.lab.validation.judgement import LEAST_ROWS, TPOT_TARGET, JudgedRow, Judgement, judge, median_error
+from flyball.lab.validation.judgement import LEAST_ROWS, TPOT_TARGET, judge
 from flyball.lab.validation.published import PUBLISHED, elsewhere, predict_from_elsewhere
 from flyball.lab.validation.replay import serve, simulate
+from flyball.lab.validation.results import Found, error_figures, row_figures, summarize
 from flyball.lab.validation.rows import InvalidRowsError, by_engine, read_rows
 
 REPORT = REPOSITORY / "docs" / "benchmarks" / "simulator.md"
@@ -45,8 +43,6 @@ GENERATED_TRACE = "generate:conversation?rate=6&duration=20m&seed=1"
 
 CASES = (("l4_8b", 1, 0.7), ("l4_8b", 3, 2.1), ("h100_8b", 1, 6.0))
 """Engine preset, replicas, and requests per second: the first two near what they can bear, with queues of seconds."""
-
-Found = dict[str, Any]
 
 
 def main() -> int:
@@ -129,7 +125,7 @@ def rows(options: argparse.Namespace) -> Found:
         print(f"{number}/{len(measured)} {engine}: {len(members)} rows, {took:.1f} s", file=sys.stderr, flush=True)
     if not judgements:
         return {"skipped": f"no engine in {options.rows.name} has {LEAST_ROWS} rows that fit its KV cache"}
-    return _summary(judgements) | {"file": options.rows.name, "notJudged": unjudged}
+    return summarize(judgements) | {"file": options.rows.name, "notJudged": unjudged}
 
 
 def published(_options: argparse.Namespace) -> Found:
@@ -141,86 +137,16 @@ def published(_options: argparse.Namespace) -> Found:
         if (known := elsewhere(engine)) is not None:
             predicted = predict_from_elsewhere(members, known)
             across.append(
-                {"engine": str(engine), "source": known.source, "rows": [_row(row) for row in predicted]}
-                | _errors("fitting", [row for row in predicted if row.fits])
-                | _errors("shortOfCache", [row for row in predicted if not row.fits])
+                {"engine": str(engine), "source": known.source, "rows": [row_figures(row) for row in predicted]}
+                | error_figures("fitting", [row for row in predicted if row.fits])
+                | error_figures("shortOfCache", [row for row in predicted if not row.fits])
             )
-    return _summary(judgements) | {"acrossSources": across}
+    return summarize(judgements) | {"acrossSources": across}
 
 
 def _part(whole: Trace, rate: float, seconds: float) -> Trace:
     """That long a part of the trace, at that rate."""
     return whole.slice(0.0, seconds).scaled(rate * seconds / len(whole.slice(0.0, seconds)), seed=1)
-
-
-def _summary(judgements: list[Judgement]) -> Found:
-    judged = [row for judgement in judgements for row in judgement.judged]
-    short = [row for judgement in judgements for row in judgement.short_of_cache]
-    medians = [median_error([row.tpot_error for row in judgement.judged]) or 0.0 for judgement in judgements]
-    between = [
-        min(row.predicted.ttft_ms, row.in_step_ttft_ms)
-        <= row.row.ttft_ms
-        <= max(row.predicted.ttft_ms, row.in_step_ttft_ms)
-        for row in judged
-    ]
-    return {
-        "engines": [_engine(judgement) for judgement in judgements],
-        "tpotMedianError": median_error([row.tpot_error for row in judged]),
-        "tpotUnder5Percent": float(np.mean([abs(row.tpot_error) < 0.05 for row in judged])),
-        "tpotUnder10Percent": float(np.mean([abs(row.tpot_error) < 0.10 for row in judged])),
-        "enginesUnder5Percent": sum(median < TPOT_TARGET for median in medians),
-        "ttftMedianErrorOutOfStep": float(np.median([row.ttft_error for row in judged])),
-        "ttftMedianErrorInStep": float(np.median([row.in_step_ttft_error for row in judged])),
-        "ttftBetween": float(np.mean(between)),
-        "judgedRows": len(judged),
-        "unseenPromptMedianError": median_error([e for one in judgements for e in one.unseen_prompt_errors]),
-        "unseenConcurrencyMedianError": median_error([e for one in judgements for e in one.unseen_concurrency_errors]),
-    } | _errors("shortOfCache", short)
-
-
-def _engine(judgement: Judgement) -> Found:
-    return (
-        {
-            "engine": str(judgement.engine),
-            "coefficients": asdict(judgement.coefficients),
-            "rows": [_row(row) for row in judgement.rows],
-            "seenMedianError": median_error(judgement.seen_tpot_errors),
-            "unseenPromptMedianError": median_error(judgement.unseen_prompt_errors),
-            "unseenConcurrencyMedianError": median_error(judgement.unseen_concurrency_errors),
-            "ttftMedianErrorOutOfStep": float(np.median([row.ttft_error for row in judgement.judged])),
-            "ttftMedianErrorInStep": float(np.median([row.in_step_ttft_error for row in judgement.judged])),
-        }
-        | _errors("judged", judgement.judged)
-        | _errors("shortOfCache", judgement.short_of_cache)
-    )
-
-
-def _errors(name: str, found: Any) -> Found:
-    """Counts and errors of some rows, under keys that begin with `name`."""
-    tpot = [row.tpot_error for row in found]
-    return {
-        f"{name}Count": len(tpot),
-        f"{name}TpotMedianError": median_error(tpot),
-        f"{name}TpotLargestError": max(map(abs, tpot), default=None),
-        f"{name}TtftMedianError": median_error([row.in_step_ttft_error for row in found]),
-    }
-
-
-def _row(row: JudgedRow) -> Found:
-    """JSON has no NaN: what could not be predicted is null."""
-    figures = {
-        "concurrency": row.row.load.concurrency,
-        "promptTokens": row.row.load.prompt_tokens,
-        "outputTokens": row.row.load.output_tokens,
-        "fitsCache": row.fits,
-        "tpotMs": row.row.tpot_ms,
-        "predictedTpotMs": row.predicted.tpot_ms,
-        "tpotError": row.tpot_error,
-        "ttftMs": row.row.ttft_ms,
-        "outOfStepTtftMs": row.predicted.ttft_ms,
-        "inStepTtftMs": row.in_step_ttft_ms,
-    }
-    return {key: value if math.isfinite(value) else None for key, value in figures.items()}
 
 
 PARTS = {"server": server, "rows": rows, "published": published}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from e2e.bench import validate_prose as prose
 
@@ -11,7 +11,8 @@ from flyball.lab.validation.judgement import TPOT_TARGET
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Found = dict[str, Any]
+    from flyball.lab.validation.results import Found
+
 
 _LATENCIES = {
     "first_token": "time to first token",

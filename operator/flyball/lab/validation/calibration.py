@@ -6,8 +6,8 @@ bring their prompts while it lasts. So each of its n − 1 iterations carries 1 
 context, and o p / (n − 1) tokens of prefill. The iteration's law (lab/engine.py) is linear in its four coefficients, so
 that these follow by least squares of the relative error, none of them negative.
 
-The share s is not measured; the simulator says it. It depends on the coefficients in turn, weakly: a few turns settle
-both, beginning with s = 1.
+The share s is not measured; the simulator says it. It depends on the coefficients in turn, so weakly that two turns
+settle both (a third moves neither by a hundredth), beginning with s = 1.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from flyball.lab.validation.closed_loop import out_of_step
 from flyball.lab.validation.rows import EngineRow
 
 COEFFICIENTS = 4
-_TURNS = 3
+_TURNS = 2
 _LEAST_BASE_MS = 0.01
 """An iteration must take time."""
 _REQUEST_OVERHEAD_MS = 16.0
@@ -63,7 +63,8 @@ def fit(rows: Sequence[EngineRow]) -> Coefficients:
     found = _least_squares(rows, shares)
     for _ in range(_TURNS - 1):
         engine = found.engine(max(ample_kv_tokens(row) for row in rows))
-        shares = np.array([out_of_step(engine, row.load).decoding_share(row.load.output_tokens) for row in rows])
+        means = [out_of_step(engine, row.load, draws=1) for row in rows]
+        shares = np.array([one.decoding_share(row.load.output_tokens) for one, row in zip(means, rows, strict=True)])
         found = _least_squares(rows, shares)
     return found
 

@@ -27,8 +27,8 @@ _ROUNDS_IN_STEP = 10
 _ROUNDS_OUT_OF_STEP = 6
 _UNCOUNTED_ROUNDS = 2
 """In which phases settle; the last round is not counted either, since clients fall silent in it."""
-_PHASES = 4
-"""Draws of the clients' phases that are averaged."""
+_DRAWS = 4
+"""Of the clients' phases, that are averaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class Means:
         return decoding / (self.ttft_ms + decoding)
 
 
-def out_of_step(engine: EngineParameters, load: Load) -> Means:
-    """Clients in random phases, once these have settled."""
+def out_of_step(engine: EngineParameters, load: Load, draws: int = _DRAWS) -> Means:
+    """Clients in random phases, once these have settled; the mean of several draws of the phases."""
     duration = _first_guess_seconds(engine, load)
     runs = []
-    for seed in range(_PHASES):
+    for seed in range(draws):
         begins = np.sort(np.random.default_rng(seed).random(load.concurrency)) * duration
         runs.append(_play(engine, load, begins, _ROUNDS_OUT_OF_STEP, slice(_UNCOUNTED_ROUNDS, -1)))
     return _mean(runs)
