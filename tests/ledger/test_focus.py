@@ -79,7 +79,7 @@ def test_formats_and_allowed_words(rows: list[dict[str, str]]) -> None:
 
 
 def test_nothing_is_billed_and_the_effective_costs_are_the_ledger_s(ledger: Ledger, rows: list[dict[str, str]]) -> None:
-    assert {row["BilledCost"] for row in rows} == {"0"}
+    assert {(row["BilledCost"], row["InvoiceId"]) for row in rows} == {("0.00", "")}
     cost = sum((Decimal(row["EffectiveCost"]) for row in rows), Decimal(0))
     assert cost == sum((line.dollars for line in series(ledger, 0, MIDNIGHT + DAY, Grain.DAY)), Decimal(0))
     assert all(row["ListCost"] == row["ContractedCost"] == row["EffectiveCost"] for row in rows)

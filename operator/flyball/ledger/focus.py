@@ -49,6 +49,7 @@ COLUMNS = (
     "ChargeFrequency",
     "ConsumedQuantity",
     "ConsumedUnit",
+    "InvoiceId",
     "ResourceId",
     "ResourceName",
     "ResourceType",
@@ -94,7 +95,7 @@ def _common(line: Line, calendar: Calendar, grain: Grain, issuer: Issuer, month_
     late = calendar.month(line.start, month_start) != (begin, end)
     path = "" if isinstance(line.what, Correction) else line.what.path
     return {
-        "BilledCost": "0",
+        "BilledCost": "0.00",
         "BillingAccountId": issuer.account,
         "BillingAccountName": issuer.account,
         "BillingCurrency": "USD",
