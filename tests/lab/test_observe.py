@@ -253,3 +253,21 @@ def test_an_observation_is_a_tick_of_the_operators() -> None:
     assert (state.replicas, state.ready, state.starting, state.unschedulable) == (3, 2, 1, 0)
     assert state.gpus_per_replica == 2
     assert seen.signals == watched.telemetry.read(watched.scraper.history)
+
+
+def test_what_the_gateway_tells_while_no_replica_does() -> None:
+    """A request at 70 s is held until the replica that was asked for then is ready, 20 s later."""
+    empty = variant(min_replicas=0)
+    watched = Watched(simulation(trace_of((70.0, 10, 5), (1000.0, 10, 5)), empty, initial=(0,)), empty)
+    silent = watched.until(60.0).wanted
+    assert (silent.state, silent.value) == (SignalState.OK, 0.0)
+    watched.until(75.0)
+    asked = watched.until(90.0)
+    assert asked.wanted.value == pytest.approx(1 + 1 / 45), "one is held, and one came within the samples' 45 s"
+    assert asked.variant("gpu").running.state is SignalState.ABSENT
+    watched.fleet.ask(0, 1)
+    assert watched.until(200.0).wanted.value == 0.0
+
+
+def test_nothing_is_asked_of_the_gateway_where_a_replica_always_stays() -> None:
+    assert Watched(simulation(trace_of((5.0, 10, 5), (90.0, 10, 5)))).until(60.0).wanted.state is SignalState.ABSENT

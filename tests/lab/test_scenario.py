@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from flyball.lab.fields import FieldError
-from flyball.lab.fleet.model import FleetOptions, Routing
+from flyball.lab.fleet.model import Fallback, FleetOptions, Routing
 from flyball.lab.policies.model import Objective
 from flyball.lab.presets import PRESETS
 from flyball.lab.scenario import overridden, parse_scenario, read_scenario
@@ -93,6 +93,22 @@ def test_stress_fields_reach_the_fleet(tmp_path: Path) -> None:
     assert scenario.prior_factor == 2.0
 
 
+@pytest.mark.parametrize(
+    ("at_zero", "fallback"),
+    [
+        pytest.param({}, None, id="left out: requests are held"),
+        pytest.param({"atZero": "hold"}, None, id="they are held"),
+        pytest.param(
+            {"atZero": {"firstToken": "900ms", "perToken": "20ms", "pricePerRequest": "0.004"}},
+            Fallback(0.9, 0.02, Decimal("0.004")),
+            id="a fallback answers them",
+        ),
+    ],
+)
+def test_what_becomes_of_requests_at_zero(tmp_path: Path, at_zero: dict[str, Any], fallback: Fallback | None) -> None:
+    assert parse_scenario(document(policies=["flyball"], **at_zero), tmp_path, POLICIES).options.fallback == fallback
+
+
 VARIANT = {"name": "a", "engine": "a100_8b", "startup": "2m"}
 OBJECTIVE = {"indicator": "TimeToFirstToken", "threshold": "1s", "target": "95%"}
 
@@ -101,6 +117,13 @@ OBJECTIVE = {"indicator": "TimeToFirstToken", "threshold": "1s", "target": "95%"
     ("changes", "complaint"),
     [
         pytest.param({"name": 7}, r"name: is 7; write some text", id="a name"),
+        pytest.param({"atZero": "drop"}, r"atZero: is 'drop'; write hold, or firstToken and", id="nowhere to go"),
+        pytest.param({"atZero": {"firstToken": "1s"}}, r"atZero.perToken: is missing; add it", id="half a fallback"),
+        pytest.param(
+            {"atZero": {"firstToken": "1s", "perToken": "0s"}, "policies": ["flyball", "floor"]},
+            r"policies: flyball, floor: with a fallback at zero the floor and the oracle bound nothing",
+            id="a bound that is none",
+        ),
         pytest.param({"rutting": "random"}, r"rutting: there is no such field; did you mean routing\?", id="a typo"),
         pytest.param({"trace": {}}, r"trace.path: is missing; add it", id="no trace"),
         pytest.param({"trace": "a.csv"}, r"trace: is 'a.csv'; write a mapping of fields", id="no mapping"),

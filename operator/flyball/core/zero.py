@@ -11,8 +11,10 @@ that nobody could hear is woken, unless a fallback serves it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from flyball.core import fallback
+from flyball.core.capacity import RequestShape
 from flyball.core.cost import replica_price
 from flyball.core.decision import Cause
 from flyball.core.demand import Situation
@@ -21,6 +23,7 @@ from flyball.core.keepalive import MOST_GAPS, keep_for
 from flyball.core.memory import Memory, ZeroMemory
 from flyball.core.names import Mode
 from flyball.core.observation import Observation, VariantState, WorkloadState
+from flyball.core.prices import overflow_price
 from flyball.core.sizing import startup_seconds
 from flyball.core.spec import ToZero, Variant, WorkloadSpec
 from flyball.core.units import conjoin, format_duration
@@ -83,20 +86,23 @@ def step(spec: WorkloadSpec, observation: Observation, situation: Situation, mem
         return Zero(), replace(memory, zero=ZeroMemory())
     asks, unseen = _asks(observation, situation), _unseen(observation, situation)
     known = _watched(observation, known, bool(asks), bool(unseen))
-    look = _Look(spec, observation, situation, known, asks)
+    look = _Look(spec, observation, situation, known, asks, memory.shape)
     zero, known = _asleep(look) if at_zero else _awake(look)
     return zero, replace(memory, zero=known)
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """One look: who asks, in a sentence (empty: nobody was seen to), and what is remembered by now."""
+    """One look: who asks, in a sentence (empty: nobody was seen to), what is remembered by now, and what requests are
+    like.
+    """
 
     spec: WorkloadSpec
     observation: Observation
     situation: Situation
     memory: ZeroMemory
     asks: str
+    shape: RequestShape | None
 
     @property
     def at(self) -> float:
@@ -226,15 +232,24 @@ def _keep_seconds(look: _Look, declared: ToZero) -> float:
     rate = known.requests / known.busy_seconds if known.busy_seconds > 0 else 0.0
     waiting = 1.0 + rate * start  # the one that wakes it, and those that come until a replica is ready
     price = replica_price(variant, state)
-    dollars = spec.value_per_request
-    if spec.fallback is not None:
-        dollars = (spec.fallback.price_per_request or 0) + (spec.fallback.labor_cost_per_request or 0)
+    dollars = _worth_of_waiting(look)
     capacity = next((c for c in look.situation.capacities if c), None)
     if dollars is not None:
         wait = waiting * float(dollars / price) * SECONDS_PER_HOUR if price else 0.0
     else:
         wait = waiting * look.situation.price / capacity.requests_per_second if capacity else 0.0
     return keep_for(known.gaps, declared.idle_after_seconds, start, wait)
+
+
+def _worth_of_waiting(look: _Look) -> Decimal | None:
+    """Dollars of one request that finds no replica: the fallback's price, else the worth of an answer; None where a
+    miss costs what it does everywhere.
+    """
+    declared = look.spec.fallback
+    if declared is None:
+        return look.spec.value_per_request
+    price = overflow_price(declared, look.spec.prices, look.shape) or Decimal(0)
+    return price + (declared.labor_cost_per_request or Decimal(0))
 
 
 def _at_zero(spec: WorkloadSpec, state: WorkloadState) -> bool:

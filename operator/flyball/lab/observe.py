@@ -5,9 +5,18 @@ which computes rates and increases over what was scraped, is modelled here, by `
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from flyball.core.names import Indicator
-from flyball.core.observation import Observation, VariantState, WorkloadSignals, WorkloadState
+from flyball.core.observation import (
+    ABSENT,
+    Observation,
+    Reading,
+    VariantState,
+    WorkloadSignals,
+    WorkloadState,
+    ok,
+)
 from flyball.core.spec import WorkloadSpec
 from flyball.lab.fleet.model import ReplicaCounts
 from flyball.lab.fleet.samples import (
@@ -91,7 +100,16 @@ class LabTelemetry:
             window: self._table(self._over(history, window, {i: {float(e) for e in t} for i, t in edges.items()}))
             for window in self._plan.further_windows()
         }
-        return read_workload(self._spec, self._profile, self._plan, Answers(EPOCH + history.now, first, further))
+        answers = Answers(EPOCH + history.now, first, further)
+        return replace(read_workload(self._spec, self._profile, self._plan, answers), wanted=self._wanted(history))
+
+    def _wanted(self, history: History) -> Reading:
+        """What a query for the gateway gives: arrivals per second, and the requests that it holds."""
+        samples = history.within(RATE_WINDOW_SECONDS) if self._spec.scaling.to_zero else []
+        if len(samples) < 2:
+            return ABSENT
+        arriving = (samples[-1].arrived - samples[0].arrived) / (samples[-1].at - samples[0].at)
+        return ok(samples[-1].held + arriving, history.now - samples[-1].at)
 
     @staticmethod
     def _table(rows: Iterable[Row]) -> Table:

@@ -25,11 +25,12 @@ from flyball.lab.fields import (
     money,
     number,
     ratio,
+    shown,
     whole,
     word,
     words,
 )
-from flyball.lab.fleet.model import FleetOptions, FleetVariant, Routing
+from flyball.lab.fleet.model import Fallback, FleetOptions, FleetVariant, Routing
 from flyball.lab.policies.model import Objective
 from flyball.lab.presets import parse_parameters, preset
 from flyball.lab.score import INDICATORS
@@ -37,6 +38,7 @@ from flyball.lab.trace import InvalidTraceError, Trace
 from flyball.lab.traffic import TraceSource, parse_traffic
 
 HINDSIGHT = "hindsight"
+HOLD = "hold"
 MOST_SEEDS = 100
 
 
@@ -131,6 +133,7 @@ def parse_scenario(document: object, folder: Path, known_policies: Sequence[str]
         scrape_delay_seconds=telemetry.take("delay", duration(), 5.0),
         scrape_gaps=_gaps(failures),
         gpus=fields.take("gpus", whole(1), None),
+        fallback=_fallback(fields),
     )
     history = fields.take("history", lambda value: value, None)
     telemetry.take("buckets", choice(("VLLM",)), "VLLM")
@@ -143,7 +146,7 @@ def parse_scenario(document: object, folder: Path, known_policies: Sequence[str]
         history=None if history is None else parse_traffic(Fields(history, "history"), folder),
         tick_seconds=fields.take("tick", duration(least=1.0), 15.0),
         seeds=fields.take("seeds", whole(1, MOST_SEEDS), 3),
-        policies=_policies(fields, known_policies),
+        policies=_policies(fields, known_policies, elsewhere=options.fallback is not None),
         hindsight=fields.take("tune", choice((HINDSIGHT, "none")), "none") == HINDSIGHT,
         prior_factor=fields.take("priorFactor", number(open_at_least=True), 1.0),
     )
@@ -218,8 +221,31 @@ def _gaps(failures: Fields) -> tuple[tuple[float, float], ...]:
     return tuple(gaps)
 
 
-def _policies(fields: Fields, known: Sequence[str]) -> tuple[str, ...]:
+def _fallback(fields: Fields) -> Fallback | None:
+    """What becomes of requests that come while no replica is ready: `hold`, or how a fallback answers them."""
+    answer = fields.take("atZero", lambda value: value, HOLD)
+    if answer == HOLD:
+        return None
+    if not isinstance(answer, Mapping):
+        raise fields.fault("atZero", f"is {shown(answer)}; write hold, or firstToken and perToken of a fallback")
+    entry = Fields(answer, "atZero")
+    fallback = Fallback(
+        first_token_seconds=entry.take("firstToken", duration()),
+        token_seconds=entry.take("perToken", duration()),
+        price_per_request=entry.take("pricePerRequest", money, Decimal(0)),
+    )
+    entry.finish()
+    return fallback
+
+
+def _policies(fields: Fields, known: Sequence[str], *, elsewhere: bool) -> tuple[str, ...]:
     named: tuple[str, ...] = fields.take("policies", words, ())
+    if elsewhere and (not named or {"floor", "oracle"} & set(named)):
+        raise fields.fault(
+            "policies",
+            f"{', '.join(named) or 'none'}: with a fallback at zero the floor and the oracle bound nothing; name the "
+            "policies to play, without them",
+        )
     for name in named:
         if known and name not in known:
             raise fields.fault("policies", f"there is no policy {name!r}; choose of {', '.join(known)}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from lab.fleet.worlds import ENGINE, random_trace, simulation, trace_of, variant
 
-from flyball.lab.fleet.model import FleetOptions, Routing
+from flyball.lab.fleet.model import Fallback, FleetOptions, Routing
 from flyball.lab.fleet.samples import Column
 from flyball.lab.fleet.simulation import Simulation
 
@@ -118,3 +118,18 @@ def test_a_fleet_without_replicas_drops_what_nobody_waits_for() -> None:
     sim.advance(10.0)
     assert sim.sample().held == 1
     assert sim.outcome().dropped.tolist() == [True, False]
+
+
+def test_a_fallback_answers_what_comes_while_no_replica_is_ready_and_nothing_else() -> None:
+    """The replica is there after 20 s: the first two are answered elsewhere, 5 tokens in 0.5 s and 4 × 0.1 s."""
+    options = FleetOptions(fallback=Fallback(0.5, 0.1))
+    sim = simulation(trace_of((1.0, 10, 5), (2.0, 10, 1), (30.0, 10, 5)), initial=(0,), options=options)
+    sim.ask(0, 1)
+    sim.advance(3.0)
+    assert (sim.in_flight, sim.sample().held, sim.sample().arrived) == (0, 0, 2)
+    sim.advance(60.0)
+    outcome = sim.outcome()
+    assert outcome.cold.tolist() == [True, True, False]
+    assert outcome.first_token_at[:2].tolist() == [1.5, 2.5]
+    assert outcome.finished_at[:2].tolist() == [pytest.approx(1.9), 2.5]
+    assert outcome.finished_at[2] > 30.0

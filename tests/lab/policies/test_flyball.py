@@ -58,10 +58,15 @@ class TestBuild:
         assert policy.period_seconds == 30.0
         assert build(setting(), {"maxInsurance": None}).spec.scaling.max_insurance == LEVELS[-1]
 
+    def test_all_replicas_may_go_where_the_scenario_says_so(self) -> None:
+        empty = variant("a", min_replicas=0)
+        to_zero = build(setting(empty), {"idleAfter": 120.0}).spec.scaling.to_zero
+        assert to_zero is not None
+        assert (to_zero.idle_after_seconds, bool(to_zero.query)) == (120.0, True)
+        assert build(setting(empty, variant("b")), {}).spec.scaling.to_zero is None
+
     def test_an_unknown_knob_is_refused(self) -> None:
-        with pytest.raises(
-            ValueError, match=r"no knob insurance, quantile; it has maxInsurance, period_seconds, prior"
-        ):
+        with pytest.raises(ValueError, match=r"no knob insurance, quantile; it has idleAfter, maxInsurance, period"):
             build(setting(), {"quantile": 0.9, "insurance": 1, "maxInsurance": 0.5})
 
     def test_an_indicator_that_no_engine_has_is_refused(self) -> None:
@@ -164,3 +169,18 @@ class TestCourse:
         met = attained(course().trace, result.outcome, OBJECTIVES, WARMUP_SECONDS)
         assert all(met[objective.indicator] >= objective.target for objective in OBJECTIVES)
         assert mean_replicas(result) <= 2 * mean_replicas(once()[0])
+
+
+def test_it_sleeps_through_silence_and_wakes_for_the_first_request() -> None:
+    """Requests for five minutes, none for half an hour, then some again: idle after two minutes, ready in one."""
+    source = "generate:conversation?rate=0.5&duration=40m&seed=1&burst=0&step=5m:0&step=35m:1"
+    empty = replace(H100, min_replicas=0)
+    result, _ = played(Game(open_trace(source), (empty,), FleetOptions(), (1,), 1), idleAfter=120.0)
+    zero, one = [(action.at, action.after) for action in result.outcome.actions if 0 in (action.before, action.after)]
+    assert (zero[1], one[1]) == (0, 1)
+    assert 420.0 <= zero[0] <= 520.0, "the last request comes before 5m and is seen for a minute"
+    first = float(next(t for t in result.outcome.arrived_at if t > 1200.0))
+    assert first < one[0] <= first + 15.0 + 5.0 + 15.0, "a scrape, its delay, a tick"
+    cold = result.outcome.cold
+    assert 0 < cold.sum() < 60
+    assert not (result.outcome.first_token_at - result.outcome.arrived_at)[cold].max() > 60.0 + 40.0

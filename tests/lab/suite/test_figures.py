@@ -5,7 +5,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from flyball.lab.fleet.model import FleetVariant
+from flyball.lab.fleet.model import Fallback, FleetVariant
 from flyball.lab.fleet.outcome import Outcome, PaidReplicas, ScaleAction
 from flyball.lab.policies.model import Objective
 from flyball.lab.presets import PRESETS
@@ -140,3 +140,14 @@ def test_a_long_series_is_no_longer_than_a_picture_needs() -> None:
     series = run_series(made, outcome(made, [1, 1]))
     assert 180 < len(series["seconds"]) <= 360
     assert len({len(values) for values in series.values()}) == 1
+
+
+def test_what_a_fallback_answers_is_paid_for() -> None:
+    """One replica of two GPUs for an hour, and three requests after warm-up at the fallback for half a dollar each."""
+    made = trace([0, 700, 800, 900, 3600])
+    cold = np.array([True, True, True, True, False])
+    held = scenario(VARIANT, warmup=600.0)
+    elsewhere = replace(held, options=replace(held.options, fallback=Fallback(0.5, 0.01, Decimal("0.50"))))
+    found = [run_figures(each, made, outcome(made, [0] * 5, cold=cold)) for each in (held, elsewhere)]
+    assert found[1]["cost"] - found[0]["cost"] == pytest.approx(1.50)
+    assert [figures["coldHits"] for figures in found] == [3, 3]

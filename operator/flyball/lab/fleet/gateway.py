@@ -6,6 +6,7 @@ ones too, and generated tokens (kvAware); simply the next (roundRobin); or one d
 queue only those replicas come into question that have fewer requests in flight than places in their batch, and whose
 KV cache has room for this prompt beside the tokens of their requests. The queue is served first come, first served: its
 head waits for such a replica, and all others behind it. After a reclaim, requests go back to the head of the queue.
+Where a fallback answers what comes while no replica is ready, that never enters the queue.
 """
 
 import numpy as np
@@ -17,8 +18,8 @@ from flyball.lab.fleet.queues import GATEWAY, push_back, push_front, remove
 from flyball.lab.fleet.state import ROUTINGS, Integers, State, Status
 from flyball.lab.fleet.stretches import cut, steps_done
 
-_HELD, _ARRIVING, _WAITING, _DROPPED = (
-    int(status) for status in (Status.HELD, Status.ARRIVING, Status.WAITING, Status.DROPPED)
+_HELD, _ARRIVING, _WAITING, _FINISHED, _DROPPED = (
+    int(status) for status in (Status.HELD, Status.ARRIVING, Status.WAITING, Status.FINISHED, Status.DROPPED)
 )
 _LEAST_OUTSTANDING, _ROUND_ROBIN, _RANDOM, _KV_AWARE = map(
     ROUTINGS.index, (Routing.LEAST_OUTSTANDING, Routing.ROUND_ROBIN, Routing.RANDOM, Routing.KV_AWARE)
@@ -29,6 +30,13 @@ _LEAST_OUTSTANDING, _ROUND_ROBIN, _RANDOM, _KV_AWARE = map(
 def arrive(s: State, i: int, now: float) -> None:
     """Request `i` comes to the gateway."""
     s.requests[i].cold = s.fleet[0].ready == 0
+    if s.requests[i].cold and s.fleet[0].fallback:
+        s.requests[i].status = _FINISHED
+        s.requests[i].first_token_at = now + s.fleet[0].fallback_first_token
+        s.requests[i].finished_at = (
+            s.requests[i].first_token_at + (s.requests[i].output - 1) * s.fleet[0].fallback_token
+        )
+        return
     r = _choose(s, i, now) if s.fleet[0].held == 0 else -1
     if r >= 0:
         submit(s, i, r, now)

@@ -42,14 +42,25 @@ class FleetVariant:
 
 
 @dataclass(frozen=True, slots=True)
+class Fallback:
+    """What answers the requests that come while no replica is ready, and no others: the first token after
+    `first_token_seconds`, the others every `token_seconds`, for `price_per_request` dollars each.
+    """
+
+    first_token_seconds: float
+    token_seconds: float
+    price_per_request: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class FleetOptions:
     """How requests reach replicas, and what a scraper sees.
 
     With `gateway_queue` requests are held before the replicas and handed out as places in their batches become free;
     without it they wait inside the replica that they were routed to. While no replica is ready they are held in both
-    cases. `client_timeout_seconds`: a request not begun by then is dropped. Samples are taken every `scrape_seconds`
-    and can be queried `scrape_delay_seconds` later; a sample taken within one of `scrape_gaps` (start, end) is lost.
-    `gpus` is the inventory over all variants: replicas beyond it stay pending.
+    cases, unless a `fallback` answers them. `client_timeout_seconds`: a request not begun by then is dropped. Samples
+    are taken every `scrape_seconds` and can be queried `scrape_delay_seconds` later; a sample taken within one of
+    `scrape_gaps` (start, end) is lost. `gpus` is the inventory over all variants: replicas beyond it stay pending.
     """
 
     routing: Routing = Routing.LEAST_OUTSTANDING
@@ -59,6 +70,7 @@ class FleetOptions:
     scrape_delay_seconds: float = 5.0
     scrape_gaps: tuple[tuple[float, float], ...] = ()
     gpus: int | None = None
+    fallback: Fallback | None = None
 
 
 @dataclass(frozen=True, slots=True)

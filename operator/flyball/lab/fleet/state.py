@@ -52,6 +52,9 @@ FLEET = np.dtype(
         ("cursor", np.int64),  # where in `ready` the router looks first
         ("held", np.int64),  # requests at the gateway
         ("emptied", np.bool_),  # a draining replica has just lost its last request
+        ("fallback", np.bool_),  # whether it answers what comes while no replica is ready, and its times, seconds
+        ("fallback_first_token", np.float64),
+        ("fallback_token", np.float64),
     ],
     align=True,
 )
@@ -159,6 +162,10 @@ def new_state(
     fleet["routing"] = ROUTINGS.index(options.routing)
     fleet["gateway_queue"] = options.gateway_queue
     fleet["timeout"] = options.client_timeout_seconds
+    if options.fallback is not None:
+        fleet["fallback"] = True
+        fleet["fallback_first_token"] = options.fallback.first_token_seconds
+        fleet["fallback_token"] = options.fallback.token_seconds
     return State(
         fleet=fleet,
         requests=requests,

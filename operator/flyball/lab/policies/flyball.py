@@ -6,13 +6,15 @@ from flyball.core.decide import decide
 from flyball.core.forecast import LEVELS
 from flyball.core.memory import Memory
 from flyball.core.names import Indicator, Mode, Precedence, WorkloadKey
-from flyball.core.spec import EnginePrior, Objective, Scaling, TargetRef, Variant, WorkloadSpec
+from flyball.core.spec import EnginePrior, Objective, Scaling, TargetRef, ToZero, Variant, WorkloadSpec
 from flyball.lab.fleet.model import FleetVariant
 from flyball.lab.observe import LabTelemetry, observe
 from flyball.lab.policies.model import Setting, View
 
 OBJECTIVE_WINDOW_SECONDS = 3600.0
 TICK_SECONDS = 15.0
+# Where a scenario lets all replicas go: what KEDA's users wait by default before the last one goes.
+IDLE_AFTER_SECONDS = 300.0
 
 
 class Flyball:
@@ -37,13 +39,22 @@ def build(setting: Setting, knobs: Mapping[str, float | str | bool | None]) -> F
     """The policy on the WorkloadSLO that declares the scenario. Raises ValueError for an unknown knob.
 
     `maxInsurance` caps the quantile that is staffed for; `priorScale` multiplies the engine prior's times, to begin
-    from a wrong one; `period_seconds` is the tick.
+    from a wrong one; `idleAfter` are the seconds for which nobody must have asked before the last replica goes, where
+    the scenario lets all of them go; `period_seconds` is the tick.
     """
-    values = {"maxInsurance": LEVELS[-1], "priorScale": 1.0, "period_seconds": TICK_SECONDS}
+    values = {
+        "maxInsurance": LEVELS[-1],
+        "priorScale": 1.0,
+        "idleAfter": IDLE_AFTER_SECONDS,
+        "period_seconds": TICK_SECONDS,
+    }
     if unknown := set(knobs) - set(values):
         raise ValueError(f"flyball has no knob {', '.join(sorted(unknown))}; it has {', '.join(sorted(values))}")
     values |= {name: float(value) for name, value in knobs.items() if value is not None}
-    spec = _spec(setting, Scaling(max_insurance=values["maxInsurance"]), values["priorScale"])
+    empty = not any(variant.min_replicas for variant in setting.variants)
+    to_zero = ToZero(values["idleAfter"], query="the gateway's arrivals and queue") if empty else None
+    scaling = Scaling(max_insurance=values["maxInsurance"], to_zero=to_zero)
+    spec = _spec(setting, scaling, values["priorScale"])
     return Flyball(spec, values["period_seconds"])
 
 

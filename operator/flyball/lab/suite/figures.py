@@ -33,6 +33,9 @@ def run_figures(scenario: Scenario, trace: Trace, outcome: Outcome) -> dict[str,
     variants = range(len(outcome.variants))
     gpu_hours = sum(outcome.gpu_seconds(variant, start, end) for variant in variants) / 3600
     cost = float(sum(outcome.dollars(variant, start, end) for variant in variants))
+    cold = int(np.count_nonzero(outcome.cold & counted))
+    if scenario.options.fallback is not None:
+        cost += cold * float(scenario.options.fallback.price_per_request)
     actions = [action for action in outcome.actions if start <= action.at <= end]
     done = int(np.count_nonzero(completed))
     first_token, token_time, end_to_end = _latencies(trace, outcome, completed)
@@ -59,7 +62,7 @@ def run_figures(scenario: Scenario, trace: Trace, outcome: Outcome) -> dict[str,
         "scaleUps": sum(action.after > action.before for action in actions),
         "scaleDowns": sum(action.after < action.before for action in actions),
         "undoneActions": undone(actions, outcome.variants),
-        "coldHits": int(np.count_nonzero(outcome.cold & counted)),
+        "coldHits": cold,
     }
 
 
