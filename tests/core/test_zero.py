@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from core import worlds
 from core.cases import (
     LAW,
     START,
@@ -412,3 +413,22 @@ def test_it_turns_no_faster_than_its_holds_and_stays_within_its_bounds(looks: li
     for before, after in pairwise(turns):
         assert after.at - before.at >= (HOLD if after.desired else IDLE_AFTER)
     assert all(0 <= look.desired <= 3 for look in looks)
+
+
+@settings(LAW, max_examples=40)
+@given(worlds.stories(worlds.wild), st.lists(worlds.reading, min_size=5, max_size=5))
+def test_whatever_a_port_hands_in_it_stays_within_bounds_and_removes_nothing_unseen(
+    ticks: list[worlds.Tick], wanted: list[Reading]
+) -> None:
+    memory = Memory()
+    for tick, asked in zip(ticks, wanted, strict=False):
+        made = replace(tick.spec, scaling=replace(tick.spec.scaling, to_zero=ToZero(1.0, query="q")))
+        seen = replace(tick.seen, signals=replace(tick.seen.signals, wanted=asked))
+        decision, memory = decide(made, seen, memory)
+        for own, found in zip(made.variants, decision.variants, strict=True):
+            state = seen.state.variant(own.name)
+            if not state.manageable or seen.state.problem:
+                assert found.desired == state.replicas, "hands off"
+            else:
+                assert own.min_replicas <= found.desired <= own.max_replicas
+                assert asked.ok or found.desired or not state.replicas

@@ -276,7 +276,7 @@ def _first(spec: WorkloadSpec, state: WorkloadState) -> tuple[Variant, VariantSt
 
 def _one(spec: WorkloadSpec, state: WorkloadState) -> dict[str, int]:
     first = _first(spec, state)[0].name
-    return {variant.name: int(variant.name == first) for variant in spec.variants}
+    return {variant.name: max(variant.min_replicas, int(variant.name == first)) for variant in spec.variants}
 
 
 def _leaving(spec: WorkloadSpec) -> str:
