@@ -97,6 +97,7 @@ SHORT = Outlook(MONDAY, 2)
         pytest.param(outlook(), outlook(), False, id="the same"),
         pytest.param(outlook(), outlook(days=9), False, id="the same, a day later"),
         pytest.param(outlook(), outlook(10.0 * 4), True, id="four times the load"),
+        pytest.param(replace(outlook(), unmeasured=("gpu",)), outlook(), True, id="what a replica carries is measured"),
         pytest.param(outlook(), outlook(windows=(LAUNCH,)), True, id="a launch is announced"),
         pytest.param(outlook(windows=(LAUNCH,)), outlook(days=9, windows=(LAUNCH,)), False, id="and comes nearer"),
         pytest.param(outlook(), outlook(kind=replace(KIND, price_per_gpu_hour=None)), True, id="the price is gone"),

@@ -10,13 +10,15 @@ from support.advising import FakeHours
 from support.world import PRICED, START, World
 
 from flyball.core.names import WorkloadKey
+from flyball.core.outlook import Outlook, foresee
 from flyball.core.ports import Unavailable
+from flyball.core.spec import WorkloadSpec
 from flyball.runtime import planner
 from flyball.runtime.advice import Advisers
 from flyball.runtime.planner import RETRY_SECONDS, Planner
 
 CHAT = WorkloadKey("team", "chat")
-READ = 32
+READ = 3
 """Ticks within which 28 days are read, a day at a time, the plan is made and told."""
 
 
@@ -49,6 +51,7 @@ class Planned:
 
 @pytest.fixture
 def planned(world: World) -> Planned:
+    world.at += 150.0  # the hour until noon is stored
     found = Planned(world, FakeHours())
     found.restart()
     return found
@@ -56,7 +59,7 @@ def planned(world: World) -> Planned:
 
 async def test_a_plan_says_how_many_gpus_by_when_and_what_buying_for_the_peak_costs(planned: Planned) -> None:
     planned.hours.rate = lambda at: 10 + 5 * math.sin(at * 2 * math.pi / 86400)
-    planned.world.announce(86400, 2 * 86400)
+    planned.world.announce(86400, 2 * 86400, workloads=["chat"])
     planned.world.apply()
     await planned.world.tick(READ)
     plan = planned.plan
@@ -120,7 +123,9 @@ async def test_a_steady_load_is_told_once_and_asked_for_once_an_hour(planned: Pl
     planned.hours.rate = lambda _: float(dice.normal(10, 0.3))
     planned.world.apply()
     await planned.world.tick(READ)
-    assert planned.plan["state"] == "Known"
+    assert "not measured yet" in planned.plan["message"]
+    await planned.world.tick(30)
+    assert "not measured yet" not in planned.plan["message"]
     before, questions = planned.plan, len(planned.hours.asked)
     planned.why.clear()
     await planned.pass_hours(20)
@@ -163,7 +168,7 @@ async def test_the_number_of_questions_does_not_depend_on_that_of_the_workloads(
     for index in range(5):
         planned.world.apply(f"chat-{index}")
     await planned.world.tick(READ)
-    assert len(planned.hours.asked) == 29, "28 days, and the hour that ended meanwhile"
+    assert len(planned.hours.asked) == 28
     assert {len(names) for names, _, _ in planned.hours.asked} == {5}
     await planned.world.tick()
     states = {planned.world.status(f"chat-{index}").get("plan", {}).get("state") for index in range(5)}
@@ -202,3 +207,17 @@ async def test_a_workload_that_is_gone_is_forgotten(planned: Planned) -> None:
     planned.world.apply()
     await planned.world.tick()
     assert planned.plan == {}
+
+
+async def test_a_defect_in_one_plan_leaves_the_others_alone(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(spec: WorkloadSpec, *rest: Any) -> Outlook | None:
+        if spec.key.name == "broken":
+            raise ZeroDivisionError
+        return foresee(spec, *rest)
+
+    monkeypatch.setattr(planner, "foresee", broken)
+    planned.world.apply("broken")
+    planned.world.apply()
+    await planned.world.tick(READ)
+    assert planned.plan["state"] == "Known"
+    assert planned.world.status("broken")["plan"]["message"].startswith("the plan failed by a defect of Flyball")

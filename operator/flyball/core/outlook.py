@@ -60,7 +60,7 @@ class Purchase:
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """A plan made at `at` (epoch seconds) from so many known hours; no plan where they are too few, and `problem` says
-    in words why else there is none.
+    in words why else there is none. `unmeasured` are the targets of which only the declared engine is known so far.
     """
 
     at: float
@@ -68,6 +68,7 @@ class Outlook:
     plan: Plan | None = None
     purchase: Purchase | None = None
     problem: str = ""
+    unmeasured: tuple[str, ...] = ()
 
 
 def past_of(hours: Sequence[HourOfLoad]) -> Past:
@@ -121,6 +122,7 @@ def worth_telling(told: Outlook | None, now: Outlook) -> bool:
     before, after = _needs(told, told.plan), _needs(now, now.plan)
     return (
         before.keys() != after.keys()
+        or told.unmeasured != now.unmeasured
         or any(_other(before[key], need) for key, need in after.items())
         or told.plan.cheapest != now.plan.cheapest
         or [one.expected is None for one in told.plan.exhausted] != [one.expected is None for one in now.plan.exhausted]
@@ -161,6 +163,7 @@ def foresee(
     memory: Memory,
     hours: Sequence[HourOfLoad],
     events: Sequence[DemandWindow],
+    unmeasured: tuple[str, ...] = (),
 ) -> Outlook | None:
     """The outlook from consecutive hours, oldest first; None while no request was seen, whose size must be known.
 
@@ -175,7 +178,17 @@ def foresee(
     past, limits = past_of(hours), limits_of(spec)
     kinds = [_kind(variant, state, memory) for variant in spec.variants]
     found = make_plan(past, memory.shape, kinds, limits, events, HORIZON_DAYS)
-    return Outlook(past.end, known, found, purchase(past, memory.shape, kinds, limits))
+    bought = purchase(past, memory.shape, kinds, limits)
+    return Outlook(past.end, known, found, bought, unmeasured=unmeasured)
+
+
+def still_unmeasured(spec: WorkloadSpec, memory: Memory, before: Sequence[str] | None) -> tuple[str, ...]:
+    """The targets of which it was not measured yet what a replica carries: of those `before`, where that is known. A
+    fit that loses its confidence again is still one.
+    """
+    names = [variant.name for variant in spec.variants] if before is None else before
+    fits = ((name, memory.variant(name).fit) for name in names)
+    return tuple(name for name, fit in fits if fit is None or not fit.confident)
 
 
 def _kind(variant: Variant, state: WorkloadState, memory: Memory) -> Kind:

@@ -47,20 +47,28 @@ class LoadByHour:
 
     def __init__(self) -> None:
         self._known: dict[WorkloadKey, _Known] = {}
+        self._complete = 0
+        """The hour up to which nothing is lacking; so that most looks need not look."""
 
     def keep(self, keys: Iterable[WorkloadKey]) -> None:
         """Keep these workloads, and no others."""
-        self._known = {key: self._known.get(key) or _Known() for key in keys}
+        wanted = list(keys)
+        if any(key not in self._known for key in wanted):
+            self._complete = 0
+        self._known = {key: self._known.get(key) or _Known() for key in wanted}
 
     def next_part(self, at: float) -> Part | None:
         """What is to be read next: of the newest day that a workload lacks hours of."""
         now = _hour(at)
+        if self._complete == now:
+            return None
         for day in range((now - 1) // 24, (now - KEPT_HOURS) // 24, -1):
             end = min(24 * (day + 1), now)
             begins = {key: known.read.get(day, 24 * day) for key, known in self._known.items()}
             lacking = {key: begin for key, begin in begins.items() if begin < end}
             if lacking:
                 return Part(min(lacking.values()), end, frozenset(lacking))
+        self._complete = now
         return None
 
     def take(self, part: Part, answers: Mapping[WorkloadKey, Sequence[HourOfLoad]]) -> None:

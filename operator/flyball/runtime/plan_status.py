@@ -7,7 +7,7 @@ from flyball.core.outlook import WANTED_HOURS, Outlook, Purchase
 from flyball.core.plan import Exhausted, Need, Plan
 from flyball.core.spec import WorkloadSpec
 from flyball.core.trends import WEEK_SECONDS, Range, Season, Trend, busiest
-from flyball.core.units import format_duration, format_money
+from flyball.core.units import conjoin, format_duration, format_money
 from flyball.runtime.news import Status
 from flyball.runtime.status import rfc3339
 
@@ -32,7 +32,7 @@ def render(spec: WorkloadSpec, outlook: Outlook) -> Status:
     found = outlook.plan
     status: Status = {
         "state": KNOWN,
-        "message": "; ".join(_remarks(found)) or None,
+        "message": "; ".join((*_remarks(found), *_guessed(outlook))) or None,
         "asOf": rfc3339(outlook.at),
         "history": known,
         "load": {
@@ -71,6 +71,11 @@ def _remarks(plan: Plan) -> Iterator[str]:
         yield "fewer than five full days are known: every later day is as today"
     elif any(need.extrapolated for need in plan.needs):
         yield f"days marked * lie farther ahead than the {plan.growth.days} days of history: trust their range only"
+
+
+def _guessed(outlook: Outlook) -> Iterator[str]:
+    if outlook.unmeasured:
+        yield f"what a replica of {conjoin(outlook.unmeasured)} carries is the declared engine's, not measured yet"
 
 
 def _need(spec: WorkloadSpec, need: Need, at: float) -> Status:

@@ -5,13 +5,14 @@ read four weeks again. One query at a time, and so many plans at a look that the
 core, however many workloads there are.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 
 from flyball.core.names import WorkloadKey
-from flyball.core.outlook import HourOfLoad, Outlook, foresee, stale, worth_telling
+from flyball.core.outlook import HourOfLoad, Outlook, foresee, stale, still_unmeasured, worth_telling
 from flyball.core.ports import HourlyLoad, PortError
 from flyball.core.spec import WorkloadSpec
 from flyball.core.trends import HOUR_SECONDS
@@ -26,6 +27,8 @@ REPLAN_SECONDS = 6 * HOUR_SECONDS
 MOST_PLANS = 20
 """At one look. A plan takes some 50 ms: a second in fifteen."""
 PLANNING_SECONDS = 60.0
+READING_SECONDS = 10.0
+"""Of one look, for as many parts of the history as come in that time, one after the other."""
 RETRY_SECONDS = 300.0
 
 log = structlog.get_logger("flyball.planner")
@@ -64,6 +67,7 @@ class Planner:
         self._seen: dict[WorkloadKey, Seen] = {}
         self._told: dict[WorkloadKey, _Told] = {}
         self._made: dict[WorkloadKey, _Made] = {}
+        self._guessed: dict[WorkloadKey, tuple[int, tuple[str, ...]]] = {}
         self._aside = Aside("plan")
         self._not_before = 0.0
         self._problem = ""
@@ -91,21 +95,25 @@ class Planner:
         await self._aside.aclose()
 
     async def _work(self, at: float) -> None:
-        """Read what is lacking, a part at a look; plan once nothing is."""
+        """Read what is lacking, part after part while the look lasts; plan once nothing is."""
         seen = dict(self._seen)
         self._load.keep(seen)
-        part = self._load.next_part(at)
-        if part is not None:
-            if at >= self._not_before:
-                await self._read(part, [seen[key].spec for key in part.keys], at)
-            return
+        self._guessed = {key: self._guess(each) for key, each in seen.items()}
+        until = time.monotonic() + READING_SECONDS
+        while part := self._load.next_part(at):
+            if at < self._not_before or time.monotonic() > until:
+                return
+            await self._read(part, [seen[key].spec for key in part.keys], at)
         due = [each for each in seen.values() if self._due(each, at)][:MOST_PLANS]
         if due:
             hours = {each.spec.key: self._load.hours(each.spec.key, at) for each in due}
-            found = await in_thread_of_its_own(lambda: [_foreseen(each, hours) for each in due], PLANNING_SECONDS)
+            guessed = {each.spec.key: self._guessed[each.spec.key][1] for each in due}
+            found = await in_thread_of_its_own(
+                lambda: [_foreseen(each, hours, guessed) for each in due], PLANNING_SECONDS
+            )
             for each, outlook in zip(due, found, strict=True):
                 known = outlook is not None and outlook.plan is not None
-                self._made[each.spec.key] = _Made(at, known, _inputs(each))
+                self._made[each.spec.key] = _Made(at, known, self._inputs(each))
                 if outlook is not None:
                     self._tell(each.spec, outlook)
 
@@ -120,11 +128,23 @@ class Planner:
         self._note("")
         self._load.take(part, answers)
 
+    def _guess(self, seen: Seen) -> tuple[int, tuple[str, ...]]:
+        """The spec's generation, and its targets of which only the declared engine is known so far."""
+        generation, before = self._guessed.get(seen.spec.key, (None, None))
+        same = generation == seen.spec.generation
+        return seen.spec.generation, still_unmeasured(seen.spec, seen.memory, before if same else None)
+
     def _due(self, seen: Seen, at: float) -> bool:
         made = self._made.get(seen.spec.key)
-        if made is None or made.inputs != _inputs(seen):
+        if made is None or made.inputs != self._inputs(seen):
             return True
         return at - made.at >= (REPLAN_SECONDS if made.known else HOUR_SECONDS)
+
+    def _inputs(self, seen: Seen) -> tuple[object, ...]:
+        """What a plan is made from beside the hours, as far as a change of it makes another plan at once."""
+        prices = tuple(variant.price_per_gpu_hour for variant in seen.spec.variants)
+        expected, guessed = seen.observation.expected, self._guessed[seen.spec.key]
+        return seen.spec.uid, prices, expected, seen.memory.shape is None, guessed
 
     def _tell(self, spec: WorkloadSpec, outlook: Outlook) -> None:
         told = self._told.get(spec.key)
@@ -143,14 +163,17 @@ class Planner:
             self._problem = problem
 
 
-def _foreseen(seen: Seen, hours: Mapping[WorkloadKey, Sequence[HourOfLoad] | None]) -> Outlook | None:
+def _foreseen(
+    seen: Seen,
+    hours: Mapping[WorkloadKey, Sequence[HourOfLoad] | None],
+    guessed: Mapping[WorkloadKey, tuple[str, ...]],
+) -> Outlook | None:
     found = hours[seen.spec.key]
     if found is None:
         return Outlook(seen.observation.at, 0, problem=NOT_BY_THE_HOUR)
-    return foresee(seen.spec, seen.observation.state, seen.memory, found, seen.observation.expected)
-
-
-def _inputs(seen: Seen) -> tuple[object, ...]:
-    """What a plan is made from beside the hours, as far as a change of it makes another plan at once."""
-    prices = tuple(variant.price_per_gpu_hour for variant in seen.spec.variants)
-    return seen.spec.uid, seen.spec.generation, prices, seen.observation.expected, seen.memory.shape is None
+    state, events = seen.observation.state, seen.observation.expected
+    try:
+        return foresee(seen.spec, state, seen.memory, found, events, guessed[seen.spec.key])
+    except Exception:
+        log.exception("a defect of Flyball, please report it", workload=str(seen.spec.key))
+        return Outlook(seen.observation.at, 0, problem="the plan failed by a defect of Flyball: see the operator's log")

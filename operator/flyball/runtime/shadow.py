@@ -36,6 +36,7 @@ class _Beside:
     spec: WorkloadSpec
     rivals: RivalsOfOne
     standings: dict[str, Standing]
+    advice: Advice | None = None
 
 
 @dataclass(slots=True)
@@ -96,10 +97,12 @@ class Shadow:
 
     def advice(self, spec: WorkloadSpec, before: Status) -> Advice:
         """How the rivals stand by now."""
+        if not spec.shadow:
+            return Advice()
         beside = self._beside.get(spec.key)
-        if not spec.shadow or beside is None:
-            return Advice({"shadow": before["shadow"]}) if spec.shadow and before.get("shadow") else Advice()
-        return advice_of([beside.standings[name] for name in spec.shadow if name in beside.standings])
+        if beside is not None and beside.advice is not None:
+            return beside.advice
+        return Advice({"shadow": before["shadow"]}) if before.get("shadow") else Advice()
 
     async def settled(self) -> None:
         """Wait until what was taken in is worked off."""
@@ -132,10 +135,8 @@ class Shadow:
         except TimeoutError:
             found.over = True
             self._give_up(found)
-        for each in seen:
-            beside = self._beside.get(each.spec.key)
-            if beside is not None:
-                _settle(beside, each, found.replies, at)
+        settled = [(self._beside[each.spec.key], each) for each in seen if each.spec.key in self._beside]
+        await in_thread_of_its_own(lambda: _settle_all(settled, found.replies, at), LOOK_SECONDS)
 
     def _give_up(self, found: _Round) -> None:
         """The rival that was being asked is asked no more, and its neighbours go on without what it may have broken."""
@@ -165,10 +166,17 @@ def _sight(seen: Seen, samples: Sequence[ReplicaSample], at: float) -> Sight:
     return Sight(at, seen.spec, seen.observation.state, seen.memory, tests, tuple(samples))
 
 
+def _settle_all(
+    settled: Sequence[tuple[_Beside, Seen]], replies: Mapping[tuple[WorkloadKey, str], RivalReply | str], at: float
+) -> None:
+    for beside, seen in settled:
+        _settle(beside, seen, replies, at)
+
+
 def _settle(
     beside: _Beside, seen: Seen, replies: Mapping[tuple[WorkloadKey, str], RivalReply | str], at: float
 ) -> None:
-    """Take the replies in, and account what everybody asks for from now on."""
+    """Take the replies in, account what everybody asks for from now on, and make the advice of it."""
     own = asked(seen.spec, seen.observation.state, {each.name: each.desired for each in seen.decision.variants})
     for name, standing in beside.standings.items():
         reply = replies.get((seen.spec.key, name))
@@ -180,6 +188,7 @@ def _settle(
             log.warning("a rival is asked no more", workload=str(seen.spec.key), rival=name, reason=reply)
         standing.wish = wish
         standing.account = standing.account.advanced(at, wish, own)
+    beside.advice = advice_of(list(beside.standings.values()))
 
 
 def _take(standing: Standing, reply: RivalReply, seen: Seen, at: float) -> Asked | None:
