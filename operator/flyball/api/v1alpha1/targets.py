@@ -74,7 +74,8 @@ class Target(ApiModel):
     target_ref: ScaleTargetRef
     """The object whose replicas are scaled."""
     min_replicas: Replicas = 1
-    """Fewest replicas. 0 lets this variant be emptied while another one serves."""
+    """Fewest replicas. With 0, scaling.scaleToZero may take the last one; without that, one stays, and a target that
+    people scaled to zero is left alone."""
     max_replicas: Count
     """Most replicas."""
     accelerator: Accelerator | None = None
