@@ -173,7 +173,8 @@ def test_a_target_met_from_the_start_is_no_news() -> None:
 def test_a_foreign_hand_on_a_route_is_told_as_such_and_not_as_a_blocked_fallback() -> None:
     foreign = {"routes": (route(primary_weight=9, fallback_weight=1, applied_weights=(50, 50)),)}
     blocked = {"routes": (route(fallback_ready_endpoints=0),)}
-    told = tell(spec(fallback=fallback()), {"routes": (route(),)}, foreign, foreign, blocked, {"routes": (route(),)})
+    priced = fallback(price_per_request=Decimal("0.004"))
+    told = tell(spec(fallback=priced), {"routes": (route(),)}, foreign, foreign, blocked, {"routes": (route(),)})
     assert names(told) == [[], ["RouteConflict"], [], ["FallbackBlocked"], []]
 
 
