@@ -208,7 +208,7 @@ class PriceBookStatus(ApiModel):
     summary: str | None = None
     """How many accelerators are priced, and how old the prices are."""
     conditions: Annotated[tuple[StatusCondition, ...], ListMap("type")] = ()
-    """Ready, and DeclaredNotActedOn while some prices are not used yet."""
+    """Ready."""
 
 
 class PriceBook(Resource):
