@@ -65,9 +65,13 @@ def objective(**fields: Any) -> dict[str, Any]:
         ),
         pytest.param({"cost": {"ceilings": [{"period": "Month", "amount": "5"}]}}, [], id="an alert on the month"),
         pytest.param(
-            {"cost": {"ceilings": [{"period": "Month", "amount": "5", "enforcement": "Clamp"}]}},
-            ["spec.cost.ceilings[0].enforcement"],
-            id="a clamp on the month",
+            {
+                "cost": {
+                    "ceilings": [{"period": p, "amount": "5", "enforcement": "Clamp"} for p in ("Month", "Request")]
+                }
+            },
+            ["spec.cost.ceilings[1].enforcement"],
+            id="clamps on the month, which is paced, and on a request, which is not",
         ),
         pytest.param(
             {

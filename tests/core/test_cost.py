@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from flyball.core.capacity import RequestShape
 from flyball.core.cost import (
     hourly,
-    month_forecast,
     overflowed_in,
     replica_price,
     spend,
@@ -18,6 +17,7 @@ from flyball.core.cost import (
     unpriced,
 )
 from flyball.core.memory import SpendMemory, SpendRate
+from flyball.core.names import Period
 from flyball.core.spec import Component, Prices, Unit
 
 NOVEMBER = datetime(2026, 11, 10, tzinfo=UTC).timestamp()
@@ -95,12 +95,13 @@ def test_a_year_begins_like_any_month() -> None:
     assert (after.month, after.month_to_date) == ("2027-01", 2)
 
 
-def test_the_forecast_adds_the_rest_of_the_month_at_the_present_rate() -> None:
-    """Nine days at $1/h are spent and 21 of November's 30 are left: 216 + 504 = 720."""
-    start = datetime(2026, 11, 1, tzinfo=UTC).timestamp()
-    memory = account((start, "1"), (NOVEMBER, "1"))
-    assert memory.month_to_date == 216
-    assert month_forecast(memory, NOVEMBER) == 720
+def test_days_are_counted_like_months() -> None:
+    """$6/h from 22:00 on; $12 by midnight, and $3 half an hour later."""
+    start = datetime(2026, 11, 30, 22, tzinfo=UTC).timestamp()
+    before = account((start, "6"), (start + 2 * HOUR - 1, "6"))
+    assert (before.day, before.to_date(Period.DAY)) == ("2026-11-30", before.month_to_date)
+    after = spend(before, rate(start + 2.5 * HOUR, "6"), HOUR)
+    assert (after.day, after.day_to_date, after.to_date(Period.MONTH)) == ("2026-12-01", 3, 3)
 
 
 def test_overflow_is_paid_by_the_request_with_its_labour() -> None:

@@ -68,14 +68,14 @@ def test_unit_costs_are_over_a_time_for_which_costs_are_on_record(seconds: float
     assert found == (None if per_request is None else pytest.approx(per_request))
 
 
-COSTS = CostReport(Decimal(3), Decimal(100), Decimal(500), Decimal("0.01"), Decimal(7))
+COSTS = CostReport(Decimal(3), Decimal(100), Decimal(500), Decimal("0.01"), Decimal(7), day_to_date=Decimal(9))
 
 
 @pytest.mark.parametrize(
     ("period", "dollars"),
     [
         pytest.param(Period.HOUR, 3, id="an hour at the present rate"),
-        pytest.param(Period.DAY, 72, id="a day at the present rate"),
+        pytest.param(Period.DAY, 9, id="the day to date"),
         pytest.param(Period.MONTH, 100, id="the month to date"),
         pytest.param(Period.REQUEST, Decimal("0.01"), id="a request"),
         pytest.param(Period.MILLION_TOKENS, 7, id="a million tokens"),

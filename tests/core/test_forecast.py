@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -21,6 +22,7 @@ from flyball.core.forecast import (
     STEP,
     ForecastMemory,
     Outlook,
+    ahead,
     coverage,
     observe,
     start,
@@ -265,3 +267,15 @@ def test_the_same_ticks_teach_the_same(ticks: list[tuple[float, float]]) -> None
     times = np.cumsum([gap for gap, _ in ticks]).tolist()
     watched = [(time, rate) for time, (_, rate) in zip(times, ticks, strict=True)]
     assert repr(follow(watched)) == repr(follow(watched))
+
+
+def test_what_lies_ahead_is_known_from_a_day_on_and_covers_the_time_asked_for() -> None:
+    at = START - START % SLOT_SECONDS
+    slot = int(at // SLOT_SECONDS)
+    known = replace(start(at, 1.0, 60.0, 90.0), slots=tuple(float(n) for n in range(48)), slot=slot)
+    rates, seconds = ahead(known, at + 600.0, at + 3900.0)
+    assert (rates.tolist(), seconds.tolist()) == ([0.0, 1.0, 2.0], [1200.0, 1800.0, 300.0]), "as a day before"
+    assert not len(ahead(replace(known, slots=known.slots[1:]), at, at + 3600.0)[0]), (
+        "half an hour of the day is missing"
+    )
+    assert not len(ahead(known, at, at)[0])

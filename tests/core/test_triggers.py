@@ -1,6 +1,7 @@
 """What moves traffic to the fallback, by whole decisions, and what a shortage of GPUs means for itself."""
 
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
 from core.cases import (
@@ -21,9 +22,9 @@ from flyball.core.decide import decide
 from flyball.core.decision import GpuReport, VariantDecision
 from flyball.core.demand import Situation, Trust
 from flyball.core.memory import Memory
-from flyball.core.names import GpuVerdict, Precedence
+from flyball.core.names import Enforcement, GpuVerdict, Period, Precedence
 from flyball.core.observation import Observation
-from flyball.core.spec import Fallback
+from flyball.core.spec import Ceiling, Fallback
 from flyball.core.staffing import Shortage, Sizing
 from flyball.core.triggers import trigger
 
@@ -46,10 +47,24 @@ def look(at: float, seen: dict[str, object]) -> Observation:
     [
         pytest.param(
             fallback(),
-            {"ceilings": hourly("4"), "precedence": Precedence.COST},
+            {"ceilings": hourly("4", Enforcement.FALLBACK), "precedence": Precedence.COST},
             OVERFLOWING,
             "the hourly ceiling allows 2 of the 5 replicas needed",
             id="a ceiling that binds",
+        ),
+        pytest.param(
+            fallback(),
+            {"ceilings": (Ceiling(Period.MONTH, Decimal(1), Enforcement.FALLBACK),), "precedence": Precedence.COST},
+            OVERFLOWING,
+            "the monthly ceiling allows 1 of the 5 replicas needed",
+            id="a month's budget that is spent",
+        ),
+        pytest.param(
+            fallback(on_capacity=False),
+            {"ceilings": hourly("4"), "precedence": Precedence.COST},
+            OVERFLOWING,
+            "",
+            id="a ceiling that clamps and does not overflow",
         ),
         pytest.param(
             fallback(),
@@ -92,7 +107,7 @@ def look(at: float, seen: dict[str, object]) -> Observation:
         ),
         pytest.param(
             fallback(on_ceiling=False, on_capacity=False),
-            {"ceilings": hourly("4"), "precedence": Precedence.COST},
+            {"ceilings": hourly("4", Enforcement.FALLBACK), "precedence": Precedence.COST},
             OVERFLOWING,
             "",
             id="triggers that were not asked for do nothing",
@@ -180,6 +195,8 @@ def test_a_shortage_of_gpus_moves_traffic_once_users_feel_it(
     capacity = ReplicaCapacity(20.0, 5.0, "the KV cache", confident=confident)
     gpu = GpuReport(verdict, None, None, None, None)
     situation = Situation(Trust(), 12.0, 0.0, (capacity,), gpu)
-    enough = Shortage(3, 3, by_ceiling=False)
+    enough = Shortage(3, 3, by_ceiling=None)
     sizing = Sizing((VariantDecision("gpu", 3, 3, ready, ()),), enough, enough, carried)
-    assert trigger(fallback(), look(START, seen | {"routes": (route(),)}), situation, (), sizing) == cause
+    assert (
+        trigger(spec(fallback=fallback()), look(START, seen | {"routes": (route(),)}), situation, (), sizing) == cause
+    )

@@ -18,7 +18,7 @@ ENGINES_ACTED_ON = frozenset({EngineProfile.VLLM})
 INDICATORS_ACTED_ON = frozenset(
     {Indicator.TIME_TO_FIRST_TOKEN, Indicator.INTER_TOKEN_LATENCY, Indicator.END_TO_END, Indicator.QUEUE_TIME}
 )
-PERIODS_HELD = frozenset({Period.HOUR})
+PERIODS_HELD = frozenset({Period.HOUR, Period.DAY, Period.MONTH})
 """Periods whose ceilings hold replicas back; the others only alert."""
 
 
@@ -111,7 +111,7 @@ def _of_cost(cost: CostSpec) -> Iterator[NotActedOn]:
         if not ceiling_held(ceiling):
             yield NotActedOn(
                 f"spec.cost.ceilings[{index}].enforcement",
-                f"a ceiling per {ceiling.period} does not hold replicas back yet; only one per Hour does",
+                f"a ceiling per {ceiling.period} only alerts; those per Hour, Day and Month hold replicas back",
             )
 
 

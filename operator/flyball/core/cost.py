@@ -3,15 +3,14 @@
 A replica is paid for from the moment it holds its GPUs until it is gone: loading, idle or serving alike.
 """
 
-import calendar
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal
 
-from flyball.core import prices
+from flyball.core import periods, prices
 from flyball.core.capacity import RequestShape
 from flyball.core.memory import SpendMemory, SpendRate
+from flyball.core.names import Period
 from flyball.core.observation import VariantState
 from flyball.core.spec import Variant, WorkloadSpec
 
@@ -83,21 +82,33 @@ def spend_rate(
 def spend(memory: SpendMemory, rate: SpendRate, keep_seconds: float) -> SpendMemory:
     """The account at time `rate.since`: what was paid since the last entry at its rate, and the rate from now on.
 
-    A new month (UTC) starts at zero, with the share of the interval that fell into it. Rates older than `keep_seconds`
-    are dropped, but for the last before them; those that held for less than a thousandth of it are averaged.
+    Rates older than `keep_seconds` are dropped, but for the last before them; those that held for less than a
+    thousandth of it are averaged.
     """
-    at = rate.since
-    month = _month(at)
-    to_date = memory.month_to_date if memory.month == month else Decimal(0)
-    if memory.as_of is not None and memory.rates and at > memory.as_of:
-        start = memory.as_of if memory.month == month else max(memory.as_of, _month_start(at))
-        to_date += memory.rates[-1].total * Decimal(str(at - start)) / SECONDS_PER_HOUR
-    rates = memory.rates
+    at, rates = rate.since, memory.rates
     if not rates or replace(rates[-1], since=at) != rate:
         rates = (*_averaged(rates, at, keep_seconds / MOST_PIECES), rate)
     older = [r for r in rates if r.since <= at - keep_seconds]
     rates = (*older[-1:], *(r for r in rates if r.since > at - keep_seconds))
-    return replace(memory, as_of=at, month=month, month_to_date=to_date, rates=rates)
+    return replace(accrued(memory, at), rates=rates)
+
+
+def accrued(memory: SpendMemory, at: float) -> SpendMemory:
+    """The account with what was paid until `at` at the last rate.
+
+    A new month or day (UTC) starts at zero, with the share of the interval that fell into it.
+    """
+    month, day = periods.label(Period.MONTH, at), periods.label(Period.DAY, at)
+    month_to_date = memory.month_to_date if memory.month == month else Decimal(0)
+    day_to_date = memory.day_to_date if memory.day == day else Decimal(0)
+    if memory.as_of is not None and memory.rates and at > memory.as_of:
+        month_to_date += _paid(memory, max(memory.as_of, periods.begin(Period.MONTH, at)), at)
+        day_to_date += _paid(memory, max(memory.as_of, periods.begin(Period.DAY, at)), at)
+    return replace(memory, as_of=at, month=month, month_to_date=month_to_date, day=day, day_to_date=day_to_date)
+
+
+def _paid(memory: SpendMemory, start: float, at: float) -> Decimal:
+    return memory.rates[-1].total * Decimal(str(at - start)) / SECONDS_PER_HOUR
 
 
 def _averaged(rates: tuple[SpendRate, ...], at: float, grain_seconds: float) -> tuple[SpendRate, ...]:
@@ -147,20 +158,3 @@ def _pieces(memory: SpendMemory, at: float, window_seconds: float) -> Iterator[t
         end = memory.rates[index + 1].since if index + 1 < len(memory.rates) else at
         if end > begin:
             yield rate, end - begin
-
-
-def month_forecast(memory: SpendMemory, at: float) -> Decimal:
-    """Dollars at the end of the month (UTC) if the present rate holds."""
-    moment = datetime.fromtimestamp(at, UTC)
-    days = calendar.monthrange(moment.year, moment.month)[1]
-    left = _month_start(at) + days * 86400 - at
-    rate = memory.rates[-1].total if memory.rates else Decimal(0)
-    return memory.month_to_date + rate * Decimal(str(left)) / SECONDS_PER_HOUR
-
-
-def _month(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m")
-
-
-def _month_start(at: float) -> float:
-    return datetime.fromtimestamp(at, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()

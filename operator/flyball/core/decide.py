@@ -1,7 +1,7 @@
 """The decision: `decide(spec, observation, memory) -> (Decision, memory)`, pure and total.
 
 The laws, in the order in which they win: to zero and back as `core.zero` says; never above a maximum; never down on bad
-or partial data; an hourly ceiling clamps where cost has precedence, and elsewhere only stops growth; never down while
+or partial data; a cost ceiling clamps where cost has precedence, and elsewhere only stops growth; never down while
 the GPUs are saturated; demand and objectives raise; needs are remembered for as long as a replica takes to come back
 before one goes.
 """
@@ -10,13 +10,14 @@ import hashlib
 from dataclasses import replace
 from decimal import Decimal
 
-from flyball.core import cost, fallback, roi, slo, zero
+from flyball.core import cost, fallback, pacing, roi, slo, zero
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport
 from flyball.core.demand import Situation, assess
 from flyball.core.findings import Findings
 from flyball.core.memory import Memory
 from flyball.core.names import Mode
 from flyball.core.observation import Observation, VariantState
+from flyball.core.pacing import Budgets
 from flyball.core.report import conclude
 from flyball.core.spec import WorkloadSpec
 from flyball.core.staffing import Sizing, case_of, size
@@ -37,10 +38,12 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     )
     to_zero, memory = zero.step(spec, observation, situation, memory)
     case = case_of(spec, observation, situation, objectives, states)
-    sizing, memory = size(case, to_zero, memory)
+    budgets, memory = pacing.look(spec, observation, case.plans, situation.curve, memory)
+    sizing, memory = size(replace(case, paces=budgets.paces), to_zero, memory)
+    memory = pacing.learn(case.plans, situation, float(sizing.wanted_per_hour), at, memory)
     memory = _fall_back(spec, observation, situation, objectives, sizing, to_zero, memory)
     memory = _account(spec, observation, situation, states, memory)
-    findings = _findings(spec, observation, situation, objectives, states, sizing, to_zero, memory)
+    findings = _findings(spec, observation, situation, objectives, states, sizing, to_zero, budgets, memory)
     told = conclude(findings, memory)
     decision = Decision(
         id=decision_id(spec, at),
@@ -76,6 +79,7 @@ def _findings(
     states: tuple[VariantState, ...],
     sizing: Sizing,
     to_zero: Zero,
+    budgets: Budgets,
     memory: Memory,
 ) -> Findings:
     routes = observation.state.routes if spec.fallback else ()
@@ -94,6 +98,7 @@ def _findings(
         blocked=fallback.blocked(spec.fallback, routes) if spec.fallback else "",
         foreign=fallback.foreign(routes),
         zero=to_zero,
+        budgets=budgets,
     )
 
 
@@ -127,7 +132,7 @@ def _fall_back(
     routes = observation.state.routes
     inputs = fallback.FallbackInputs(
         at=observation.at,
-        trigger=to_zero.leaving or trigger(spec.fallback, observation, situation, objectives, sizing),
+        trigger=to_zero.leaving or trigger(spec, observation, situation, objectives, sizing),
         relieved=sizing.carries_all and not fallback.primary_down(routes),
         acting=spec.mode is Mode.AUTO,
         whole=bool(to_zero.leaving),

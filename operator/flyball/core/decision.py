@@ -90,8 +90,8 @@ class GpuReport:
 class CostReport:
     """Dollars. None where a price is missing or where there were no requests to divide by.
 
-    `month_to_date` is exact as of the observation's time and grows by `per_hour`. `requests` is the number that
-    `per_request` was divided by.
+    `month_to_date` and `day_to_date` are exact as of the observation's time and grow by `per_hour`; `month_forecast` is
+    what the month costs if all demand is served. `requests` is the number that `per_request` was divided by.
     """
 
     per_hour: Decimal | None
@@ -100,6 +100,7 @@ class CostReport:
     per_request: Decimal | None
     per_million_tokens: Decimal | None
     requests: float | None = None
+    day_to_date: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)

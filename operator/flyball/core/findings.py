@@ -3,20 +3,23 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from flyball.core import cost, prices
+from flyball.core import cost, periods, prices
 from flyball.core.decision import CostReport, FallbackReport, ObjectiveReport, RoiReport, VariantDecision
 from flyball.core.demand import Situation
 from flyball.core.memory import Memory
 from flyball.core.names import Period
 from flyball.core.observation import Observation, Reading, SignalState, VariantState
+from flyball.core.pacing import Budgets, Pace
 from flyball.core.spec import Ceiling, WorkloadSpec
 from flyball.core.staffing import Shortage
 from flyball.core.zero import Zero
 
-# The share of a ceiling from which owners are told that it comes near.
-APPROACHING = Decimal("0.8")
+# The shares of a ceiling from which owners are told that half of a budget is spent, and that a ceiling comes near.
+HALF, APPROACHING = Decimal("0.5"), Decimal("0.8")
 # A ceiling once reached or near is so until spend is this far below that line: costs per request waver with every tick.
 RELIEF = Decimal("0.95")
+# What WithinBudget's message says of ceilings, before each of its lists of them: a restarted operator reads it again.
+REACHED, FORECAST_OVER = "reached: ", "forecast over: "
 # The windows in seconds over which unit costs are counted: the longest for which costs are on record.
 UNIT_COST_WINDOWS = (3600.0, 300.0)
 MILLION = Decimal(1_000_000)
@@ -30,7 +33,7 @@ class Findings:
     """Everything one tick found out and decided about a workload's size, objectives, money and routes.
 
     `blocked` says why no traffic may move to the fallback, `foreign` who else moved its weights; empty where none.
-    `zero` is what scaling to zero made of it.
+    `zero` is what scaling to zero made of it, `budgets` where the day's and the month's stand.
     """
 
     spec: WorkloadSpec
@@ -46,6 +49,7 @@ class Findings:
     blocked: str
     foreign: str
     zero: Zero
+    budgets: Budgets
 
     @property
     def unpriced(self) -> tuple[str, ...]:
@@ -119,10 +123,11 @@ def cost_report(findings: Findings, memory: Memory) -> CostReport:
     return CostReport(
         per_hour=findings.per_hour,
         month_to_date=memory.spend.month_to_date,
-        month_forecast=cost.month_forecast(memory.spend, at) if findings.per_hour is not None else None,
+        month_forecast=findings.budgets.month_forecast if findings.per_hour is not None else None,
         per_request=spent / Decimal(str(served)) if spent is not None and served else None,
         per_million_tokens=spent / Decimal(str(tokens)) * MILLION if spent is not None and tokens else None,
         requests=served,
+        day_to_date=memory.spend.day_to_date,
     )
 
 
@@ -132,7 +137,7 @@ def spent_against(ceiling: Ceiling, costs: CostReport) -> Decimal | None:
         case Period.HOUR:
             return costs.per_hour
         case Period.DAY:
-            return costs.per_hour * 24 if costs.per_hour is not None else None
+            return costs.day_to_date if costs.per_hour is not None else None
         case Period.MONTH:
             return costs.month_to_date if costs.per_hour is not None else None
         case Period.REQUEST:
@@ -142,11 +147,21 @@ def spent_against(ceiling: Ceiling, costs: CostReport) -> Decimal | None:
 
 
 def ceiling_state(findings: Findings, ceiling: Ceiling, now: Decimal | None, before: str | None) -> str:
-    """Within, Approaching, Reached or Unknown, given the state announced before."""
+    """Within, Half (of a day's or month's), Approaching, Reached or Unknown, given the state announced before."""
     if now is None:
         return "Unknown"
     reached = ceiling.amount * (RELIEF if before == "Reached" and now < ceiling.amount else Decimal(1))
-    if now > reached or (ceiling.period is Period.HOUR and findings.short.by_ceiling):
+    if now > reached or (ceiling.period is Period.HOUR is findings.short.by_ceiling):
         return "Reached"
     near = APPROACHING * ceiling.amount * (RELIEF if before in ("Approaching", "Reached") else Decimal(1))
-    return "Approaching" if now > near else "Within"
+    if now > near:
+        return "Approaching"
+    return "Half" if ceiling.period in periods.CALENDAR and now > HALF * ceiling.amount else "Within"
+
+
+def forecast_state(pace: Pace, before: str | None) -> str:
+    """Over where the period is forecast to cost more than its ceiling, else Within; Unknown on too little evidence."""
+    if not pace.held.known:
+        return "Unknown"
+    over = pace.ceiling.amount * (RELIEF if before == "Over" else Decimal(1))
+    return "Over" if pace.forecast > over else "Within"

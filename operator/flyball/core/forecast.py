@@ -13,6 +13,11 @@ import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
+
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98)
 """The quantiles that are tracked."""
 
@@ -167,6 +172,27 @@ def coverage(memory: ForecastMemory) -> tuple[tuple[float, float], ...]:
     if not memory.judged:
         return ()
     return tuple((level, count / memory.judged) for level, count in zip(LEVELS, memory.below, strict=True))
+
+
+def ahead(memory: ForecastMemory, at: float, until: float) -> tuple[Numbers, Numbers]:
+    """The mean rates of the slots from `at` to `until`, and for how many seconds of each that is.
+
+    Each is the mean of the same slot of earlier weeks, or of earlier days where no whole week was seen. Empty where not
+    even a day was.
+    """
+    seen = np.array(memory.slots)
+    period = next((p for p in (WEEK_SECONDS, DAY_SECONDS) if len(seen) * SLOT_SECONDS >= p), None)
+    if period is None or until <= at or np.isnan(seen).all():
+        return np.empty(0), np.empty(0)
+    slots = int(period / SLOT_SECONDS)
+    places = (memory.slot - len(seen) + np.arange(len(seen))) % slots
+    known = ~np.isnan(seen)
+    counts = np.bincount(places[known], minlength=slots)
+    sums = np.bincount(places[known], weights=seen[known], minlength=slots)
+    means = np.divide(sums, counts, out=np.full(slots, float(seen[known].mean())), where=counts > 0)
+    coming = np.arange(int(at // SLOT_SECONDS), math.ceil(until / SLOT_SECONDS))
+    starts = np.maximum(at, coming * SLOT_SECONDS)
+    return means[coming % slots], np.minimum(until, (coming + 1) * SLOT_SECONDS) - starts
 
 
 def _judge(memory: ForecastMemory, at: float, rate: float, window_seconds: float) -> ForecastMemory:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from flyball.core.capacity import CapacityFit, RequestShape
 from flyball.core.forecast import ForecastMemory
 from flyball.core.misses import MissCurve
+from flyball.core.names import Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +100,50 @@ class SpendRate:
 class SpendMemory:
     """Money spent, exact while the rate is constant between ticks.
 
-    `month` is `YYYY-MM` (UTC); `rates` are the changes of rate, oldest first, covering the longest window.
+    `month` is `YYYY-MM` and `day` `YYYY-MM-DD` (UTC); `rates` are the changes of rate, oldest first, covering the
+    longest window.
     """
 
     as_of: float | None = None
     month: str = ""
     month_to_date: Decimal = Decimal(0)
     rates: tuple[SpendRate, ...] = ()
+    day: str = ""
+    day_to_date: Decimal = Decimal(0)
+
+    def to_date(self, period: Period) -> Decimal:
+        """Dollars since the day or month began."""
+        return self.day_to_date if period is Period.DAY else self.month_to_date
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPace:
+    """What a ceiling of a day or month leaves from `at` on: the share of what is wanted beyond the minimum, what may be
+    added to it, and the most of both together, in dollars per hour. `amount` is None where there is no ceiling.
+
+    `forecast` is what the whole period costs if all demand is served; `known` says that a day's load stands behind it.
+    """
+
+    period: Period
+    amount: Decimal | None
+    at: float
+    forecast: Decimal
+    known: bool
+    share: float
+    surplus_per_hour: float
+    most_per_hour: float
+
+
+@dataclass(frozen=True, slots=True)
+class PacingMemory:
+    """What pacing knows as of `at`: the paces in force, and the dollars per hour wanted, then and as a multiple of what
+    the arrivals alone call for (None: not known yet).
+    """
+
+    at: float = 0.0
+    margin: float | None = None
+    wanted_per_hour: float = 0.0
+    held: tuple[HeldPace, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +182,7 @@ class Memory:
     fallback: FallbackMemory = FallbackMemory()
     zero: ZeroMemory = ZeroMemory()
     spend: SpendMemory = SpendMemory()
+    pacing: PacingMemory = PacingMemory()
     states: tuple[tuple[str, str], ...] = ()
 
     def variant(self, name: str) -> VariantMemory:

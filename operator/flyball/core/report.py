@@ -6,10 +6,20 @@ from dataclasses import dataclass
 
 from flyball.core import roi, slo
 from flyball.core.decision import Condition, CostReport, Event, VariantDecision
-from flyball.core.findings import Findings, awaited, ceiling_state, cost_report, spent_against
+from flyball.core.findings import (
+    FORECAST_OVER,
+    REACHED,
+    Findings,
+    awaited,
+    ceiling_state,
+    cost_report,
+    forecast_state,
+    spent_against,
+)
 from flyball.core.memory import Memory
-from flyball.core.names import ConditionType, Mode
+from flyball.core.names import ConditionType, Mode, Period
 from flyball.core.observation import BucketEdges
+from flyball.core.pacing import Pace
 from flyball.core.subjects import States, announce
 from flyball.core.units import counted, format_duration, format_money, format_ratio
 
@@ -74,12 +84,28 @@ def _within_budget(findings: Findings, costs: CostReport, memory: Memory) -> Con
     ]
     reached = [f"${format_money(c.amount)} per {c.period}" for c, state in judged if state == "Reached"]
     unknown = [f"{c.period}" for c, state in judged if state == "Unknown"]
+    over = [
+        f"${format_money(pace.ceiling.amount)} per {pace.ceiling.period}"
+        for pace in findings.budgets.paces
+        if forecast_state(pace, memory.state(f"forecast/{pace.ceiling.period}")) == "Over"
+    ]
+    stand = [*([f"{FORECAST_OVER}{', '.join(over)}"] if over else []), *map(_budget, findings.budgets.paces)]
     if reached:
-        return Condition(ConditionType.WITHIN_BUDGET, False, "CeilingReached", f"reached: {', '.join(reached)}")
+        text = "; ".join([f"{REACHED}{', '.join(reached)}", *stand])
+        return Condition(ConditionType.WITHIN_BUDGET, False, "CeilingReached", text)
     if unknown:
         why = "no requests or no price to count it from"
         return Condition(ConditionType.WITHIN_BUDGET, None, "Unknown", f"{', '.join(unknown)}: {why}")
-    return Condition(ConditionType.WITHIN_BUDGET, True, "WithinCeilings", "spend is within every ceiling")
+    reason = "ForecastOver" if over else "WithinCeilings"
+    return Condition(ConditionType.WITHIN_BUDGET, True, reason, "; ".join(["spend is within every ceiling", *stand]))
+
+
+def _budget(pace: Pace) -> str:
+    """Where a day's or month's budget stands, in dollars."""
+    word = "today" if pace.ceiling.period is Period.DAY else "this month"
+    spent, amount = format_money(pace.spent), format_money(pace.ceiling.amount)
+    expected = f", ${format_money(pace.forecast)} if all demand is served" if pace.held.known else ""
+    return f"{word} ${spent} of ${amount} are spent{expected}"
 
 
 def _roi_met(findings: Findings) -> list[Condition]:

@@ -1,28 +1,29 @@
 """From a situation to replicas per variant: what is needed, what steadiness and ceilings leave of it, and why.
 
-Needs come first, unbounded; then they are steadied over their holds, bounded by the maximum and the hourly ceiling, and
+Needs come first, unbounded; then they are steadied over their holds, bounded by the maximum and by cost ceilings, and
 last comes what must not happen to what runs: no step above the user's, nothing removed on bad data.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
-from flyball.core import slo
+from flyball.core import ceilings, slo
 from flyball.core.causes import demand_cause, gpu_text, starved_text
 from flyball.core.decision import Cause, ObjectiveReport, VariantDecision
 from flyball.core.demand import Situation
 from flyball.core.economics import Stakes
 from flyball.core.experience import LOW_LOAD
 from flyball.core.memory import Memory
-from flyball.core.names import Enforcement, GpuVerdict, Period, Precedence
+from flyball.core.names import GpuVerdict, Period, Precedence
 from flyball.core.observation import Observation, VariantState
+from flyball.core.pacing import Pace
 from flyball.core.sizing import (
     Needs,
     VariantPlan,
     carried_by,
     cheapest_mix,
-    clamp_to_ceiling,
     hold_seconds,
     remember_need,
     startup_seconds,
@@ -41,24 +42,30 @@ SHORTEST_DRAIN_SECONDS, LONGEST_DRAIN_SECONDS = 30.0, 300.0
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """Replicas wanted and allowed over all variants, and whether the hourly ceiling is part of why not more are."""
+    """Replicas wanted and allowed over all variants, and the period of the cost ceiling that keeps it from being more.
+
+    `waived` says why a ceiling that could hold some back does not; empty where none is waived.
+    """
 
     wanted: int
     allowed: int
-    by_ceiling: bool
+    by_ceiling: Period | None
+    waived: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
     """Replicas per variant with what held them; what is short at this moment, and what is once steadied.
 
-    `carries_all` says that what serves now carries the whole demand.
+    `carries_all` says that what serves now carries the whole demand. `wanted_per_hour` is what is wanted within the
+    maxima, before any ceiling, in dollars per hour.
     """
 
     variants: tuple[VariantDecision, ...]
     now: Shortage
     lasting: Shortage
     carries_all: bool
+    wanted_per_hour: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,7 @@ class Case:
     situation: Situation
     objectives: tuple[ObjectiveReport, ...]
     plans: tuple[VariantPlan, ...]
+    paces: tuple[Pace, ...] = ()
 
     @property
     def burning(self) -> list[str]:
@@ -119,12 +127,14 @@ def size(case: Case, zero: Zero, memory: Memory) -> tuple[Sizing, Memory]:
     steady = {p.variant.name: _steady(case, p, remembered[p.variant.name]) for p in case.plans}
     allowed, lasting = _allowed(case, steady)
     _, now = _allowed(case, needs)
-    variants = tuple(_settle(case, plan, causes, needs, steady, allowed) for plan in case.plans)
+    causes += _of_ceilings(case, lasting)
+    variants = tuple(_settle(case, plan, causes, needs, steady, (allowed, lasting.by_ceiling)) for plan in case.plans)
     serving = {v.name: min(v.ready, v.desired) for v in variants}
     demand = case.situation.demand
     carries_all = demand is not None and carried_by(case.plans, serving, case.situation.curve) >= demand
     known = tuple(replace(memory.variant(name), needs=entries) for name, entries in remembered.items())
-    return Sizing(variants, now, lasting, carries_all), replace(memory, variants=known)
+    wanted = ceilings.per_hour(case.plans, _within_maxima(case, steady))
+    return Sizing(variants, now, lasting, carries_all, wanted), replace(memory, variants=known)
 
 
 def _by_zero(case: Case, counts: Mapping[str, int], cause: Cause, memory: Memory) -> tuple[Sizing, Memory]:
@@ -135,7 +145,7 @@ def _by_zero(case: Case, counts: Mapping[str, int], cause: Cause, memory: Memory
     for plan in case.plans:
         name, current = plan.variant.name, plan.state.replicas
         desired, limited = _stepped(case, current, allowed[name])
-        limited = limited or ("cost.ceilings[Hour]" if allowed[name] < held[name] else "")
+        limited = limited or (f"cost.ceilings[{short.by_ceiling}]" if allowed[name] < held[name] else "")
         variants.append(VariantDecision(name, current, desired, plan.state.ready, (cause,), limited))
     known = tuple(replace(memory.variant(p.variant.name), needs=()) for p in case.plans)
     return Sizing(tuple(variants), short, short, carries_all=False), replace(memory, variants=known)
@@ -246,24 +256,33 @@ def _down_hold(case: Case, plan: VariantPlan) -> float:
 
 
 def _allowed(case: Case, counts: dict[str, int]) -> tuple[dict[str, int], Shortage]:
-    """The counts within maxima and the hourly ceiling, and what is missing then.
+    """The counts within maxima and cost ceilings, and what is missing then.
 
     A ceiling that yields to objectives (precedence SLO) stops growth until one is breached, and takes nothing away that
     is needed: else meeting the objective would be what breaks it again.
     """
-    bounded = {
+    bounded = _within_maxima(case, counts)
+    cut = ceilings.within(case.spec, case.paces, case.plans, bounded, case.situation.demand, case.situation.curve)
+    allowed = cut.counts
+    if cut.period is not None and case.spec.precedence is Precedence.SLO:
+        running = {p.variant.name: p.state.replicas for p in case.plans}
+        allowed = bounded if case.breached else {n: max(allowed[n], min(bounded[n], running[n])) for n in bounded}
+    by_ceiling = cut.period if allowed != bounded else None
+    return allowed, Shortage(sum(counts.values()), sum(allowed.values()), by_ceiling, cut.waived)
+
+
+def _within_maxima(case: Case, counts: Mapping[str, int]) -> dict[str, int]:
+    return {
         p.variant.name: counts[p.variant.name] if p.fixed else min(p.variant.max_replicas, counts[p.variant.name])
         for p in case.plans
     }
-    ceiling, allowed = case.spec.ceiling(Period.HOUR), bounded
-    if ceiling is not None and ceiling.enforcement is not Enforcement.ALERT:
-        allowed = clamp_to_ceiling(bounded, case.plans, ceiling.amount)
-        if case.spec.precedence is Precedence.SLO:
-            breached = any(o.state == slo.BREACHED for o in case.objectives)
-            running = {p.variant.name: p.state.replicas for p in case.plans}
-            allowed = bounded if breached else {n: max(allowed[n], min(bounded[n], running[n])) for n in bounded}
-    by_ceiling = any(allowed[name] < bounded[name] for name in counts)
-    return allowed, Shortage(sum(counts.values()), sum(allowed.values()), by_ceiling)
+
+
+def _of_ceilings(case: Case, short: Shortage) -> list[Cause]:
+    """What paced ceilings have to do with the counts, in sentences."""
+    paced = next((pace for pace in case.paces if pace.ceiling.period is short.by_ceiling), None)
+    causes = [Cause("CeilingPaced", paced.text, paced.numbers)] if paced else []
+    return [*causes, *([Cause("CeilingWaived", short.waived)] if short.waived else [])]
 
 
 def _settle(
@@ -272,10 +291,14 @@ def _settle(
     causes: list[Cause],
     needs: dict[str, int],
     steady: dict[str, int],
-    allowed: dict[str, int],
+    within: tuple[dict[str, int], Period | None],
 ) -> VariantDecision:
-    """One variant's count within steps and bounds, and the bound that held it."""
-    name, current, ready = plan.variant.name, plan.state.replicas, plan.state.ready
+    """One variant's count within steps and bounds, and the bound that held it.
+
+    `within` are the counts that ceilings allow, and the period of the one that cut them.
+    """
+    (allowed, by_ceiling), name = within, plan.variant.name
+    current, ready = plan.state.replicas, plan.state.ready
     if plan.fixed or case.observation.state.problem:
         off = plan.state.exists and plan.state.scalable and not plan.state.contender and not current
         text = "the target was scaled to zero by hand; scale it to 1, or declare scaling.scaleToZero to have it woken"
@@ -290,7 +313,7 @@ def _settle(
         causes = [*causes, Cause("Stabilizing", text)]
     target, limited = _stepped(case, current, allowed[name])
     if not limited and allowed[name] < min(steady[name], plan.variant.max_replicas):
-        limited = "cost.ceilings[Hour]"
+        limited = f"cost.ceilings[{by_ceiling}]"
     if (case.situation.trust.problem or case.situation.trust.partial) and target < current:
         target, limited = current, ""
     if target < plan.variant.min_replicas:

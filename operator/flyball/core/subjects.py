@@ -10,9 +10,10 @@ from decimal import Decimal
 
 from flyball.core import roi, slo
 from flyball.core.decision import CostReport, Event, ObjectiveReport, RoiReport
-from flyball.core.findings import Findings, awaited, ceiling_state, spent_against
+from flyball.core.findings import Findings, awaited, ceiling_state, forecast_state, spent_against
 from flyball.core.memory import Memory
 from flyball.core.names import EventReason, Period, RoiMetric
+from flyball.core.pacing import Pace
 from flyball.core.spec import Ceiling, Objective
 from flyball.core.units import counted, format_duration, format_money, format_ratio
 
@@ -20,11 +21,13 @@ KEEP = ""
 """The state of a subject of which nothing new is known: the one announced before stays."""
 
 # States that are bad news, after which good news is news.
-_TROUBLE = frozenset({slo.BREACHED, roi.BREACHED, roi.AT_RISK, "Approaching", "Reached", "Bad"})
+_TROUBLE = frozenset({slo.BREACHED, roi.BREACHED, roi.AT_RISK, "Approaching", "Reached", "Over", "Bad"})
+# States that are neither, and told all the same when they are new.
+_MILESTONES = frozenset({"Half"})
 
 _PERIODS = {
     Period.HOUR: "per hour",
-    Period.DAY: "per day",
+    Period.DAY: "today",
     Period.MONTH: "this month",
     Period.REQUEST: "per request",
     Period.MILLION_TOKENS: "per million tokens",
@@ -45,9 +48,13 @@ class Subject:
 def announce(findings: Findings, costs: CostReport, memory: Memory) -> tuple[tuple[Event, ...], States]:
     """The Events for every subject whose state changed, and the states announced by now."""
     subjects = _subjects(findings, costs, memory)
-    changed = [(memory.state(s.name), s.told.get(s.state)) for s in subjects if memory.state(s.name) != s.state]
-    events = tuple(e for before, e in changed if e is not None and (e.warning or before in _TROUBLE))
+    changed = [s for s in subjects if memory.state(s.name) != s.state]
+    events = tuple(s.told[s.state] for s in changed if s.state in s.told and _is_news(s, memory.state(s.name)))
     return events, tuple((s.name, (memory.state(s.name) or KEEP) if s.state == KEEP else s.state) for s in subjects)
+
+
+def _is_news(subject: Subject, before: str | None) -> bool:
+    return subject.told[subject.state].warning or before in _TROUBLE or subject.state in _MILESTONES
 
 
 def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence[Subject]:
@@ -56,6 +63,7 @@ def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence
         subjects.append(Subject(f"objective/{objective.name}", report.state))
         subjects += [_breach(objective, report), _error_budget(objective, report)]
     subjects += [_ceiling(findings, ceiling, costs, memory) for ceiling in findings.spec.ceilings]
+    subjects += [_forecast(pace, memory) for pace in findings.budgets.paces]
     subjects += [_roi(findings, report) for report in findings.roi]
     problem = findings.situation.trust.problem
     stale = Event(EventReason.TELEMETRY_STALE, f"holding capacity: {problem}", "Hold", warning=True)
@@ -120,13 +128,29 @@ def _ceiling(findings: Findings, ceiling: Ceiling, costs: CostReport, memory: Me
     spend = f"spend of {_dollars(now)} {_PERIODS[ceiling.period]}"
     limit = f"its ceiling of {_dollars(ceiling.amount)}"
     short = ""
-    if ceiling.period is Period.HOUR and findings.short.by_ceiling:
+    if findings.short.by_ceiling is ceiling.period:
         short = f": {findings.short.allowed} of the {counted(findings.short.wanted, 'replica')} needed are allowed"
     reached = f"{spend} has reached {limit}{short} (enforcement {ceiling.enforcement})"
+    recovered = Event(EventReason.BUDGET_RECOVERED, f"{spend} is well within {limit} again", "Observe")
+    half = Event(EventReason.BUDGET_CEILING_APPROACHING, f"{spend} is more than half of {limit}", "Observe")
     told = {
+        "Half": recovered if memory.state(name) in _TROUBLE else half,
         "Approaching": Event(EventReason.BUDGET_CEILING_APPROACHING, f"{spend} nears {limit}", "Observe", warning=True),
         "Reached": Event(EventReason.BUDGET_CEILING_REACHED, reached, "Clamp", warning=True),
-        "Within": Event(EventReason.BUDGET_RECOVERED, f"{spend} is well within {limit} again", "Observe"),
+        "Within": recovered,
+    }
+    return Subject(name, KEEP if state == "Unknown" else state, told)
+
+
+def _forecast(pace: Pace, memory: Memory) -> Subject:
+    ceiling, name = pace.ceiling, f"forecast/{pace.ceiling.period}"
+    state = forecast_state(pace, memory.state(name))
+    told_of = f"{_PERIODS[ceiling.period]} costs {_dollars(pace.forecast)} if all demand is served"
+    limit = f"its ceiling of {_dollars(ceiling.amount)} (enforcement {ceiling.enforcement})"
+    over = f"{told_of}, more than {limit}; {_dollars(pace.spent)} are spent"
+    told = {
+        "Over": Event(EventReason.BUDGET_CEILING_APPROACHING, over, "Observe", warning=True),
+        "Within": Event(EventReason.BUDGET_RECOVERED, f"{told_of}, within {limit}", "Observe"),
     }
     return Subject(name, KEEP if state == "Unknown" else state, told)
 

@@ -8,29 +8,32 @@ from flyball.core import slo
 from flyball.core.decision import ObjectiveReport
 from flyball.core.demand import Situation
 from flyball.core.fallback import primary_down
-from flyball.core.names import GpuVerdict
+from flyball.core.names import Enforcement, GpuVerdict
 from flyball.core.observation import Observation
-from flyball.core.spec import Fallback
+from flyball.core.pacing import PERIOD_WORDS
+from flyball.core.spec import WorkloadSpec
 from flyball.core.staffing import Sizing
 from flyball.core.units import conjoin, counted
 
 
 def trigger(
-    declared: Fallback,
+    spec: WorkloadSpec,
     observation: Observation,
     situation: Situation,
     objectives: tuple[ObjectiveReport, ...],
     sizing: Sizing,
 ) -> str:
     """Why traffic should overflow, in a sentence; empty where it need not. Bad telemetry moves no traffic."""
-    if observation.state.problem:
+    declared = spec.fallback
+    if declared is None or observation.state.problem:
         return ""
     if primary_down(observation.state.routes):
         return "the primary backend has no ready endpoint"
     if situation.trust.problem:
         return ""
-    if declared.on_ceiling and sizing.now.by_ceiling:
-        return f"the hourly ceiling allows {_needed(sizing)}"
+    ceiling = spec.ceiling(sizing.now.by_ceiling) if declared.on_ceiling and sizing.now.by_ceiling else None
+    if ceiling is not None and ceiling.enforcement is Enforcement.FALLBACK:
+        return f"the {PERIOD_WORDS[ceiling.period]} ceiling allows {_needed(sizing)}"
     if declared.on_capacity and (short := _short_of_capacity(observation, situation, sizing)):
         return short
     breached = [o.name for o in objectives if o.state == slo.BREACHED]

@@ -1,11 +1,11 @@
 """The cost budget as annotations on the objects that spend it, rewritten only when it says something new."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 
 from flyball.core.decision import Decision
 from flyball.core.names import Period
+from flyball.core.periods import begin, end
 from flyball.core.spec import WorkloadSpec
 from flyball.core.units import format_money
 from flyball.runtime.status import parse_time, rfc3339
@@ -44,7 +44,7 @@ def annotations(spec: WorkloadSpec, decision: Decision) -> Annotations:
         found[REMAINING] = format_money(max(Decimal(0), remaining), 2)
         if cost.per_hour > 0:
             exhausted_at = decision.at + float(remaining / cost.per_hour) * 3600
-            if _month_start(decision.at) <= exhausted_at < _next_month(decision.at):
+            if begin(Period.MONTH, decision.at) <= exhausted_at < end(Period.MONTH, decision.at):
                 found[EXHAUSTED_AT] = rfc3339(exhausted_at)
     return found
 
@@ -64,15 +64,6 @@ def material(before: Annotations | None, now: Annotations) -> bool:
 def _moved_seconds(before: Annotations, now: Annotations, key: str) -> float:
     old, new = parse_time(before.get(key)), parse_time(now.get(key))
     return abs(new - old) if old is not None and new is not None else 0.0
-
-
-def _month_start(at: float) -> float:
-    moment = datetime.fromtimestamp(at, UTC)
-    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
-
-
-def _next_month(at: float) -> float:
-    return _month_start(_month_start(at) + 32 * 86400)
 
 
 REMOVED: Annotations = dict.fromkeys(ALL)

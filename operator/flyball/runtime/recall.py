@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core.conditions import KnownCondition
-from flyball.core.findings import APPROACHING
+from flyball.core.findings import APPROACHING, FORECAST_OVER, HALF, REACHED
 from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, ZeroMemory
 from flyball.core.names import ConditionType, Period
+from flyball.core.periods import CALENDAR, label
 from flyball.core.slo import BUDGET_LOW
 from flyball.core.units import parse_ratio
 from flyball.core.zero import AT_ZERO
@@ -80,10 +80,9 @@ def _ceiling_states(
     judged = next((c for c in conditions if c.type is ConditionType.WITHIN_BUDGET), None)
     if cost is None or judged is None:
         return
-    per_hour = _decimal(cost.per_hour)
     figures = {
-        Period.HOUR: per_hour,
-        Period.DAY: per_hour * 24,
+        Period.HOUR: _decimal(cost.per_hour),
+        Period.DAY: _decimal(cost.day_to_date),
         Period.MONTH: _decimal(cost.month_to_date),
         Period.REQUEST: _decimal(cost.per_request),
         Period.MILLION_TOKENS: _decimal(cost.per_million_tokens),
@@ -92,10 +91,21 @@ def _ceiling_states(
         period, amount = ceiling.get("period"), _decimal(str(ceiling.get("amount", "")))
         if period not in figures:
             continue
-        if judged.reason == "CeilingReached" and f" per {period}" in judged.message:
+        spent = figures[period]
+        budgeted = period in CALENDAR
+        if _names(judged, REACHED, period):
             yield f"ceiling/{period}", "Reached"
+        elif spent > APPROACHING * amount:
+            yield f"ceiling/{period}", "Approaching"
         else:
-            yield f"ceiling/{period}", "Approaching" if figures[period] > APPROACHING * amount else "Within"
+            yield f"ceiling/{period}", "Half" if budgeted and spent > HALF * amount else "Within"
+        if budgeted:
+            yield f"forecast/{period}", "Over" if _names(judged, FORECAST_OVER, period) else "Within"
+
+
+def _names(judged: KnownCondition, which: str, period: str) -> bool:
+    """Whether the condition's message lists the ceiling of that period among those that are so."""
+    return any(part.startswith(which) and f" per {period}" in part for part in judged.message.split("; "))
 
 
 def _spend(status: WorkloadSLOStatus) -> SpendMemory:
@@ -103,9 +113,14 @@ def _spend(status: WorkloadSLOStatus) -> SpendMemory:
     as_of = parse_time(cost.as_of) if cost else None
     if cost is None or as_of is None:
         return SpendMemory()
-    month = datetime.fromtimestamp(as_of, UTC).strftime("%Y-%m")
-    rate = SpendRate(as_of, _decimal(cost.per_hour))
-    return SpendMemory(as_of=as_of, month=month, month_to_date=_decimal(cost.month_to_date), rates=(rate,))
+    return SpendMemory(
+        as_of=as_of,
+        month=label(Period.MONTH, as_of),
+        month_to_date=_decimal(cost.month_to_date),
+        rates=(SpendRate(as_of, _decimal(cost.per_hour)),),
+        day=label(Period.DAY, as_of),
+        day_to_date=_decimal(cost.day_to_date),
+    )
 
 
 def _decimal(text: str | None) -> Decimal:

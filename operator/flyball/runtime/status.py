@@ -200,6 +200,7 @@ def _cost(decision: Decision) -> Status:
     status = {
         "perHour": None if cost.per_hour is None else format_money(cost.per_hour, 4),
         "monthToDate": f"{cost.month_to_date:.6f}",
+        "dayToDate": f"{cost.day_to_date:.6f}",
         "asOf": rfc3339(decision.at),
         "monthForecast": None if cost.month_forecast is None else format_money(cost.month_forecast, 2),
         "perRequest": None if cost.per_request is None else f"{cost.per_request:.6f}",

@@ -121,10 +121,12 @@ class CostStatus(ApiModel):
     """Dollars per hour now; absent where a price is missing."""
     month_to_date: str | None = None
     """Dollars since the month began (UTC), exact as of `asOf`."""
+    day_to_date: str | None = None
+    """Dollars since the day began (UTC), exact as of `asOf`."""
     as_of: str | None = None
-    """When monthToDate was exact (RFC 3339, UTC); it grows by perHour."""
+    """When monthToDate and dayToDate were exact (RFC 3339, UTC); they grow by perHour."""
     month_forecast: str | None = None
-    """Dollars expected for the whole month."""
+    """Dollars that the whole month costs if all demand is served: what a ceiling holds back is not taken off."""
     per_request: str | None = None
     """Dollars per served request."""
     per_million_tokens: str | None = None
