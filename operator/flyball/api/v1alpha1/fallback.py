@@ -47,7 +47,8 @@ class FallbackSpec(ApiModel):
     """Routes whose weights move together."""
     triggers: Annotated[tuple[FallbackTrigger, ...], Field(min_length=1, max_length=3), ListSet()] | None = None
     """What may move traffic. ObjectivesBurning: error budgets burn and scaling cannot help soon enough. CapacityShort:
-    no more replicas can be had. CeilingReached: a ceiling with enforcement Fallback holds replicas back.
+    what serves cannot carry the load, and more is not to be had: pods find no GPU, a GPUPool grants fewer replicas than
+    are asked for, or maxReplicas is reached. CeilingReached: a ceiling with enforcement Fallback holds replicas back.
     Defaults to all of them."""
     trigger_for: Duration | None = None
     """How long a trigger must hold before traffic moves. Defaults to 30s."""

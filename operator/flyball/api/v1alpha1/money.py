@@ -37,7 +37,9 @@ class CeilingSpec(ApiModel):
     amount: Money
     """Dollars that are not to be exceeded."""
     enforcement: Enforcement = Enforcement.ALERT
-    """Alert: an Event and a condition. Clamp: no replica beyond it. Fallback: clamp, and overflow to the fallback."""
+    """Alert: an Event and a condition. Clamp: no replica beyond it. Fallback: clamp, and overflow to the fallback. The
+    budget of a day or month is paced: what is left is spread over what is still expected. Per request or million tokens
+    a ceiling only alerts."""
 
     @rule(
         cel=cel_is_positive("self.amount"),
