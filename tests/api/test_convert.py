@@ -277,3 +277,17 @@ def test_money_is_never_rounded(amount: str) -> None:
         assert found.variants[0].price_per_gpu_hour == Decimal(amount)
     else:
         assert Decimal(amount) == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "spot", "risk"),
+    [
+        pytest.param({}, False, 0.0, id="on demand by default"),
+        pytest.param({"capacityType": "OnDemand"}, False, 0.0, id="on demand"),
+        pytest.param({"capacityType": "Spot"}, True, 0.0, id="what reclaims amount to is measured"),
+        pytest.param({"capacityType": "Spot", "spotRisk": "20%"}, True, 0.2, id="declared"),
+    ],
+)
+def test_spot_capacity_and_its_risk(target: dict[str, str], spot: bool, risk: float) -> None:
+    (found,) = read(raw(target)).variants
+    assert (found.spot, found.spot_risk) == (spot, risk)

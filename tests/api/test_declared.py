@@ -31,7 +31,7 @@ def objective(**fields: Any) -> dict[str, Any]:
         pytest.param({"shadow": ["hpa-queue"]}, [], id="shadow policies"),
         pytest.param(
             {"targets": [TARGETS[0] | {"capacityType": "Spot", "spotRisk": "20%"}]},
-            ["spec.targets[0].spotRisk"],
+            [],
             id="spot risk",
         ),
         pytest.param({"telemetry": {"engine": "VLLM"}}, [], id="the vLLM profile"),

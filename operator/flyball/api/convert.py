@@ -18,7 +18,7 @@ from flyball.api.v1alpha1.objectives import ObjectiveSpec
 from flyball.api.v1alpha1.scaling import ScaleToZero, ScalingSpec
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.telemetry import Telemetry
-from flyball.api.v1alpha1.words import FallbackTrigger
+from flyball.api.v1alpha1.words import CapacityType, FallbackTrigger
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import (
     Ceiling,
@@ -119,6 +119,8 @@ def _variant(target: Target, book_name: str | None, books: PriceBooks, observed:
         price_source=source,
         startup_seconds=_seconds(target.startup_time),
         engine=_engine(target),
+        spot=target.capacity_type is CapacityType.SPOT,
+        spot_risk=_ratio(target.spot_risk) or 0.0,
         by_book=price is not None and source != INLINE_SOURCE,
     )
 

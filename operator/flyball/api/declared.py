@@ -49,9 +49,6 @@ def roi_target_acted_on(target: RoiTargetSpec, value: ValueSpec | None) -> bool:
 
 
 def _not_acted_on(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
-    for index, target in enumerate(spec.targets):
-        if target.spot_risk is not None:
-            yield NotActedOn(f"spec.targets[{index}].spotRisk", "the risk of losing spot capacity is not weighed yet")
     yield from _of_telemetry(spec.telemetry or Telemetry())
     yield from _of_objectives(spec)
     yield from _of_cost(spec.cost or CostSpec())

@@ -2,6 +2,7 @@
 
 from flyball.core.decision import Cause
 from flyball.core.demand import Situation
+from flyball.core.sizing import VariantPlan
 from flyball.core.units import format_duration
 
 
@@ -25,6 +26,13 @@ def demand_cause(situation: Situation, insured: float, drain: float) -> Cause:
         ("price_of_miss", situation.price),
     )
     return Cause("Demand", text, numbers)
+
+
+def spot_cause(plan: VariantPlan) -> Cause:
+    """Why more replicas on spot capacity are wanted than would carry the demand."""
+    name, risk = plan.variant.name, plan.risk
+    text = f"of {name}, on spot capacity, {risk:.1%} are expected to be reclaimed and starting again at any time"
+    return Cause("SpotRisk", text, (("risk", risk),))
 
 
 def starved_text(situation: Situation) -> str:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from flyball.core import cost, fallback, pacing, roi, slo, zero
-from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport
+from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport, SpotReport
 from flyball.core.demand import Situation, assess
 from flyball.core.findings import Findings
 from flyball.core.memory import Memory
@@ -62,6 +62,11 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
         summary=told.summary,
         arrivals_per_second=situation.demand,
         capacity_per_replica=next((c.requests_per_second for c in situation.capacities if c), None),
+        spot=tuple(
+            SpotReport(variant.name, risk, memory.variant(variant.name).reclaims)
+            for variant, risk in zip(spec.variants, situation.risks, strict=False)
+            if variant.spot
+        ),
     )
     return decision, replace(memory, states=told.states)
 

@@ -48,6 +48,15 @@ class VariantDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class SpotReport:
+    """One spot variant: the share of its replicas that is expected to be missing, and the reclaims that were seen."""
+
+    name: str
+    risk: float
+    reclaims: int
+
+
+@dataclass(frozen=True, slots=True)
 class RouteDecision:
     """The weights that one fallback route should have; None to give the user's own back."""
 
@@ -145,3 +154,4 @@ class Decision:
     summary: str
     arrivals_per_second: float | None = None
     capacity_per_replica: float | None = None
+    spot: tuple[SpotReport, ...] = ()

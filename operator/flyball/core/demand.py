@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from flyball.core import arrivals as arriving
-from flyball.core import experience, forecast
+from flyball.core import experience, forecast, spot
 from flyball.core.arrivals import Arrivals
 from flyball.core.capacity import (
     CapacityFit,
@@ -66,7 +66,8 @@ class Situation:
     `demand` is requests/s that arrive in all, fallback share included, and `outlook` what will when a replica ordered
     now is ready, `lead_seconds` from now; None where they cannot be known. `waiting` counts requests. `capacities` has
     one entry per variant, `curve` says how misses rise, and `price` what one costs in multiples of serving a request.
-    `foreseen` says that a forecast has come due, so that the outlook rests on more than its prior.
+    `foreseen` says that a forecast has come due, so that the outlook rests on more than its prior. `risks` has the
+    share of each variant's replicas that is expected to be missing, reclaimed; empty where none is on spot capacity.
     """
 
     trust: Trust
@@ -79,6 +80,7 @@ class Situation:
     curve: MissCurve = PRIOR_CURVE
     price: float = 0.0
     foreseen: bool = False
+    risks: tuple[float, ...] = ()
 
 
 def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tuple[Situation, Memory]:
@@ -119,9 +121,17 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
             PRIOR_CURVE if memory.curve is None or any(c.infeasible for c in capacities if c) else memory.curve,
             experience.price(spec, demand or 0.0, memory),
             memory.forecast is not None and memory.forecast.judged > 0,
+            _risks(spec, states, memory),
         ),
         memory,
     )
+
+
+def _risks(spec: WorkloadSpec, states: tuple[VariantState, ...], memory: Memory) -> tuple[float, ...]:
+    if not any(variant.spot for variant in spec.variants):
+        return ()
+    pairs = zip(spec.variants, states, strict=True)
+    return tuple(spot.risk(v, startup_seconds(v, state), memory.variant(v.name)) for v, state in pairs)
 
 
 def lead_seconds(spec: WorkloadSpec, states: tuple[VariantState, ...], window_seconds: float) -> float:
@@ -249,6 +259,8 @@ def _watch_ready(spec: WorkloadSpec, states: tuple[VariantState, ...], at: float
     variants = []
     for variant, state in zip(spec.variants, states, strict=True):
         known = memory.variant(variant.name)
+        if variant.spot:
+            known = spot.watch(state, known, at)
         if state.ready != known.ready:
             known = replace(known, ready=state.ready, ready_changed_at=at)
         variants.append(known)

@@ -6,6 +6,10 @@ The expectation runs over what may arrive when a replica ordered now is ready. A
 hour: a start is paid for before it serves, out of the time for which a count stands and that itself. So the count moves
 only where the gain is worth it, and rests in between.
 
+Replicas on spot capacity carry less than their number: each is missing with the probability that it is reclaimed and
+starting again, and what misses while more of them are missing than on average is priced like any other miss (one
+deviation more and one less stand for the whole distribution, with half of the weight each).
+
 Where more arrives than is carried, everybody is late however many replicas there are short of enough; what is not
 served at all is counted once more, so that each replica still counts.
 
@@ -52,7 +56,8 @@ class Choice:
     """One variant whose count may be chosen, from `low` to `high`.
 
     `price` is in dollars per replica and hour (any unit, if the same for all), `rate` what one replica carries alone
-    in requests/s, `startup_seconds` how long one takes to serve.
+    in requests/s, `startup_seconds` how long one takes to serve, and `risk` the share of them that is expected to be
+    missing (spot capacity that was reclaimed).
     """
 
     name: str
@@ -62,6 +67,7 @@ class Choice:
     high: int
     current: int
     startup_seconds: float
+    risk: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,18 +116,29 @@ def _costs(counts: Counts, choices: Sequence[Choice], stakes: Stakes) -> Numbers
     rates = np.array([choice.rate for choice in choices])
     current = np.array([choice.current for choice in choices])
     switch = np.array([c.startup_seconds / (c.startup_seconds + DWELL_SECONDS) for c in choices])
-    carried = counts @ rates + stakes.fixed_rate
-    replicas = counts.sum(axis=1) + stakes.fixed_replicas
+    risks = np.array([choice.risk for choice in choices])
+    carried = counts @ (rates * (1.0 - risks)) + stakes.fixed_rate
+    replicas = counts @ (1.0 - risks) + stakes.fixed_replicas
+    if risks.any():
+        spread = np.sqrt(counts @ (rates**2 * risks * (1.0 - risks)))
+        missed = (_missed(carried - spread, replicas, stakes) + _missed(carried + spread, replicas, stakes)) / 2.0
+    else:
+        missed = _missed(carried, replicas, stakes)
+    size = max(1.0, float(current.sum()) + stakes.fixed_replicas)
+    multiple = max(stakes.price, LEAST_PRICE / min(1.0, stakes.curve.load_at(PRIOR_SHARE, size)))
+    price_of_one = multiple * float(np.min(prices / (rates * (1.0 - risks))))
+    kept: Numbers = (counts + switch * np.abs(counts - current)) @ prices + price_of_one * missed
+    return kept
+
+
+def _missed(carried: Numbers, replicas: Numbers, stakes: Stakes) -> Numbers:
+    """Requests per second that are expected to miss, where so many replicas carry that rate."""
     arriving = np.array(stakes.rates)
     loads = arriving[None, :] / np.maximum(carried, _NOTHING)[:, None]
     shares = stakes.curve.shares(loads, np.maximum(replicas, 1.0)[:, None])
     unserved = np.maximum(0.0, arriving[None, :] - carried[:, None])
-    missed = (shares * arriving[None, :] + unserved) @ np.array(stakes.masses)
-    size = max(1.0, float(current.sum()) + stakes.fixed_replicas)
-    multiple = max(stakes.price, LEAST_PRICE / min(1.0, stakes.curve.load_at(PRIOR_SHARE, size)))
-    price_of_one = multiple * float(np.min(prices / rates))
-    kept: Numbers = (counts + switch * np.abs(counts - current)) @ prices + price_of_one * missed
-    return kept
+    found: Numbers = (shares * arriving[None, :] + unserved) @ np.array(stakes.masses)
+    return found
 
 
 def _enough(choice: Choice, stakes: Stakes) -> int:
@@ -130,4 +147,5 @@ def _enough(choice: Choice, stakes: Stakes) -> int:
     count = 1.0
     for _ in range(4):  # what one carries grows with their number, ever more slowly
         count = max(1.0, highest / (choice.rate * stakes.curve.load_at(_ENOUGH, count)))
-    return math.ceil(count) + 1
+    staying = 1.0 - choice.risk
+    return math.ceil((count + 2.0 * math.sqrt(choice.risk * count)) / staying) + 1

@@ -19,13 +19,21 @@ class BacklogSample:
 
 @dataclass(frozen=True, slots=True)
 class VariantMemory:
-    """One variant's fitted capacity, its recent needs (time, replicas) and when its ready count last moved."""
+    """One variant's fitted capacity, its recent needs (time, replicas) and when its ready count last moved.
+
+    Of one on spot capacity, `reclaims` counts the replicas seen lost; `lost` and `watched_seconds` (of one replica) are
+    those and the time in which they were, decayed, as of `watched_at`.
+    """
 
     name: str
     fit: CapacityFit | None = None
     needs: tuple[tuple[float, int], ...] = ()
     ready: int = -1
     ready_changed_at: float = 0.0
+    reclaims: int = 0
+    lost: float = 0.0
+    watched_seconds: float = 0.0
+    watched_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

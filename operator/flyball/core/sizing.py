@@ -34,13 +34,15 @@ Needs = tuple[tuple[float, int], ...]
 class VariantPlan:
     """One variant on its way through sizing: its declaration, its state, and what a replica carries (None: unknown).
 
-    `wakes` says that Flyball may raise it from zero; else whoever scaled it to zero has switched it off.
+    `wakes` says that Flyball may raise it from zero; else whoever scaled it to zero has switched it off. `risk` is the
+    share of its replicas that is expected to be missing, reclaimed.
     """
 
     variant: Variant
     state: VariantState
     capacity: ReplicaCapacity | None
     wakes: bool = False
+    risk: float = 0.0
 
     @property
     def fixed(self) -> bool:
@@ -59,11 +61,11 @@ class VariantPlan:
 
     @property
     def dollars_per_request_rate(self) -> tuple[bool, float, str]:
-        """Sort key: dollars per hour for one request/s of capacity, unpriced ones last, ties by name."""
+        """Sort key: dollars per hour for one request/s of dependable capacity, unpriced ones last, ties by name."""
         price = replica_price(self.variant, self.state)
         if price is None or self.capacity is None:
             return (True, math.inf, self.variant.name)
-        return (False, float(price) / self.capacity.requests_per_second, self.variant.name)
+        return (False, float(price) / (self.capacity.requests_per_second * (1.0 - self.risk)), self.variant.name)
 
 
 def cheapest_mix(plans: Sequence[VariantPlan], stakes: Stakes) -> dict[str, int]:
@@ -89,6 +91,7 @@ def cheapest_mix(plans: Sequence[VariantPlan], stakes: Stakes) -> dict[str, int]
                 plan.variant.max_replicas * (FARTHEST_NEED if last else 1),
                 plan.state.replicas,
                 startup_seconds(plan.variant, plan.state),
+                plan.risk,
             )
         )
     chosen = {choice.name for choice in choices}

@@ -46,7 +46,8 @@ class Variant:
 
     `price_per_gpu_hour` is None where no price is known: never zero. `by_book` says that it stands in the PriceBook,
     and holds when that does. `gpus_per_replica` and `accelerator` are None where the pod template must tell.
-    `startup_seconds` is None where it must be measured.
+    `startup_seconds` is None where it must be measured. `spot` capacity may be taken back at any time; `spot_risk` is
+    the share of its replicas that the user expects to be missing for that.
     """
 
     name: str
@@ -60,6 +61,8 @@ class Variant:
     startup_seconds: float | None = None
     engine: EnginePrior | None = None
     by_book: bool = False
+    spot: bool = False
+    spot_risk: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from flyball.core import ceilings, slo
-from flyball.core.causes import demand_cause, gpu_text, starved_text
+from flyball.core.causes import demand_cause, gpu_text, spot_cause, starved_text
 from flyball.core.decision import Cause, ObjectiveReport, VariantDecision
 from flyball.core.demand import Situation
 from flyball.core.economics import Stakes
@@ -114,7 +114,11 @@ def case_of(
 ) -> Case:
     """What sizing looks at."""
     wakes = spec.scaling.to_zero is not None
-    plans = tuple(VariantPlan(*parts, wakes) for parts in zip(spec.variants, states, situation.capacities, strict=True))
+    risks = situation.risks or (0.0,) * len(states)
+    plans = tuple(
+        VariantPlan(variant, state, capacity, wakes, risk)
+        for variant, state, capacity, risk in zip(spec.variants, states, situation.capacities, risks, strict=True)
+    )
     return Case(spec, observation, situation, objectives, plans)
 
 
@@ -191,7 +195,7 @@ def _demanded(case: Case) -> tuple[dict[str, int], list[Cause]] | None:
     ready = {p.variant.name: min(p.state.ready, needs[p.variant.name]) for p in plans}
     if len(plans) > 1 and carried_by(plans, ready, situation.curve) < (situation.demand or 0.0):
         needs = _floored(plans, needs)  # one variant makes room for another only once that one serves
-    return needs, [demand_cause(situation, insured, drain)]
+    return needs, [demand_cause(situation, insured, drain), *map(spot_cause, (plan for plan in plans if plan.risk))]
 
 
 def _floored(plans: Sequence[VariantPlan], needs: dict[str, int]) -> dict[str, int]:

@@ -178,7 +178,7 @@ def _variants(fields: Fields, failures: Fields) -> tuple[FleetVariant, ...]:
             failed_start_share=failed,
             slow_share=slow,
             slow_prefill_factor=slow_factor,
-            reclaim_mean_seconds=reclaim,
+            reclaim_mean_seconds=entry.take("reclaimMean", _life, reclaim),
         )
         if variant.min_replicas > variant.max_replicas:
             raise entry.fault(
@@ -192,6 +192,11 @@ def _variants(fields: Fields, failures: Fields) -> tuple[FleetVariant, ...]:
         entry.finish()
         variants.append(variant)
     return tuple(variants)
+
+
+def _life(value: object) -> float | None:
+    """Seconds that a spot replica lives on average; None for the word none: it is not on spot capacity."""
+    return None if value == "none" else duration(least=1.0)(value)
 
 
 def _objectives(fields: Fields) -> tuple[Objective, ...]:

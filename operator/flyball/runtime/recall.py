@@ -9,7 +9,7 @@ from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core.conditions import KnownCondition
 from flyball.core.findings import APPROACHING, FORECAST_OVER, HALF, REACHED
-from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, ZeroMemory
+from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, VariantMemory, ZeroMemory
 from flyball.core.names import ConditionType, Period
 from flyball.core.periods import CALENDAR, label
 from flyball.core.slo import BUDGET_LOW
@@ -33,6 +33,8 @@ def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
     # A condition's age tells for how long costs have been on record: after a restart an ROI window need not fill again.
     started_at = min((condition.since for condition in conditions if condition.since > 0), default=None)
     memory = Memory(states=states, spend=_spend(status), started_at=started_at, zero=_zero(status, conditions))
+    reclaimed = (VariantMemory(target.name, reclaims=target.reclaims) for target in status.targets if target.reclaims)
+    memory = replace(memory, variants=tuple(reclaimed))
     if status.fallback is not None and status.fallback.state == "Fallback":
         since = parse_time(status.fallback.since) or 0.0
         share = _ratio(status.fallback.weight)

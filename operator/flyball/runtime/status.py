@@ -178,9 +178,15 @@ def _targets(spec: WorkloadSpec, observation: Observation, decision: Decision) -
             "accelerator": variant.accelerator or state.accelerator,
             "pricePerGpuHour": str(price) if price is not None else None,
             "priceSource": variant.price_source or None,
+            **_spot(decision, variant.name),
         }
         targets.append({key: value for key, value in status.items() if value is not None})
     return targets
+
+
+def _spot(decision: Decision, name: str) -> Status:
+    found = next((report for report in decision.spot if report.name == name), None)
+    return {} if found is None else {"spotRisk": format_ratio(found.risk), "reclaims": found.reclaims}
 
 
 def _gpu(decision: Decision) -> Status:

@@ -97,6 +97,10 @@ class TargetStatus(ApiModel):
     """Where the price comes from."""
     startup_time: str | None = None
     """Time until a new replica serves, as measured or declared."""
+    spot_risk: str | None = None
+    """On spot capacity, the share of replicas that is reckoned to be missing: as declared, or as reclaims amount to."""
+    reclaims: int | None = None
+    """On spot capacity, the replicas that were seen to go without having been asked to."""
 
 
 class GpuStatus(ApiModel):

@@ -90,7 +90,8 @@ class Target(ApiModel):
     startup_time: Duration | None = None
     """Time from creation of a replica until it serves. Measured when left out."""
     spot_risk: WholePercent | None = None
-    """Share of this variant's replicas expected to be lost at once when spot capacity is reclaimed."""
+    """Share of this variant's replicas that is expected to be missing at any time, since spot capacity was taken back
+    and the replacement is still starting. Where reclaims that were seen amount to more, that is reckoned with."""
     engine_preset: EnginePreset | None = None
     """A published engine prior to start from, by model and GPU."""
     engine_prior: EnginePrior | None = None

@@ -98,4 +98,5 @@ def _variant(variant: FleetVariant, prior_scale: float) -> Variant:
         price_source="scenario",
         startup_seconds=variant.startup_seconds,
         engine=prior,
+        spot=variant.reclaim_mean_seconds is not None,
     )
