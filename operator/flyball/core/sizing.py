@@ -113,7 +113,8 @@ def carried_by(plans: Sequence[VariantPlan], counts: dict[str, int], curve: Miss
 def clamp_to_ceiling(counts: dict[str, int], plans: Sequence[VariantPlan], per_hour: Decimal) -> dict[str, int]:
     """The counts cut to so many dollars per hour: the dearest capacity goes first, no variant below its minimum.
 
-    The last replica of all stays: at zero nobody would be served or heard, nor come back when there is money again.
+    The last replica of all stays unless it may be woken: at zero nobody would be served or heard, nor would it come
+    back when there is money again.
     Replicas without a known price cost nothing here; PriceTrusted says that the ceiling cannot be kept then.
     """
     kept = dict(counts)
@@ -124,7 +125,8 @@ def clamp_to_ceiling(counts: dict[str, int], plans: Sequence[VariantPlan], per_h
             continue
         over = sum((kept[n] * prices[n] for n in kept), Decimal(0)) - per_hour
         if over > 0 and prices[name] > 0:
-            least = max(plan.variant.min_replicas, 0 if sum(kept.values()) > kept[name] else 1)
+            last = not plan.wakes and sum(kept.values()) == kept[name]
+            least = max(plan.variant.min_replicas, 1 if last else 0)
             kept[name] = max(min(kept[name], least), kept[name] - math.ceil(over / prices[name]))
     return kept
 
