@@ -78,8 +78,9 @@ def counts_of(risk: float, discount: float = 0.5, rate: float = 20.0) -> dict[st
 )
 def test_the_mix_weighs_the_discount_against_what_is_lost(risk: float, discount: float, cheaper: str) -> None:
     found = counts_of(risk, discount)
-    assert max(found, key=lambda name: found[name]) == cheaper
-    assert found["spot" if cheaper == "steady" else "steady"] == 0
+    dearer = "spot" if cheaper == "steady" else "steady"
+    assert found[cheaper] >= 4
+    assert found[dearer] <= 1, "one may fit the rest better"
 
 
 def test_more_risk_wants_more_replicas_of_a_variant_alone() -> None:
