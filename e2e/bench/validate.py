@@ -71,6 +71,9 @@ def main() -> int:
     except (InvalidRowsError, InvalidTraceError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped; what was done before is in the report.", file=sys.stderr)
+        return 130
     if options.output == "json":
         print(json.dumps({"schema": 1, "date": today(), "machine": machine()} | found, indent=2))
     missed = [name for name, part in found.items() if part.get("tpotMedianError", 0.0) > TPOT_TARGET]
@@ -109,9 +112,9 @@ def server(options: argparse.Namespace) -> Found:
 
 def rows(options: argparse.Namespace) -> Found:
     """Measured engines, each row predicted by coefficients that have not seen it."""
-    if not options.rows.exists():
-        where = options.rows.relative_to(REPOSITORY.parent) if options.rows == RECORDED_ROWS else options.rows
-        return {"skipped": f"the measured rows are not at hand ({where}); give a file with --rows"}
+    if options.rows == RECORDED_ROWS and not RECORDED_ROWS.exists():
+        where = RECORDED_ROWS.relative_to(REPOSITORY.parent)
+        return {"skipped": f"the measured rows are not at hand (../{where}); give a file with --rows"}
     measured = by_engine(read_rows(options.rows))
     judgements, unjudged = [], []
     for number, (engine, members) in enumerate(measured.items(), start=1):

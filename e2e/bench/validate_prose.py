@@ -35,8 +35,9 @@ How to read it:
   tell. Clients in random phases wait least, clients that all begin at once wait most, and most measurements lie
   between. SGLang's lie above both, by far: it seems to hold prompts back, which is not simulated.
 - The law misses where the GPU does not set the pace: Llama-3.1-8B over four and eight GPUs, with iterations of 2 to
-  4 ms and times to first token of up to 2 s, for prompts that take 10 ms to compute. It also misses small sets (8B FP8
-  on H200), and Qwen3-32B on GB200, whose rows contradict each other: two clients wait longer per token than 64."""
+  4 ms and times to first token of up to 2 s, for prompts that take tens of milliseconds at most. It also misses small
+  sets (8B FP8 on H200), and Qwen3-32B on GB200, whose rows contradict each other: two clients wait longer per token
+  than 64."""
 PUBLISHED = """\
 NVIDIA's [NIM benchmarks](https://docs.nvidia.com/nim/benchmarking/llm/1.0.0/performance) (NIM 1.8.0, AIPerf, 200 to
 20,000 tokens in, up to 250 clients), and the workload variant autoscaler's
