@@ -1,9 +1,10 @@
 """Which Events are written, repeated and dropped."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.cluster.aggregation import BURST, MAX_SERIES, Aggregation, Create, Dropped, Repeat, event_name
+from flyball.cluster.aggregation import BURST, Aggregation, Create, Dropped, Repeat, event_name
 from flyball.core.decision import Event
 from flyball.core.names import EventReason
 
@@ -85,11 +86,12 @@ def test_takes_up_the_count_of_an_earlier_process() -> None:
     assert aggregation.plan("chat", "uid", BREACHED, 1.0) == Repeat(name, 6)
 
 
-def test_memory_is_bounded() -> None:
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyball.cluster.aggregation.MAX_SERIES", 100)
     aggregation = Aggregation()
-    for number in range(MAX_SERIES + 50):
+    for number in range(150):
         aggregation.plan("chat", str(number), BREACHED, 0.0)
-    assert isinstance(aggregation.plan("chat", str(MAX_SERIES + 49), BREACHED, 1.0), Repeat)
+    assert isinstance(aggregation.plan("chat", "149", BREACHED, 1.0), Repeat)
     assert isinstance(aggregation.plan("chat", "0", BREACHED, 1.0), Create)
 
 
