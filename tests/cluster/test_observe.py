@@ -1,5 +1,6 @@
 """What is seen of workloads on a real API server, and in how many requests."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,6 +83,9 @@ async def test_pods_by_where_they_stand(kubectl: Kubectl, cluster: KubernetesClu
     assert (variant.replicas, variant.ready, variant.starting, variant.unschedulable) == (4, 1, 1, 1)
     assert (variant.accelerator, variant.gpus_per_replica) == ("NVIDIA-L4", 2)
     assert variant.contender is None
+    bound = datetime(2026, 11, 23, 12, 1, tzinfo=UTC).timestamp()
+    assert {(span.held_from, span.ready_from) for span in variant.pods} == {(bound, bound), (bound, None)}
+    assert len({span.uid for span in variant.pods}) == 2
 
 
 async def test_the_accelerator_is_that_of_the_nodes(
