@@ -29,8 +29,10 @@ def percent(value: float | None, *, signed: bool = False) -> str:
 
 
 def seconds(value: float) -> str:
-    """Seconds, or milliseconds below one."""
-    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.1f} ms"
+    """Seconds, or below one a smaller unit."""
+    if value >= 1:
+        return f"{value:.2f} s"
+    return f"{value * 1000:.1f} ms" if value >= 1e-3 else f"{value * 1e6:.0f} µs"
 
 
 def server_lines(found: Found) -> list[str]:
@@ -51,7 +53,7 @@ def server_lines(found: Found) -> list[str]:
 
 def server_markdown(found: Found) -> list[str]:
     """For the report."""
-    heads = ["latency", "", "mean", "p50", "p95", "p99", "Kolmogorov-Smirnov", "Wasserstein", "median |difference|"]
+    heads = ["latency", "", "mean", "p50", "p95", "p99", "Kolmogorov-Smirnov", "Wasserstein", "median difference"]
     lines = [f"Trace {found['trace']}, {found['minutes']:g} minutes of each case.", "", prose.SERVER]
     for case in found["cases"]:
         lines += ["", f"{_case(case)}. {_noise(case)}", "", *_head(heads)]
@@ -241,7 +243,7 @@ def _noise(case: Found) -> str:
 
 def _distances(one: Found) -> str:
     return (
-        f"Kolmogorov-Smirnov {one['kolmogorov_smirnov']:.3f}, Wasserstein {_shift(one)}, median |difference| "
+        f"Kolmogorov-Smirnov {one['kolmogorov_smirnov']:.3f}, Wasserstein {_shift(one)}, median difference "
         f"{seconds(one['typical_difference_seconds'])}, {one['count']} requests"
     )
 
