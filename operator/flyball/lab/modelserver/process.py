@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
-_START_SECONDS = 60.0
+_START_SECONDS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class ServerProcess:
 async def model_server(*arguments: str) -> AsyncIterator[ServerProcess]:
     """Start `flyball modelserver` with these arguments on a port of the system's choice, and stop it in the end.
 
-    Raises OSError when it ends, or has not said where it listens, within a minute.
+    Raises OSError when it ends, or has not said where it listens, within 100 seconds.
     """
     command = (sys.executable, "-m", "flyball.lab.modelserver", "--host", "127.0.0.1", "--port", "0")
     process = await asyncio.create_subprocess_exec(
