@@ -1,9 +1,10 @@
 """The ledger of a thousand workloads: what a year takes, what writing a period takes, and what queries take.
 
-The last two hours are written by the operator's own code; before them lie copies of their last period: a year of days,
-three days of hours and six hours of periods, of all thousand workloads. A year's size is what a row takes there, times
-the rows that a year leaves: seven days of periods, sixty of hours, and a year of days. Times are of the processor, as
-the database runs in the process: what a machine takes that does nothing else, and has the file in memory.
+The last two hours are written by the operator's own code; before them lie copies of their last period: a year of months
+and days, three days of hours and six hours of periods, of all thousand workloads. A year's size is what a row takes
+there, times the rows that a year leaves: seven days of periods, sixty of hours, and a year of days and months. Times are
+of the processor, as the database runs in the process: what a machine takes that does nothing else, and has the file in
+memory.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ ROWS_KEPT = {
     Grain.PERIOD: KEPT_MS[Grain.PERIOD] // PERIOD_MS,
     Grain.HOUR: KEPT_MS[Grain.HOUR] // HOUR_MS,
     Grain.DAY: YEAR_DAYS,
+    Grain.MONTH: 12,
 }
 """Rows that a year leaves of one path, by grain."""
 
@@ -102,6 +104,7 @@ def _write_two_hours(ledger: Ledger) -> list[float]:
 def _fill(ledger: Ledger) -> None:
     """A year of days, three days of hours and six hours of periods before what was written, as rows."""
     spans = [
+        (Grain.MONTH, NOW - YEAR_DAYS * DAY_MS, NOW - DAY_MS, YEAR_DAYS * DAY_MS // 12),
         (Grain.DAY, NOW - YEAR_DAYS * DAY_MS, NOW - DAY_MS, DAY_MS),
         (Grain.HOUR, NOW - 3 * DAY_MS, NOW - 2 * HOUR_MS, HOUR_MS),
         (Grain.PERIOD, NOW - 8 * HOUR_MS, NOW - 2 * HOUR_MS, PERIOD_MS),
@@ -131,10 +134,12 @@ def _rows_and_bytes(ledger: Ledger) -> tuple[int, int]:
 
 
 def _queries(ledger: Ledger) -> dict[str, float]:
-    one = WorkloadKey("team-7", "model-7")
+    one, month = WorkloadKey("team-7", "model-7"), ledger.calendar.floor(NOW - 1, Grain.MONTH)
     asked: dict[str, Callable[[], object]] = {
-        "all workloads, this month until now": lambda: total(ledger, NOW - 30 * DAY_MS - HOUR_MS, NOW, NOW - 1),
-        "all workloads, the last 24 hours": lambda: total(ledger, NOW - DAY_MS, NOW, NOW - 1),
+        "all workloads, a year and a month until now": lambda: total(ledger, month - YEAR_DAYS * DAY_MS, NOW, NOW),
+        "all workloads, this month until now": lambda: total(ledger, month, NOW, NOW),
+        "all workloads, the last 30 days": lambda: total(ledger, NOW - 30 * DAY_MS, NOW, NOW),
+        "all workloads, the last 24 hours": lambda: total(ledger, NOW - DAY_MS, NOW, NOW),
         "one workload, a year by day": lambda: series(ledger, NOW - YEAR_DAYS * DAY_MS, NOW, Grain.DAY, one),
         "one workload, three days by hour": lambda: series(ledger, NOW - 3 * DAY_MS, NOW, Grain.HOUR, one),
         "one workload, six hours by period": lambda: series(ledger, NOW - 6 * HOUR_MS, NOW, Grain.PERIOD, one),

@@ -27,8 +27,8 @@ def invoke(*arguments: str) -> Result:
 def test_a_backup_can_be_restored(url: str, tmp_path: Path) -> None:
     file, new = str(tmp_path / "backup.db"), str(tmp_path / "new.db")
     done = invoke("backup", "--ledger", url, file)
-    assert (done.exit_code, done.output) == (0, f"{file} holds 10 rows\n")
-    assert invoke("restore", "--ledger", new, file).output == "restored 10 rows\n"
+    assert (done.exit_code, done.output) == (0, f"{file} holds 12 rows\n")
+    assert invoke("restore", "--ledger", new, file).output == "restored 12 rows\n"
     assert "restore into an empty one" in invoke("restore", "--ledger", new, file).output
 
 

@@ -30,6 +30,17 @@ def test_a_day_is_as_long_as_its_clocks_say(zone: str, moment: str, begin: str, 
     assert calendar.floor(end - 1, Grain.DAY) == start
 
 
+def test_months_begin_with_their_first_day() -> None:
+    calendar, begin, end = (
+        Calendar.of("Europe/Berlin"),
+        at("Europe/Berlin", "2028-02-01T00:00"),
+        at("Europe/Berlin", "2028-03-01T00:00"),
+    )
+    assert calendar.floor(at("Europe/Berlin", "2028-02-29T23:59"), Grain.MONTH) == begin
+    assert calendar.ceil(begin + 1, Grain.MONTH) == end
+    assert (calendar.ceil(begin, Grain.MONTH), calendar.floor(end, Grain.MONTH)) == (begin, end)
+
+
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kolkata", "Asia/Kathmandu"])
 def test_hours_begin_with_the_zone_s_own(zone: str) -> None:
     calendar = Calendar.of(zone)

@@ -73,16 +73,18 @@ def show(
     """
     only = WorkloadKey(namespace, name) if name else None
     with opened(url) as found:
-        now = milliseconds(time.time())
+        now, zone = milliseconds(time.time()), found.calendar.zone
         since, until = _range(found.calendar, now, last, begin, end, month, month_start)
         lines = _known(found, total(found, since, until, now, only), only)
         covered = list(cover(found.calendar, since, until, now))
+        asked = until
         since, until = bounds(covered) if covered else (since, until)
+        until = min(until, max(asked, now))
     made = statements(lines)
     if output == "json":
         click.echo(json.dumps(document(made, since, until), indent=2))
     else:
-        for text in lines_of(made, by, since, min(until, now), found.calendar.zone):
+        for text in lines_of(made, by, since, min(until, now), zone):
             click.echo(text)
 
 

@@ -1,4 +1,4 @@
-"""Hours and days of a time zone, as stretches of milliseconds since the epoch.
+"""Hours, days and months of a time zone, as stretches of milliseconds since the epoch.
 
 A day is 23 or 25 hours long where clocks change. Hours begin with the zone's own: some zones are half an hour off.
 """
@@ -28,18 +28,22 @@ class Calendar:
             raise LedgerError(f"{name!r} is no time zone; write for example UTC or Europe/Berlin") from None
 
     def floor(self, at: int, grain: Grain) -> int:
-        """Where the hour or day begins in which `at` lies."""
+        """Where the hour, day or month begins in which `at` lies."""
         moment = datetime.fromtimestamp(at / 1000, self.zone)
+        if grain is Grain.MONTH:
+            return self._midnight(moment.date().replace(day=1))
         if grain is Grain.DAY:
             return self._midnight(moment.date())
         offset = moment.utcoffset() or timedelta()
         return at - (at + offset // timedelta(milliseconds=1)) % HOUR_MS
 
     def ceil(self, at: int, grain: Grain) -> int:
-        """The first beginning of an hour or day that is not before `at`."""
+        """The first beginning of an hour, day or month that is not before `at`."""
         start = self.floor(at, grain)
         if start == at:
             return at
+        if grain is Grain.MONTH:
+            return self.month(at)[1]
         if grain is Grain.DAY:
             day = datetime.fromtimestamp(at / 1000, self.zone).date()
             return self._midnight(day + timedelta(days=1))

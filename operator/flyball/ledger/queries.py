@@ -1,4 +1,4 @@
-"""What workloads cost over any stretch of time, read from as few rows as can be: days, then hours, then periods."""
+"""What workloads cost over any stretch of time, read from few rows: months, and at the edges days, hours, periods."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,9 @@ from flyball.ledger.calendar import Calendar
 from flyball.ledger.engine import reading
 from flyball.ledger.schema import Grain, charge, component, correction, path, usage, workload
 from flyball.ledger.store import CHARGE_COUNTS, KEPT_MS, USE_COUNTS, Ledger
+
+Names = dict[int, tuple[WorkloadKey, str]]
+"""Key and uid of each workload, by its id in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +61,13 @@ def bounds(stretches: Sequence[Stretch]) -> tuple[int, int]:
 
 
 def cover(calendar: Calendar, begin: int, end: int, now: int) -> Iterator[Stretch]:
-    """The stretches that make up a range. Where the rows that would be needed at its edges are no longer kept, it is
-    widened to whole hours or days; what lies in the future is empty.
+    """The stretches that make up a range. Where rows that would be needed at its edges are no longer kept, it is
+    widened to whole hours or days. A range until now is read to the end of the month: what lies ahead is empty.
     """
     begin, end = _kept(calendar, begin, now, calendar.floor), _kept(calendar, end, now, calendar.ceil)
-    if end > now:
-        end = calendar.ceil(end, Grain.DAY)
-    first, last = calendar.ceil(begin, Grain.DAY), calendar.floor(end, Grain.DAY)
-    if first >= last:
-        yield from _hours(calendar, begin, end)
-        return
-    yield from _hours(calendar, begin, first)
-    yield Stretch(Grain.DAY, first, last)
-    yield from _hours(calendar, last, end)
+    if end >= now:
+        end = calendar.ceil(end, Grain.MONTH)
+    yield from _pieces(calendar, begin, end, Grain.MONTH)
 
 
 def _kept(calendar: Calendar, at: int, now: int, round_: Callable[[int, Grain], int]) -> int:
@@ -82,14 +79,21 @@ def _kept(calendar: Calendar, at: int, now: int, round_: Callable[[int, Grain], 
     return at
 
 
-def _hours(calendar: Calendar, begin: int, end: int) -> Iterator[Stretch]:
-    first, last = calendar.ceil(begin, Grain.HOUR), calendar.floor(end, Grain.HOUR)
-    parts = (
-        [Stretch(Grain.PERIOD, begin, end)]
-        if first > last
-        else [Stretch(Grain.PERIOD, begin, first), Stretch(Grain.HOUR, first, last), Stretch(Grain.PERIOD, last, end)]
-    )
-    yield from (part for part in parts if part.start < part.end)
+def _pieces(calendar: Calendar, begin: int, end: int, grain: Grain) -> Iterator[Stretch]:
+    """Whole hours, days or months in the middle, and at both edges what is finer."""
+    if begin >= end:
+        return
+    if grain is Grain.PERIOD:
+        yield Stretch(grain, begin, end)
+        return
+    finer = Grain(grain - 1)
+    first, last = calendar.ceil(begin, grain), calendar.floor(end, grain)
+    if first >= last:
+        yield from _pieces(calendar, begin, end, finer)
+        return
+    yield from _pieces(calendar, begin, first, finer)
+    yield Stretch(grain, first, last)
+    yield from _pieces(calendar, last, end, finer)
 
 
 def _lines(ledger: Ledger, stretches: Sequence[Stretch], only: WorkloadKey | None, *, by_start: bool) -> list[Line]:
@@ -97,7 +101,9 @@ def _lines(ledger: Ledger, stretches: Sequence[Stretch], only: WorkloadKey | Non
         return []
     begin, end = bounds(stretches)
     with reading(ledger.engine) as connection:
-        names = {row.id: row for row in connection.execute(_workloads(only))}
+        names = {
+            row.id: (WorkloadKey(row.namespace, row.name), str(row.uid)) for row in connection.execute(_workloads(only))
+        }
         ids = list(names) if only else None
         paths = {row.id: row.name for row in connection.execute(select(path))}
         components = {row.id: row for row in connection.execute(select(component))}
@@ -109,13 +115,9 @@ def _lines(ledger: Ledger, stretches: Sequence[Stretch], only: WorkloadKey | Non
             of = components[row.component_id]
             dollars = row.dollars if of.priced else None
             found.append((row, Charge(of.name, of.kind, paths[row.path_id], Unit(of.unit), row.quantity, dollars)))
-        lines = [_line(names[row.workload_id], row.start, row.until, what) for row, what in found]
+        lines = [Line(*names[row.workload_id], row.start, row.until, what) for row, what in found]
         lines += _corrections(connection, names, begin, end, ids)
-    return sorted(lines, key=lambda line: (line.start if by_start else 0, line.key, line.uid))
-
-
-def _line(named: Row[Any], start: int, end: int, what: PathUse | Charge | Correction) -> Line:
-    return Line(WorkloadKey(named.namespace, named.name), named.uid, start, end, what)
+    return sorted(lines, key=lambda line: (line.start if by_start else 0, line.key.namespace, line.key.name, line.uid))
 
 
 def _workloads(only: WorkloadKey | None) -> Select[Any]:
@@ -144,12 +146,10 @@ def _sums(
     return chosen.where(table.c.workload_id.in_(ids)) if ids is not None else chosen
 
 
-def _corrections(
-    connection: Connection, names: dict[int, Row[Any]], begin: int, end: int, ids: list[int] | None
-) -> Iterator[Line]:
+def _corrections(connection: Connection, names: Names, begin: int, end: int, ids: list[int] | None) -> Iterator[Line]:
     chosen = select(correction).where(correction.c.start >= begin, correction.c.start < end)
     if ids is not None:
         chosen = chosen.where(correction.c.workload_id.in_(ids))
     for row in connection.execute(chosen.order_by(correction.c.id)):
         what = Correction(row.start, row.made_at, row.component, row.dollars, row.note)
-        yield _line(names[row.workload_id], row.start, row.start, what)
+        yield Line(*names[row.workload_id], row.start, row.start, what)

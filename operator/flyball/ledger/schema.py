@@ -1,8 +1,8 @@
 """The ledger's tables. Money is whole billionths of a dollar and counts are whole thousandths: no database rounds.
 
-`usage` and `charge` hold rows in three grains. Rows of a period are appended once and never changed; those of hours and
-days are the same added up, so that any stretch is read from few rows. `until` says where what a row holds ends.
-Dictionaries (`workload`, `path`, `component`) keep the rows narrow. Times are milliseconds since the epoch.
+`usage` and `charge` hold rows in four grains. Rows of a period are appended once and never changed; those of hours,
+days and months are the same added up, so that any stretch is read from few rows. `until` is where the time of a row
+ends. Dictionaries (`workload`, `path`, `component`) keep the rows narrow. Times are milliseconds since the epoch.
 """
 
 from decimal import Decimal
@@ -32,6 +32,7 @@ class Grain(IntEnum):
     PERIOD = 0
     HOUR = 1
     DAY = 2
+    MONTH = 3
 
 
 LARGEST = 2**63 // 500_000

@@ -16,7 +16,7 @@ from flyball.ledger.schema import Grain, charge, component, correction, path, se
 
 DAY_MS = 86_400_000
 KEPT_MS = {Grain.PERIOD: 7 * DAY_MS, Grain.HOUR: 60 * DAY_MS}
-"""For how long rows of periods and of hours are kept. Days are kept for good."""
+"""For how long rows of periods and of hours are kept. Days and months are kept for good."""
 USE_COUNTS = tuple(name for name in PathUse.__dataclass_fields__ if name != "path")
 CHARGE_COUNTS = ("quantity", "dollars")
 _ZONE = "time zone of days"
@@ -184,7 +184,7 @@ def _insert(
     keys: tuple[str, ...],
     counts: tuple[str, ...],
 ) -> None:
-    """Append rows of periods, and add them to those of their hour and day."""
+    """Append rows of periods, and add them to those of their hour, day and month."""
     if not rows:
         return
     connection.execute(insert(table), [{**row, "grain": Grain.PERIOD} for row in rows])
@@ -194,7 +194,7 @@ def _insert(
         index_elements=list(keys),
         set_={name: table.c[name] + add.excluded[name] for name in counts} | {"until": add.excluded["until"]},
     )
-    for grain in (Grain.HOUR, Grain.DAY):
+    for grain in (Grain.HOUR, Grain.DAY, Grain.MONTH):
         sums: dict[Hashable, Row] = {}
         for row in rows:
             coarse = {**row, "grain": grain, "start": calendar.floor(row["start"], grain)}
