@@ -2,9 +2,9 @@
 
 The last two hours are written by the operator's own code; before them lie copies of their last period: a year of months
 and days, three days of hours and six hours of periods, of all thousand workloads. A year's size is what a row takes
-there, times the rows that a year leaves: seven days of periods, sixty of hours, and a year of days and months. Times are
-of the processor, as the database runs in the process: what a machine takes that does nothing else, and has the file in
-memory.
+there, times the rows that a year leaves: seven days of periods, sixty of hours, and a year of days and months. Times
+are of the processor, as the database runs in the process: what a machine takes that does nothing else, and has the file
+in memory.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ PODS = [(0, 70, 3000), (15, 100, 7100), (900, 60, 45), (1805, 400, 2500), (4000,
 def test_from_pods_to_the_bill_it_is_what_their_lifetimes_cost_to_the_cent(tmp_path: Path) -> None:
     """Two hours of looks every 15 s through the operator's bookkeeper, with a restart; 2 GPUs at $2.95 each."""
     url, workload = str(tmp_path / "ledger.db"), spec(variant(price="2.95", gpus_per_replica=2))
-    keeper = Bookkeeper(url)
+    keeper, decision = Bookkeeper(url), decide(workload, observation(), Memory())[0]
     for at in range(0, 7216, 15):
         if at == 3600:
             keeper = Bookkeeper(url)
@@ -131,7 +131,7 @@ def test_from_pods_to_the_bill_it_is_what_their_lifetimes_cost_to_the_cent(tmp_p
             if bound <= at < bound + lives
         )
         seen = observation(at=START + at, state=running(len(here), pods=here))
-        keeper._account(TickReport(START + at, (Outcome(workload, seen, decide(workload, seen, Memory())[0]),), ()))
+        keeper._account(TickReport(START + at, (Outcome(workload, seen, replace(decision, at=START + at)),), ()))
     keeper._account(TickReport(START + 7215, (), ()))
     found = json.loads(
         invoke("show", "--ledger", url, "--from", "2027-01-15", "--to", "2027-01-16", "-o", "json").output

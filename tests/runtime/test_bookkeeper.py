@@ -22,6 +22,8 @@ from flyball.runtime.tick import Outcome, TickReport
 
 CHAT = spec()
 POD = PodSpan("p", START, START + 60)
+DECISION = decide(CHAT, observation(), Memory())[0]
+"""What was decided matters to the ledger only by when, and by what overflows: nothing here."""
 
 
 def report(at: float, *workloads: WorkloadSpec, pods: Sequence[PodSpan] = (POD,), **rest: object) -> TickReport:
@@ -29,7 +31,7 @@ def report(at: float, *workloads: WorkloadSpec, pods: Sequence[PodSpan] = (POD,)
     outcomes = []
     for workload in workloads or (CHAT,):
         seen = replace(observation(at=at, state=running(len(pods), pods=tuple(pods))), key=workload.key)
-        outcomes.append(Outcome(workload, seen, decide(workload, seen, Memory())[0]))
+        outcomes.append(Outcome(workload, seen, replace(DECISION, at=at)))
     return TickReport(at, tuple(outcomes), (), **rest)  # type: ignore[arg-type]
 
 
