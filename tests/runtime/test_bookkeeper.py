@@ -1,6 +1,7 @@
 """The ledger beside the loop: what a tick hands over is accounted for once, whatever stops, fails or is let go."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,11 @@ from flyball.core.spec import Invalid, WorkloadSpec
 from flyball.ledger.queries import total
 from flyball.ledger.store import Ledger
 from flyball.runtime.bookkeeper import Bookkeeper
+from flyball.runtime.exporter import Tally
+from flyball.runtime.operator import _bookkeeper
+from flyball.runtime.settings import Settings
 from flyball.runtime.tick import Outcome, TickReport
+from flyball.telemetry.settings import PrometheusSettings
 
 CHAT = spec()
 POD = PodSpan("p", START, START + 60)
@@ -140,6 +145,17 @@ def test_a_workload_that_was_not_decided_for_once_is_accounted_for_by_the_next_l
     keeper._account(report(START + 300))
     assert gpu_seconds(url) == 300.0
     assert keeper._accounts["uid-1"].meter.since == milliseconds(START + 300)
+
+
+def test_the_operator_keeps_a_ledger_where_its_settings_name_one(url: str) -> None:
+    prometheus, tally = PrometheusSettings("http://prometheus:9090"), Tally()
+    assert _bookkeeper(Settings(prometheus), tally) is None
+    assert tally.ledger_written is None
+    with closing(_bookkeeper(Settings(prometheus, ledger=url, ledger_zone="Europe/Berlin"), tally)) as keeper:
+        keeper.take(report(START))
+        keeper.take(report(START + 300))
+    assert (tally.ledger_written(), tally.ledger_lost(), tally.ledger_failing()) == (1, 0, 0)
+    assert Ledger(url).calendar.zone.key == "Europe/Berlin"
 
 
 def test_a_defect_in_one_report_does_not_end_the_thread(url: str) -> None:
