@@ -1,17 +1,19 @@
 """Who asks for a workload, seen without any of its pods: what is read as somebody, as nobody, and as not known."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
-from support.prometheus import make_spec
+from support.prometheus import Respond, Stub, make_spec, vector
 
 from flyball.core.observation import SignalState
 from flyball.core.spec import Scaling, TargetRef, ToZero
 from flyball.telemetry import queries
 from flyball.telemetry.answers import Answer, Row, Table
 from flyball.telemetry.pods import GROUP_LABEL
+from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.promql import SERIES_LABEL
+from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.signals import Answers
 from flyball.telemetry.wakeup import QUERY, read_wanted
 
@@ -67,3 +69,24 @@ def test_who_asks(values: Sequence[float] | None, rows: list[Row] | None, state:
     answers = Answers(NOW, {queries.GAUGES: table, queries.RATES: table}, {})
     found = read_wanted(make_spec(scaling=Scaling(to_zero=declared)), answers, own)
     assert (found.state, found.value) == (state, pytest.approx(value, nan_ok=True))
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "value"),
+    [
+        pytest.param(200, SignalState.OK, 2.0, id="answered"),
+        pytest.param(500, SignalState.ABSENT, math.nan, id="refused, which is not the rest's failure"),
+    ],
+)
+async def test_the_users_query_is_asked_beside_the_others(
+    start: Callable[[Respond], Stub], status: int, state: SignalState, value: float
+) -> None:
+    def respond(form: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        return (status, {}, vector(({}, 2.0))) if form["query"] == "my_gateway_rate" else (200, {}, vector())
+
+    metrics = PrometheusMetrics(PrometheusSettings(start(respond).url, timeout_seconds=60.0))
+    spec = make_spec(scaling=Scaling(to_zero=ToZero(1800.0, query="my_gateway_rate")))
+    found = (await metrics.read([spec], NOW))[spec.key]
+    await metrics.aclose()
+    assert found.problem == ""
+    assert (found.wanted.state, found.wanted.value) == (state, pytest.approx(value, nan_ok=True))
