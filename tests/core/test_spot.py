@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from flyball.core import spot
 from flyball.core.decide import decide
+from flyball.core.demand import assess
 from flyball.core.economics import Choice, Stakes, cheapest
-from flyball.core.memory import Memory, VariantMemory
+from flyball.core.memory import BurnedBudget, Memory, VariantMemory
 from flyball.core.misses import prior
+from flyball.core.observation import ok
 
 HOUR = 3600.0
 
@@ -114,3 +116,44 @@ def test_a_decision_says_what_is_reckoned_to_be_missing_and_what_was_reclaimed()
     plain, _ = decide(spec(variant(high=20)), seen, Memory())
     assert desired(decision) > desired(plain)
     assert plain.spot == ()
+
+
+@pytest.mark.parametrize(
+    ("risk", "startup", "per_second"),
+    [
+        pytest.param(0.0, 120.0, 0.0, id="nothing is taken back"),
+        pytest.param(0.1, 120.0, 20 * 0.1 / (0.9 * 120), id="one in 18 minutes, with 20 requests"),
+        pytest.param(0.5, 0.0, 20.0, id="a start that takes no time is no excuse for dividing by zero"),
+    ],
+)
+def test_what_reclaims_drop(risk: float, startup: float, per_second: float) -> None:
+    choice = Choice("spot", 1.0, FULL_REPLICA, 0, 9, 4, startup, risk, batch=20.0)
+    assert choice.dropped_per_second == pytest.approx(per_second)
+
+
+def test_dropped_requests_make_spot_capacity_dear_where_a_miss_is() -> None:
+    """Of some eight replicas each is lost every 70 s with its 20 requests: of 20 requests a second over two are."""
+
+    def spot_share(price: float) -> float:
+        choices = (
+            Choice("spot", 1.0, FULL_REPLICA, 0, 30, 0, 30.0, 0.3, batch=20.0),
+            Choice("steady", 2.0, FULL_REPLICA, 0, 30, 0, 30.0, batch=20.0),
+        )
+        found = cheapest(choices, Stakes((20.0,), (1.0,), prior(), price))
+        return found["spot"] / sum(found.values())
+
+    assert spot_share(0.0) > 0.8
+    assert spot_share(20.0) == 0.0
+
+
+def test_dropped_requests_burn_the_budgets() -> None:
+    """Of four replicas that serve ten requests each one is reclaimed."""
+    workload = spec(variant(high=20, spot=True))
+    busy = signals(rate=10.0, running=40.0, gpu_utilization=0.9)
+    memory = replace(Memory(), burned=(BurnedBudget("ttft", 5.0, 1000.0),))
+    _, memory = assess(workload, observation(signal=busy, state=running(4)), memory)
+    three = replace(busy, running=ok(30.0))
+    seen = observation(at=START + 15.0, signal=three, state=running(4, ready=3, starting=1))
+    assert assess(workload, seen, memory)[1].burned_of("ttft").missed == pytest.approx(15.0, abs=0.5)
+    blind = observation(at=START + 15.0, signal=three, state=seen.state.variants, problem="Prometheus is down")
+    assert assess(workload, blind, memory)[1].burned_of("ttft").missed == pytest.approx(5.0, abs=0.5)

@@ -90,7 +90,7 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     trust = _trust(spec, observation, signals, states)
     memory = _remember_shape(signals, observation, memory)
     shape = memory.shape
-    memory = _watch_ready(spec, states, observation.at, memory)
+    before, memory = memory, _watch_ready(spec, states, observation.at, memory)
     found, stays = None, 1.0
     if not trust.problem:
         memory, found, stays = _arrivals(observation, signals, memory)
@@ -101,6 +101,8 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     if found is not None and stays >= SMALLEST_SAMPLE:
         demand = found.demand / stays
         memory, outlook = _foresee(observation, found.smooth / stays, demand, lead, memory)
+    if not trust.problem and any(variant.spot for variant in spec.variants):
+        memory = experience.dropped(memory, _dropped(signals, states, before, memory))
     if found is not None and not trust.partial:
         memory = _teach(spec, observation, signals, states, capacities, found, lead, memory)
     loads = tuple(load_of(s, state.ready) for s, state in zip(signals, states, strict=True) if state.ready)
@@ -124,6 +126,17 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
             _risks(spec, states, memory),
         ),
         memory,
+    )
+
+
+def _dropped(
+    signals: tuple[VariantSignals, ...], states: tuple[VariantState, ...], before: Memory, memory: Memory
+) -> float:
+    """The requests that replicas reclaimed since the last look were serving: as many as those that stay do now."""
+    return sum(
+        (memory.variant(s.name).reclaims - before.variant(s.name).reclaims) * s.running.otherwise(0.0) / state.ready
+        for s, state in zip(signals, states, strict=True)
+        if state.ready
     )
 
 

@@ -8,7 +8,8 @@ only where the gain is worth it, and rests in between.
 
 Replicas on spot capacity carry less than their number: each is missing with the probability that it is reclaimed and
 starting again, and what misses while more of them are missing than on average is priced like any other miss (one
-deviation more and one less stand for the whole distribution, with half of the weight each).
+deviation more and one less stand for the whole distribution, with half of the weight each). What a replica serves when
+it is taken away begins anew elsewhere, and misses as well.
 
 Where more arrives than is carried, everybody is late however many replicas there are short of enough; what is not
 served at all is counted once more, so that each replica still counts.
@@ -56,8 +57,8 @@ class Choice:
     """One variant whose count may be chosen, from `low` to `high`.
 
     `price` is in dollars per replica and hour (any unit, if the same for all), `rate` what one replica carries alone
-    in requests/s, `startup_seconds` how long one takes to serve, and `risk` the share of them that is expected to be
-    missing (spot capacity that was reclaimed).
+    in requests/s, `startup_seconds` how long one takes to serve, `risk` the share of them that is expected to be
+    missing (spot capacity that was reclaimed), and `batch` the requests that a full one is serving.
     """
 
     name: str
@@ -68,6 +69,15 @@ class Choice:
     current: int
     startup_seconds: float
     risk: float = 0.0
+    batch: float = 0.0
+
+    @property
+    def dropped_per_second(self) -> float:
+        """The requests/s that begin anew, late, since one full replica is reclaimed now and then.
+
+        With the share p missing and s seconds until another one serves, one is reclaimed every (1 − p) · s / p seconds.
+        """
+        return self.risk / ((1.0 - self.risk) * max(1.0, self.startup_seconds)) * self.batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +132,9 @@ def _costs(counts: Counts, choices: Sequence[Choice], stakes: Stakes) -> Numbers
     if risks.any():
         spread = np.sqrt(counts @ (rates**2 * risks * (1.0 - risks)))
         missed = (_missed(carried - spread, replicas, stakes) + _missed(carried + spread, replicas, stakes)) / 2.0
+        dropped = counts @ np.array([choice.dropped_per_second for choice in choices])
+        mean = float(np.array(stakes.rates) @ np.array(stakes.masses))
+        missed = missed + dropped * np.minimum(1.0, mean / np.maximum(carried, _NOTHING))
     else:
         missed = _missed(carried, replicas, stakes)
     size = max(1.0, float(current.sum()) + stakes.fixed_replicas)

@@ -73,6 +73,14 @@ def teach(
     return replace(memory, curve=curve, burned_at=at)
 
 
+def dropped(memory: Memory, requests: float) -> Memory:
+    """The memory after so many requests were dropped by replicas that were taken away, and began anew elsewhere.
+
+    They miss every objective of latency, and no engine's histogram shows it: each counts from where they began anew.
+    """
+    return replace(memory, burned=tuple(replace(b, missed=b.missed + requests) for b in memory.burned))
+
+
 def price(spec: WorkloadSpec, rate: float, memory: Memory) -> float:
     """What a miss costs now, in multiples of serving a request: by the budget that burned most."""
     weight = max(1.0, rate * PRIOR_SECONDS)

@@ -92,6 +92,7 @@ def cheapest_mix(plans: Sequence[VariantPlan], stakes: Stakes) -> dict[str, int]
                 plan.state.replicas,
                 startup_seconds(plan.variant, plan.state),
                 plan.risk,
+                capacity.batch,
             )
         )
     chosen = {choice.name for choice in choices}
