@@ -277,3 +277,19 @@ def test_a_run_in_which_nothing_could_be_learnt_is_refused(
     scenario = parse_scenario(document(trace=trace, variants=[VARIANT | {"startup": startup}]), tmp_path)
     with pytest.raises(InvalidTraceError, match=complaint):
         scenario.load_trace(1)
+
+
+@pytest.mark.parametrize(
+    ("own", "seconds"),
+    [
+        pytest.param({}, 7200.0, id="as the failures say"),
+        pytest.param({"reclaimMean": "30m"}, 1800.0, id="its own"),
+        pytest.param({"reclaimMean": "none"}, None, id="none: it is not on spot capacity"),
+    ],
+)
+def test_a_variant_may_live_otherwise_than_the_failures_say(
+    own: dict[str, str], seconds: float | None, tmp_path: Path
+) -> None:
+    [variant] = document()["variants"]
+    made = parse_scenario(document(failures={"reclaimMean": "2h"}, variants=[{**variant, **own}]), tmp_path)
+    assert made.variants[0].reclaim_mean_seconds == seconds
