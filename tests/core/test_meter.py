@@ -194,6 +194,7 @@ def test_components_and_the_overflow_are_charged_to_the_path_that_causes_them() 
     workload = spec(prices=BOOK, fallback=fallback(labor_cost_per_request=Decimal("0.01")))
     traffic = {
         "prompt_tokens_per_second": 100.0,
+        "output_tokens_per_second": 200.0,
         "prompt_tokens_per_request": 1000.0,
         "output_tokens_per_request": 200.0,
     }
