@@ -194,7 +194,7 @@ def test_components_and_the_overflow_are_charged_to_the_path_that_causes_them() 
     workload = spec(prices=BOOK, fallback=fallback(labor_cost_per_request=Decimal("0.01")))
     traffic = {
         "prompt_tokens_per_second": 100.0,
-        "output_tokens_per_second": 200.0,
+        "output_tokens_per_second": 400.0,
         "prompt_tokens_per_request": 1000.0,
         "output_tokens_per_request": 200.0,
     }
@@ -203,7 +203,7 @@ def test_components_and_the_overflow_are_charged_to_the_path_that_causes_them() 
     assert {name: (c.quantity, c.dollars) for name, c in charges.items()} == {
         ("logs", "gpu"): (600, Decimal("0.6")),
         ("logs", FALLBACK_PATH): (200, Decimal("0.2")),
-        ("embedding", "gpu"): (Decimal("0.09"), Decimal("0.18")),
+        ("embedding", "gpu"): (Decimal("0.15"), Decimal("0.30")),
         ("embedding", FALLBACK_PATH): (Decimal("0.24"), Decimal("0.48")),
         ("vectors", ALL_PATHS): (Decimal("0.083333333"), Decimal("0.1")),
         ("small", FALLBACK_PATH): (200, Decimal("0.054")),
