@@ -69,7 +69,7 @@ def test_noise_of_ten_percent_does_not_flap(rate: float) -> None:
 
 
 def test_a_steady_load_changes_nothing() -> None:
-    """Nine a second is what two replicas just carry: the third goes once hours without a miss have made misses cheap."""
+    """Nine a second is what two replicas just carry: the third goes once an hour without a miss made them cheap."""
     fleet = Fleet(spec(variant(high=40)), 3)
     run(fleet, steady(9.0), 60 * MINUTES)
     assert changes(run(fleet, steady(9.0), 60 * MINUTES)) == 0

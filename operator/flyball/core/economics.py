@@ -27,8 +27,8 @@ import numpy.typing as npt
 
 from flyball.core.misses import PRIOR_SHARE, MissCurve
 
-# A count is expected to stand about this long, in seconds: on recorded traffic a fleet of 5 to 17 changes its count every
-# 4 to 14 minutes, and what was expected to stand longer than it does is changed too often.
+# A count is expected to stand about this long, in seconds: on recorded traffic a fleet of 5 to 17 changes its count
+# every 4 to 14 minutes, and what was expected to stand longer than it does is changed too often.
 DWELL_SECONDS = 240.0
 # The price of a miss in multiples of what serving one request costs, for an error budget of one: with a budget of 5% a
 # miss costs four times what serving it would. Where misses rise e-fold for each 5% of load, that is where the last

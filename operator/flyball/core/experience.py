@@ -12,8 +12,8 @@ from flyball.core.spec import Objective, WorkloadSpec
 
 # Misses are forgotten with this half-life: what burned yesterday is half forgiven today.
 BURNED_HALF_LIFE_SECONDS = 86_400.0
-# Before anything burned, budgets are taken to burn as aimed at, with the weight of this much of the present traffic: the
-# first hour of a workload, with or without a miss, says little of its day.
+# Before anything burned, budgets are taken to burn as aimed at, with the weight of this much of the present traffic:
+# the first hour of a workload, with or without a miss, says little of its day.
 PRIOR_SECONDS = 21_600.0
 # Of a tick after a gap no more than this counts: the shares are of one window.
 LONGEST_TICK_SECONDS = 60.0

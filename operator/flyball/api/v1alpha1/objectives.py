@@ -22,8 +22,8 @@ class ObjectiveSpec(ApiModel):
     indicator: Indicator
     """What is measured. TimeToFirstToken, EndToEnd and QueueTime: seconds per request. InterTokenLatency: a request's
     mean time per output token, counted as the deadline arrival + TTFT threshold + (tokens - 1) x threshold where there
-    is an objective for the first token, too. Stage: a stage of telemetry.stages. Availability: requests answered without error.
-    Truncation: answers not cut off by the token limit. Retrieval: requests whose retrieval succeeded."""
+    is an objective for the first token, too. Stage: a stage of telemetry.stages. Availability: requests answered
+    without error. Truncation: answers not cut off by the token limit. Retrieval: requests whose retrieval succeeded."""
     threshold: Duration | None = None
     """Latency that a good request does not exceed. Best a bucket edge of the engine's histogram; else interpolated."""
     target: Percent | None = None
