@@ -1,7 +1,7 @@
 """A decision as a status, and what a restart finds in it."""
 
 import pytest
-from support.world import OVERFLOW, World
+from support.world import OVERFLOW, PRICED, World
 
 from flyball.core.names import WorkloadKey
 from flyball.runtime.recall import recall
@@ -100,3 +100,56 @@ def test_ceilings_are_recalled_from_condition_and_figures() -> None:
         "ceiling/Month": "Approaching",
         "ceiling/Day": "Within",
     }
+
+
+def test_budgets_that_are_spent_down_are_recalled_with_what_was_forecast() -> None:
+    message = (
+        "reached: $5.00 per Hour; forecast over: $99.00 per Month; "
+        "today $12.00 of $20.00 are spent; this month $40.00 of $99.00 are spent, $120.00 if all demand is served"
+    )
+    condition = {"type": "WithinBudget", "status": "False", "reason": "CeilingReached", "message": message,
+                 "lastTransitionTime": "2026-01-09T12:00:00Z"}  # fmt: skip
+    ceilings = [{"period": p, "amount": a} for p, a in (("Hour", "5"), ("Day", "20"), ("Month", "99"))]
+    cost = {"perHour": "1", "monthToDate": "40", "dayToDate": "12", "asOf": "2026-01-09T12:00:00Z"}
+    raw = {"spec": {"cost": {"ceilings": ceilings}}, "status": {"conditions": [condition], "cost": cost}}
+    memory, _ = recall(raw)
+    assert {name: state for name, state in memory.states if name.startswith(("ceiling", "forecast"))} == {
+        "ceiling/Hour": "Reached",
+        "ceiling/Day": "Half",
+        "forecast/Day": "Within",
+        "ceiling/Month": "Within",
+        "forecast/Month": "Over",
+    }
+    assert (memory.spend.day, memory.spend.day_to_date, memory.spend.month_to_date) == ("2026-01-09", 12, 40)
+
+
+async def test_reclaims_are_shown_and_survive_a_restart(world: World) -> None:
+    spot = {**PRICED, "targetRef": {"name": "chat"}, "maxReplicas": 4, "capacityType": "Spot", "spotRisk": "10%"}
+    world.apply(targets=[spot])
+    await world.tick(4)
+    world.deployment().most_ready = 1
+    await world.tick(8)
+    target = world.status()["targets"][0]
+    assert (target["spotRisk"], target["reclaims"]) == ("10.0%", 1)
+    world.restart()
+    await world.tick(2)
+    assert world.status()["targets"][0]["reclaims"] == 1
+
+
+async def test_a_month_that_is_spent_holds_the_minimum_also_for_a_new_process(world: World) -> None:
+    ceiling = {"period": "Month", "amount": "1", "enforcement": "Clamp"}
+    world.apply(cost={"ceilings": [ceiling]}, precedence="Cost")
+    world.metrics.rate, world.metrics.busy, world.metrics.waiting, world.metrics.good = 60.0, 1.0, 60.0, 0.5
+    await world.tick(200)
+    target = world.status()["targets"][0]
+    assert (target["desired"], target["limitedBy"]) == (2, "cost.ceilings[Month]")
+    assert "the monthly ceiling of $1.00 pays for 0% of what is wanted beyond the minimum" in target["reason"]
+    told = world.events.reasons("chat")
+    assert told.count("BudgetCeilingReached") == 1
+    assert told.count("BudgetCeilingApproaching") == 2, "at half and at four fifths"
+    spent = float(world.status()["cost"]["monthToDate"])
+    world.restart()
+    await world.tick(2)
+    assert float(world.status()["cost"]["monthToDate"]) >= spent
+    assert world.deployment().replicas == 2
+    assert world.events.reasons("chat").count("BudgetCeilingReached") == 1
