@@ -66,6 +66,18 @@ CHEAP, DEAR = plan("cheap", price="1"), plan("dear", price="3")
         pytest.param(
             16.0, [DEAR, plan("off", price="1", replicas=0, low=0)], {"off": 0, "dear": 4}, id="so does one at zero"
         ),
+        pytest.param(
+            16.0,
+            [DEAR, replace(plan("cheap", price="1", replicas=0, low=0), spare=True)],
+            {"cheap": 3, "dear": 1},
+            id="but one that comes when needed comes",
+        ),
+        pytest.param(
+            2.0,
+            [DEAR, replace(plan("cheap", price="1", replicas=2, low=0), spare=True)],
+            {"cheap": 0, "dear": 1},
+            id="and goes again",
+        ),
         pytest.param(16.0, [plan(rate=None, replicas=4)], {"gpu": 4}, id="unknown capacity keeps what there is"),
     ],
 )

@@ -306,6 +306,20 @@ def test_hands_off(state: VariantState, limit: str) -> None:
     assert (desired(decision), decision.variants[0].limited_by) == (state.replicas, limit)
 
 
+def test_a_target_at_zero_comes_when_needed_beside_one_that_always_stays() -> None:
+    """10 requests/s: the dear replica stays, the cheap ones come from none."""
+    workload = spec(variant("cheap", low=0, price="1"), variant("dear", price="3"))
+    state = (running(0, "cheap"), running(1, "dear"))
+    decision = decided(workload, observation(signal=(signals("dear", **TEN),), state=state))
+    assert [v.desired for v in decision.variants if v.name == "cheap"] > [0]
+    left_alone = decided(
+        workload, observation(signal=(signals("dear", **TEN),), state=(state[0], replace(state[1], contender="HPA/x")))
+    )
+    assert [v.desired for v in left_alone.variants] == [0, 1], (
+        "with nothing else that Flyball scales, it was switched off"
+    )
+
+
 def test_below_its_minimum_a_target_is_raised() -> None:
     decision = decided(spec(variant(low=2)), observation(signal=signals(**QUIET), state=running(1)))
     assert (desired(decision), decision.variants[0].limited_by) == (2, "")

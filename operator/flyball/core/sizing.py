@@ -34,8 +34,9 @@ Needs = tuple[tuple[float, int], ...]
 class VariantPlan:
     """One variant on its way through sizing: its declaration, its state, and what a replica carries (None: unknown).
 
-    `wakes` says that Flyball may raise it from zero; else whoever scaled it to zero has switched it off. `risk` is the
-    share of its replicas that is expected to be missing, reclaimed.
+    `wakes` says that Flyball may raise it from zero; else whoever scaled it to zero has switched it off. `spare` says
+    that another variant always keeps a replica, so that this one may go to zero and come back. `risk` is the share of
+    its replicas that is expected to be missing, reclaimed.
     """
 
     variant: Variant
@@ -43,11 +44,12 @@ class VariantPlan:
     capacity: ReplicaCapacity | None
     wakes: bool = False
     risk: float = 0.0
+    spare: bool = False
 
     @property
     def fixed(self) -> bool:
         """Whether its count cannot be changed: it is not Flyball's to scale, or switched off."""
-        off = self.state.replicas == 0 and self.variant.min_replicas == 0 and not self.wakes
+        off = self.state.replicas == 0 and self.variant.min_replicas == 0 and not (self.wakes or self.spare)
         return not self.state.manageable or off
 
     @property
@@ -55,7 +57,7 @@ class VariantPlan:
         """The fewest replicas that may be chosen now: what has not been measured is not trusted with more than twice
         the load per replica that was seen.
         """
-        floor = max(self.variant.min_replicas, 1 if self.state.replicas else 0)
+        floor = max(self.variant.min_replicas, 1 if self.state.replicas and not self.spare else 0)
         unsure = self.capacity is not None and not self.capacity.confident
         return max(floor, math.ceil(self.state.replicas / LOAD_TRUST)) if unsure else floor
 

@@ -29,7 +29,7 @@ from flyball.core.sizing import (
     startup_seconds,
     steadied,
 )
-from flyball.core.spec import WorkloadSpec
+from flyball.core.spec import Variant, WorkloadSpec
 from flyball.core.units import conjoin, counted
 from flyball.core.zero import Zero
 
@@ -105,6 +105,12 @@ class Case:
         return self.observation.at - changed >= windows * self.observation.signals.window_seconds
 
 
+def _spare(variant: Variant, spec: WorkloadSpec, states: tuple[VariantState, ...]) -> bool:
+    """Whether a variant that Flyball scales, other than this one, always keeps a replica."""
+    others = zip(spec.variants, states, strict=True)
+    return any(v.min_replicas > 0 and s.manageable for v, s in others if v.name != variant.name)
+
+
 def case_of(
     spec: WorkloadSpec,
     observation: Observation,
@@ -116,7 +122,7 @@ def case_of(
     wakes = spec.scaling.to_zero is not None
     risks = situation.risks or (0.0,) * len(states)
     plans = tuple(
-        VariantPlan(variant, state, capacity, wakes, risk)
+        VariantPlan(variant, state, capacity, wakes, risk, _spare(variant, spec, states))
         for variant, state, capacity, risk in zip(spec.variants, states, situation.capacities, risks, strict=True)
     )
     return Case(spec, observation, situation, objectives, plans)
