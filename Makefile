@@ -42,7 +42,7 @@ check: venv ## Formatting, lint, types, layers, generated files
 
 unit: venv ## Tests that need no cluster, API-level ones on a real API server among them
 	$(PYTHON) e2e/cluster/cluster.py build
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests -n auto
 
 e2e: venv ## The whole path on the real cluster, with Helm, load and kubectl
 	$(BIN)/pytest e2e/tests

@@ -7,8 +7,10 @@ or load. `pytest --hypothesis-profile=search` looks for new cases instead.
 import asyncio
 import socket
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -26,20 +28,25 @@ settings.register_profile("search", settings.get_profile("ci"), derandomize=Fals
 settings.load_profile("ci")  # hypothesis' own: no deadline, no complaint about slow cases, the same cases every time
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where several processes run the tests (`pytest -n 2 --dist loadgroup`), make what is dear to set up once."""
-    for item in items:
-        if item.get_closest_marker("api_server"):
-            item.add_marker(pytest.mark.xdist_group("api-server"))
-        elif _shares(item):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Where several processes run the tests (`pytest -n 2`), keep together what is dear to set up.
+
+    That is modules with what they share, and all that need the API server. pytest-xdist's own `--dist loadgroup` groups
+    nothing under pytest 9.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByModule(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _scope(config.rootpath / nodeid.partition("::")[0])
+
+    return ByModule(config, log)
 
 
-def _shares(item: pytest.Item) -> bool:
-    """Whether a test uses a fixture of ours that others of its module use as well."""
-    found: Mapping[str, Sequence[pytest.FixtureDef[object]]] = item._fixtureinfo.name2fixturedefs  # type: ignore[attr-defined]
-    last = [definitions[-1] for definitions in found.values()]
-    return any(one.scope != "function" and TESTS in Path(one.func.__code__.co_filename).parents for one in last)
+@cache
+def _scope(module: Path) -> str:
+    return "api server" if "mark.api_server" in module.read_text(encoding="utf-8") else str(module)
 
 
 @pytest.fixture

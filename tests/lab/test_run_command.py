@@ -30,7 +30,8 @@ def lab_run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["lab", "run", *map(str, arguments)])
 
 
-def test_a_question_without_a_file_is_answered_and_written(tmp_path: Path) -> None:
+def test_a_question_without_a_file_is_answered_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/bin/flyball", "lab", "run", "--objective", "TimeToFirstToken<2s@90%"])
     result = lab_run(*QUICK, "--policies", "hpa-queue,kpa", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert "hpa-queue" in result.stdout
@@ -38,7 +39,7 @@ def test_a_question_without_a_file_is_answered_and_written(tmp_path: Path) -> No
     document = Results.model_validate_json((tmp_path / "results.json").read_text())
     assert [(run.policy, run.seed) for run in document.runs] == [("hpa-queue", 1), ("kpa", 1)]
     assert document.runs[0].scenario == f"{TRACE}-l4_8b"
-    assert document.command.startswith("flyball ")
+    assert document.command == "flyball lab run --objective 'TimeToFirstToken<2s@90%'"
     assert "<svg" in (tmp_path / "report.html").read_text()
 
 
