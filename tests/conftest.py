@@ -5,6 +5,7 @@ or load. `pytest --hypothesis-profile=search` looks for new cases instead.
 """
 
 import asyncio
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ pytest_plugins = ["support.api_server", "support.postgres"]
 # Else pytest-asyncio asks for the current loop, Python 3.11 makes one, and nobody closes it: a ResourceWarning in some
 # later test, which a traceback printed during garbage collection can turn into a crash of the parser.
 asyncio.set_event_loop(None)
+
+# Who starts the tests in a shell's background has them ignore Ctrl-C, and every command that they start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("search", settings.get_profile("ci"), derandomize=False, max_examples=1000)
 settings.load_profile("ci")  # hypothesis' own: no deadline, no complaint about slow cases, the same cases every time
