@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from flyball.core.demand import limits_of
 from flyball.core.names import Indicator
 from flyball.core.observation import BucketEdges, ObjectiveReading, Reading, SignalState, WindowShare
 from flyball.core.spec import Objective, WorkloadSpec
@@ -145,11 +146,9 @@ def _counted_at(
     Not without an objective for the first token, nor for histograms that weigh by tokens.
     """
     threshold = objective.threshold_seconds or 0.0
-    of_first = [o.threshold_seconds for o in spec.objectives if o.indicator is Indicator.TIME_TO_FIRST_TOKEN]
-    promised = min((seconds for seconds in of_first if seconds is not None), default=None)
-    answers = _answers(spec, first)
     if objective.indicator is not Indicator.INTER_TOKEN_LATENCY or exported.profile.estimated:
         return threshold
+    promised, answers = limits_of(spec).first_token, _answers(spec, first)
     if promised is None or answers is None:
         return threshold
     try:
