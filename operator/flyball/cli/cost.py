@@ -5,8 +5,10 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -22,7 +24,36 @@ from flyball.ledger.queries import bounds, cover, series, total
 from flyball.ledger.schema import Grain
 from flyball.ledger.store import Ledger
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which workloads are asked for, and the range, as the options say it; times are still text."""
+
+    name: str | None
+    namespace: str
+    last: float
+    begin: str | None
+    end: str | None
+    month: str | None
+    month_start: int
+
+    @property
+    def only(self) -> WorkloadKey | None:
+        """The workload asked for; None for all."""
+        return WorkloadKey(self.namespace, self.name) if self.name else None
+
+    def range(self, calendar: Calendar, now: int) -> tuple[int, int]:
+        """Begin and end in epoch milliseconds. Raises UsageError or BadParameter, naming the option."""
+        if self.month:
+            if self.begin or self.end:
+                raise click.UsageError("give --month, or --from and --to, not both")
+            return calendar.month_of(self.month, self.month_start)
+        until = milliseconds(parse_time(self.end, calendar.zone, "--to")) if self.end else now
+        begin = milliseconds(parse_time(self.begin, calendar.zone, "--from")) if self.begin else None
+        since = until - milliseconds(self.last) if begin is None else begin
+        if since >= until:
+            raise click.BadParameter(f"{self.begin} is not before the range's end", param_hint="--from")
+        return since, until
 
 
 @click.group()
@@ -30,8 +61,22 @@ def cost() -> None:
     """What workloads used and cost in full, from the ledger."""
 
 
-def range_options(command: Command) -> Command:
-    """Which workloads, and from when to when."""
+def range_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Which workloads, and from when to when: handed to the command as `asked`."""
+
+    @wraps(command)
+    def asking(
+        name: str | None,
+        namespace: str,
+        last: float,
+        begin: str | None,
+        end: str | None,
+        month: str | None,
+        month_start: int,
+        **others: Any,
+    ) -> None:
+        command(asked=Asked(name, namespace, last, begin, end, month, month_start), **others)
+
     options = (
         ledger_option,
         click.argument("name", required=False),
@@ -47,8 +92,8 @@ def range_options(command: Command) -> Command:
         ),
     )
     for option in reversed(options):
-        command = option(command)
-    return command
+        asking = option(asking)
+    return asking
 
 
 @cost.command()
@@ -57,13 +102,7 @@ def range_options(command: Command) -> Command:
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def show(
     url: str,
-    name: str | None,
-    namespace: str,
-    last: float,
-    begin: str | None,
-    end: str | None,
-    month: str | None,
-    month_start: int,
+    asked: Asked,
     by: str,
     output: str,
 ) -> None:
@@ -71,15 +110,13 @@ def show(
 
     Times without an offset are of the time zone of the ledger's days.
     """
-    only = WorkloadKey(namespace, name) if name else None
     with opened(url) as found:
         now, zone = milliseconds(time.time()), found.calendar.zone
-        since, until = _range(found.calendar, now, last, begin, end, month, month_start)
-        lines = _known(found, total(found, since, until, now, only), only)
-        covered = list(cover(found.calendar, since, until, now))
-        asked = until
-        since, until = bounds(covered) if covered else (since, until)
-        until = min(until, max(asked, now))
+        since, wanted = asked.range(found.calendar, now)
+        lines = _known(found, total(found, since, wanted, now, asked.only), asked.only)
+        covered = list(cover(found.calendar, since, wanted, now))
+        since, until = bounds(covered) if covered else (since, wanted)
+        until = min(until, max(wanted, now))
     made = statements(lines)
     if output == "json":
         click.echo(json.dumps(document(made, since, until), indent=2))
@@ -100,13 +137,7 @@ def show(
 @click.option("--provider", default="Kubernetes", show_default=True, help="ProviderName: whose GPUs these are.")
 def export(
     url: str,
-    name: str | None,
-    namespace: str,
-    last: float,
-    begin: str | None,
-    end: str | None,
-    month: str | None,
-    month_start: int,
+    asked: Asked,
     every: str,
     out: Path | None,
     billing_account: str,
@@ -117,35 +148,20 @@ def export(
     Days and hours are whole: the range is widened to where they begin and end. BilledCost is 0, since nobody invoices
     these rows; what they cost is EffectiveCost.
     """
-    only = WorkloadKey(namespace, name) if name else None
     grain = Grain.DAY if every == "day" else Grain.HOUR
     issuer = focus.Issuer(billing_account, provider)
     with opened(url) as found:
-        since, until = _range(found.calendar, milliseconds(time.time()), last, begin, end, month, month_start)
+        since, until = asked.range(found.calendar, milliseconds(time.time()))
         since, until = found.calendar.floor(since, grain), found.calendar.ceil(until, grain)
-        lines = _known(found, series(found, since, until, grain, only), only)
+        lines = _known(found, series(found, since, until, grain, asked.only), asked.only)
     try:
         with out.open("w", newline="", encoding="utf-8") if out else nullcontext(sys.stdout) as to:
-            rows = focus.write(lines, to, found.calendar, grain, issuer, month_start)
+            rows = focus.write(lines, to, found.calendar, grain, issuer, asked.month_start)
     except OSError as error:
         raise click.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
     click.echo(f"{rows} rows in FOCUS {focus.VERSION}", err=True)
     for sentence in (each for made in statements(lines) for each in made.missing):
         click.echo(f"prices are missing: {sentence}", err=True)
-
-
-def _range(
-    calendar: Calendar, now: int, last: float, begin: str | None, end: str | None, month: str | None, month_start: int
-) -> tuple[int, int]:
-    if month:
-        if begin or end:
-            raise click.UsageError("give --month, or --from and --to, not both")
-        return calendar.month_of(month, month_start)
-    until = milliseconds(parse_time(end, calendar.zone, "--to")) if end else now
-    since = milliseconds(parse_time(begin, calendar.zone, "--from")) if begin else until - milliseconds(last)
-    if since >= until:
-        raise click.BadParameter(f"{begin} is not before the range's end", param_hint="--from")
-    return since, until
 
 
 def _known(ledger: Ledger, lines: list[Any], only: WorkloadKey | None) -> list[Any]:
