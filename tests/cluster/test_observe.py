@@ -21,6 +21,7 @@ from support.objects import (
 
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
+from flyball.cluster.groups import GROUP_KIND, GROUP_LABEL, SET_LABEL, WORKER_LABEL
 from flyball.core.observation import RouteState, VariantState, WorkloadState
 from flyball.core.spec import TargetRef
 
@@ -121,13 +122,13 @@ async def test_targets_that_cannot_be_acted_on(
     assert await observe(cluster, kubectl.namespace, target) == WorkloadState((expected,))
 
 
-async def test_any_kind_through_its_scale_subresource(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+def serve(kubectl: Kubectl, group: str, kind: str, replicas: str) -> None:
+    """A resource `<kind>s` with a scale subresource, whose count stands in `.spec.<replicas>`."""
     paths = {
-        "specReplicasPath": ".spec.size",
-        "statusReplicasPath": ".status.size",
+        "specReplicasPath": f".spec.{replicas}",
+        "statusReplicasPath": f".status.{replicas}",
         "labelSelectorPath": ".status.selector",
     }
-    group = f"{kubectl.namespace}.example.com"
     schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     version = {
         "name": "v1",
@@ -136,16 +137,21 @@ async def test_any_kind_through_its_scale_subresource(kubectl: Kubectl, cluster:
         "schema": schema,
         "subresources": {"status": {}, "scale": paths},
     }
-    names = {"plural": "engines", "singular": "engine", "kind": "Engine"}
+    names = {"plural": f"{kind.lower()}s", "singular": kind.lower(), "kind": kind}
     kubectl.create(
         {
             "apiVersion": "apiextensions.k8s.io/v1",
             "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"engines.{group}"},
+            "metadata": {"name": f"{kind.lower()}s.{group}"},
             "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
         }
     )
-    kubectl("wait", "--for=condition=Established", "crd", f"engines.{group}", "--timeout=120s")
+    kubectl("wait", "--for=condition=Established", "crd", f"{kind.lower()}s.{group}", "--timeout=120s")
+
+
+async def test_any_kind_through_its_scale_subresource(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    group = f"{kubectl.namespace}.example.com"
+    serve(kubectl, group, "Engine", "size")
     engine = {"apiVersion": f"{group}/v1", "kind": "Engine", "metadata": {"name": "chat"}, "spec": {"size": 2}}
     kubectl.create(engine | {"status": {"size": 1, "selector": "app=chat"}}, pod("ready", READY, gpus=4))
     target = TargetRef(f"{group}/v1", "Engine", "chat")
@@ -154,6 +160,32 @@ async def test_any_kind_through_its_scale_subresource(kubectl: Kubectl, cluster:
     await cluster.scale(kubectl.namespace, target, 2, 0)
     await cluster.scale(kubectl.namespace, target, 0, 3)
     assert (await observe(cluster, kubectl.namespace, target)).variants[0].replicas == 3
+
+
+async def test_a_leader_worker_set_is_counted_in_groups(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    api_group = f"{kubectl.namespace}.example.com"
+    serve(kubectl, api_group, GROUP_KIND, "replicas")
+    leaders = f"{SET_LABEL}=llm,{WORKER_LABEL}=0"
+    kubectl.create(
+        {
+            "apiVersion": f"{api_group}/v1",
+            "kind": GROUP_KIND,
+            "metadata": {"name": "llm"},
+            "spec": {
+                "replicas": 2,
+                "leaderWorkerTemplate": {"size": 2, "workerTemplate": {"spec": pod("worker", gpus=8)["spec"]}},
+            },
+            "status": {"replicas": 2, "selector": leaders},
+        }
+    )
+    for group, worker, ready in ((0, 0, True), (0, 1, True), (1, 0, True), (1, 1, False)):
+        member = pod(f"llm-{group}-{worker}", SCHEDULED, *([READY] if ready else []), gpus=8)
+        member["metadata"]["labels"] = {SET_LABEL: "llm", GROUP_LABEL: str(group), WORKER_LABEL: str(worker)}
+        kubectl.create(member)
+    target = TargetRef(f"{api_group}/v1", GROUP_KIND, "llm")
+    (seen,) = (await observe(cluster, kubectl.namespace, target)).variants
+    assert (seen.replicas, seen.ready, seen.starting, seen.gpus_per_replica) == (2, 1, 1, 16)
+    assert len(seen.pods) == 2, "a group's GPUs are held, and paid, once"
 
 
 async def test_steps_aside_for_an_autoscaler(kubectl: Kubectl, cluster: KubernetesCluster) -> None:

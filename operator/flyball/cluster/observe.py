@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from flyball.cluster import groups
 from flyball.cluster.client import ApiServer
 from flyball.cluster.contention import Takeovers, Write, autoscaler_of
 from flyball.cluster.discovery import Discovery
@@ -184,8 +185,12 @@ class Observer:
         if target.found is None or not target.scalable:
             return VariantState(variant.name, exists=target.found is not None, scalable=False)
         place, now = (namespace, variant.target), self._clock()
+        grouped = groups.is_group(variant.target)
+        if grouped:
+            pods = groups.as_replicas(target.found, pods)
         counts = count(pods)
-        pod_spec = dig(target.found, "spec", "template", "spec") or (pods[0]["spec"] if pods else {})
+        template = groups.pod_spec_of(target.found) if grouped else dig(target.found, "spec", "template", "spec")
+        pod_spec = template or (pods[0]["spec"] if pods else {})
         pointing = seen.pointing.get((namespace, variant.target.name), ([], []))
         contender = autoscaler_of(variant.target, *pointing)
         return VariantState(
@@ -195,7 +200,7 @@ class Observer:
             starting=counts.starting,
             unschedulable=counts.unschedulable,
             accelerator=accelerator(pod_spec) or self._accelerator_of_nodes(pods),
-            gpus_per_replica=gpus_per_replica(pod_spec),
+            gpus_per_replica=groups.gpus_per_group(target.found) if grouped else gpus_per_replica(pod_spec),
             contender=contender
             or self._takeovers.contender(place, target.found, target.replicas, self._writes.get(place), now),
             startup_seconds=self._startups.of(pods, now),

@@ -51,9 +51,9 @@ def phase_of(pod: Object) -> PodPhase:
     """Where a pod stands. One that waits for admission (a scheduling gate) has no node either."""
     if dig(pod, "metadata", "deletionTimestamp") or dig(pod, "status", "phase") in _FINISHED:
         return PodPhase.GONE
-    if _condition(pod, "Ready").get("status") == "True":
+    if condition_of(pod, "Ready").get("status") == "True":
         return PodPhase.READY
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = condition_of(pod, "PodScheduled")
     if scheduled.get("status") == "False" and scheduled.get("reason") in ("Unschedulable", "SchedulingGated"):
         return PodPhase.UNSCHEDULABLE
     return PodPhase.STARTING
@@ -71,7 +71,7 @@ def spans(pods: Iterable[Object]) -> tuple[PodSpan, ...]:
     """
     found = []
     for pod in pods:
-        bound, ready = _condition(pod, "PodScheduled"), _condition(pod, "Ready")
+        bound, ready = condition_of(pod, "PodScheduled"), condition_of(pod, "Ready")
         held_from = timestamp(bound.get("lastTransitionTime")) if bound.get("status") == "True" else None
         if held_from is None or dig(pod, "status", "phase") in _FINISHED:
             continue
@@ -172,7 +172,7 @@ class StartupTimes:
             reverse=True,
         )[:_RECENT_PODS]
         for at, uid, pod in recent:
-            ready_at = timestamp(_condition(pod, "Ready").get("lastTransitionTime"))
+            ready_at = timestamp(condition_of(pod, "Ready").get("lastTransitionTime"))
             if uid not in self._seconds and ready_at is not None and ready_at >= at:
                 self._seconds[uid] = ready_at - at
         return tuple(self._seconds[uid] for _, uid, _ in recent if uid in self._seconds)
@@ -196,7 +196,8 @@ def _labels(pod: Object) -> Mapping[str, str]:
     return dig(pod, "metadata", "labels") or {}
 
 
-def _condition(pod: Object, kind: str) -> Object:
+def condition_of(pod: Object, kind: str) -> Object:
+    """The condition of that type; empty where the pod has none yet."""
     conditions: list[Object] = dig(pod, "status", "conditions") or []
     return next((condition for condition in conditions if condition.get("type") == kind), {})
 

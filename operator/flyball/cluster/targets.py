@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from flyball.cluster import groups
 from flyball.cluster.client import ApiServer
 from flyball.cluster.discovery import Discovery, Kind
 from flyball.cluster.namespaces import NamespacedLists
@@ -91,6 +92,8 @@ class Targets:
             return Target()
         except PortError as error:
             return Target(problem=str(error))
+        if groups.is_group(reference):
+            return Target(found, True, int(dig(scale, "spec", "replicas") or 0), groups.selector_of(reference))
         replicas, text = dig(scale, "spec", "replicas") or 0, dig(scale, "status", "selector") or ""
         return Target(found, True, int(replicas), selector_text=str(text))
 
