@@ -6,6 +6,7 @@ from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from typing import Any
 
+from flyball.cli.columns import table
 from flyball.core.bill import Charge, Correction, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.core.statement import Statement, state
@@ -64,7 +65,7 @@ def lines_of(made: Sequence[Stated], by: str, since: int, until: int, zone: tzin
         yield "nothing was recorded in that time"
         return
     rows = {"workload": _by_workload, "path": _by_path, "component": _by_component}[by](made)
-    yield from _table([HEADS[by], *rows], 2 if by != "workload" else 1)
+    yield from table([HEADS[by], *rows], 2 if by != "workload" else 1)
     yield from (f"prices are missing: {sentence}" for each in made for sentence in each.missing)
 
 
@@ -120,17 +121,6 @@ def _by_component(made: Sequence[Stated]) -> Iterator[list[str]]:
         corrected = [("(corrections)", found.corrected)] if found.corrected else []
         for name, dollars in (("gpu", gpus), *found.by_component, *corrected):
             yield [str(each.key), name, _money(dollars)]
-
-
-def _table(rows: Sequence[Sequence[str]], names: int) -> Iterator[str]:
-    """Columns side by side: names to the left, numbers to the right."""
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if index < names else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()
 
 
 def _workload(each: Stated) -> dict[str, Any]:

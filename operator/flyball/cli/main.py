@@ -21,6 +21,7 @@ COMMANDS = {
     "backtest": "flyball.cli.backtest:backtest",
     "plan": "flyball.cli.plan:plan",
     "cost": "flyball.cli.cost:cost",
+    "kpi": "flyball.cli.kpi:kpi",
     "ledger": "flyball.cli.ledger:ledger",
     "gpuagent": "flyball.cli.gpuagent:gpuagent",
     "load": "flyball.lab.load.command:load",

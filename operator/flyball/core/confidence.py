@@ -8,6 +8,7 @@ Z_ONE_SIDED_95 = 1.6449
 # Two figures that a tick compares are different when their bounds at three deviations lie beside each other. Chance
 # does that to one look in some 45,000 (a difference has √2 of a figure's deviation): not daily at a look every 5 s.
 Z_NEWS = 3.0
+Z_TWO_SIDED_95 = 1.96
 
 
 def share_bounds(bad: float, total: float, z: float = Z_ONE_SIDED_95) -> tuple[float, float]:
@@ -21,7 +22,7 @@ def share_bounds(bad: float, total: float, z: float = Z_ONE_SIDED_95) -> tuple[f
     return max(0.0, center - half), min(1.0, center + half)
 
 
-def count_bounds(count: float, z: float = 1.96) -> tuple[float, float]:
+def count_bounds(count: float, z: float = Z_TWO_SIDED_95) -> tuple[float, float]:
     """Two-sided 95% bounds of a Poisson mean from one count, by Byar's approximation (Breslow and Day 1987, p. 69).
 
     Within 3% of the exact bounds from a count of 3 on; 0 gives (0, 3.7).

@@ -1,4 +1,5 @@
 """The ledger's tables. Money is whole billionths of a dollar and counts are whole thousandths: no database rounds.
+Forecasts, which may be of a million dollars and more, are whole thousandths, too.
 
 `usage` and `charge` hold rows in four grains. Rows of a period are appended once and never changed; those of hours,
 days and months are the same added up, so that any stretch is read from few rows. `until` is where the time of a row
@@ -14,6 +15,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
@@ -21,6 +23,7 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
+    Text,
     UniqueConstraint,
 )
 from sqlalchemy.types import TypeDecorator
@@ -161,3 +164,68 @@ correction = Table(
     Column("note", String(1024), nullable=False),
 )
 """What was found to be otherwise later: rows of their own, since nothing that is written is changed."""
+
+kpi = Table(
+    "kpi",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("namespace", String(253), nullable=False),
+    Column("workload", String(253), nullable=False),
+    Column("name", String(63), nullable=False),
+    UniqueConstraint("namespace", "workload", "name"),
+)
+"""Business outcomes by workload and name: those who push them know a workload's name, and not which object it was."""
+
+outcome = Table(
+    "outcome",
+    metadata,
+    Column("kpi_id", Integer, ForeignKey("kpi.id"), primary_key=True, autoincrement=False),
+    Column("grain", SmallInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    *(Column(count, COUNT, nullable=False) for count in ("outcomes", "cases", "minutes", "came_back", "failed")),
+    Column("squares", Double, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Outcomes by hour, day and month: the fields of `core.outcomes.Counted`."""
+
+outcome_key = Table(
+    "outcome_key",
+    metadata,
+    Column("key", BigInteger, primary_key=True, autoincrement=False),
+    Column("kpi_id", Integer, ForeignKey("kpi.id"), nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("outcomes", COUNT, nullable=False),
+    Column("minutes", COUNT, nullable=False),
+    Column("void", SmallInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Every record of outcomes by a hash of its key, so that a repetition is known and a record can be voided. `start` is
+its hour; `void` is 0 while it counts.
+"""
+
+forecast = Table(
+    "forecast",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workload.id"), primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("made_at", BigInteger, primary_key=True, autoincrement=False),
+    *(Column(figure, COUNT, nullable=False) for figure in ("spent", "expected", "low", "high")),
+    sqlite_with_rowid=False,
+)
+"""What a month (its `start`) was forecast to cost, as it was said then: once a day at most, and never changed."""
+
+baseline = Table(
+    "baseline",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("namespace", String(253), nullable=False),
+    Column("workload", String(253), nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("start", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("fingerprint", String(64), nullable=False),
+    Column("figures", Text, nullable=False),
+    Column("note", String(1024), nullable=False),
+    Index(None, "namespace", "workload"),
+)
+"""What a workload cost and was worth before a change, frozen as JSON; `fingerprint` is of what it was made under."""

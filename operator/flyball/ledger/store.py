@@ -140,7 +140,7 @@ def _workload_ids(connection: Connection, entries: Sequence[Entry]) -> dict[str,
 
 
 def _append_uses(connection: Connection, calendar: Calendar, entries: Sequence[Entry], ids: Mapping[str, int]) -> None:
-    paths = _known(connection, path, ("name",), {(use.path,) for entry in entries for use in entry.uses})
+    paths = word_ids(connection, path, ("name",), {(use.path,) for entry in entries for use in entry.uses})
     rows = [
         _key(entry, ids, paths[use.path,]) | {name: getattr(use, name) for name in USE_COUNTS}
         for entry in entries
@@ -153,9 +153,9 @@ def _append_charges(
     connection: Connection, calendar: Calendar, entries: Sequence[Entry], ids: Mapping[str, int]
 ) -> None:
     found = [(entry, each) for entry in entries for each in entry.charges]
-    paths = _known(connection, path, ("name",), {(each.path,) for _, each in found})
+    paths = word_ids(connection, path, ("name",), {(each.path,) for _, each in found})
     names = ("name", "kind", "unit", "priced")
-    components = _known(connection, component, names, {_component(each) for _, each in found})
+    components = word_ids(connection, component, names, {_component(each) for _, each in found})
     rows = [
         _key(entry, ids, paths[each.path,])
         | {
@@ -204,7 +204,7 @@ def _insert(
         connection.execute(add, list(sums.values()))
 
 
-def _known(
+def word_ids(
     connection: Connection, table: Table, names: tuple[str, ...], wanted: set[tuple[Any, ...]]
 ) -> dict[tuple[Any, ...], int]:
     """The ids of a dictionary's words; those that it lacks are added."""

@@ -1,0 +1,167 @@
+"""`flyball kpi`: business outcomes into the ledger from CSV, and what it holds of them."""
+
+import csv
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from flyball.cli.columns import table
+from flyball.cli.cost import Asked, range_options
+from flyball.cli.ledger import ledger_option, opened, told
+from flyball.cli.past import announce
+from flyball.core.meter import milliseconds
+from flyball.core.outcomes import COLUMNS, REQUIRED, BadRecord, Counted, Outcome, parse_record
+from flyball.core.units import format_ratio
+from flyball.ledger.outcomes import Taken, batches, counted, record
+
+BATCH = 20_000
+"""Records that are written by one transaction: what memory must hold, and what an interrupted import repeats."""
+SHOWN_ERRORS = 10
+MORE = "(more)"
+"""What csv calls the cells beyond the named ones."""
+
+
+@click.group()
+def kpi() -> None:
+    """Business outcomes: import them, and show what is counted."""
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Reads records from a CSV file, with what is wrong with the others. Holds one row at a time."""
+
+    file: IO[str]
+    size: int
+    now: int
+    bad: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    def records(self) -> Iterator[Outcome]:
+        """The rows that can be counted. Raises BadParameter where the file is no such CSV."""
+        rows = csv.DictReader(_decoded(self.file), restkey=MORE)
+        head = rows.fieldnames or ()
+        if lacking := [name for name in REQUIRED if name not in head]:
+            raise click.BadParameter(
+                f"its first line lacks {', '.join(lacking)}; write the columns {','.join(COLUMNS)}", param_hint="FILE"
+            )
+        if unknown := [name for name in head if name not in COLUMNS]:
+            raise click.BadParameter(f"{unknown[0]!r} is no column; write {','.join(COLUMNS)}", param_hint="FILE")
+        try:
+            for row in rows:
+                try:
+                    yield _parsed(row, self.now)
+                except BadRecord as error:
+                    self.bad += 1
+                    if len(self.errors) < SHOWN_ERRORS:
+                        self.errors.append(f"line {rows.line_num}: {error}")
+        except csv.Error as error:
+            raise click.BadParameter(f"line {rows.line_num} is no CSV: {error}", param_hint="FILE") from error
+
+
+def _parsed(row: dict[str, Any], now: int) -> Outcome:
+    if MORE in row:
+        raise BadRecord("the line has more cells than the first one; quote cells that hold commas")
+    return parse_record(row, now)
+
+
+def _decoded(file: IO[str]) -> Iterator[str]:
+    """The lines, for as long as they are text. Raises BadParameter."""
+    try:
+        yield from file
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(f"it is not UTF-8: {error}", param_hint="FILE") from error
+
+
+@kpi.command("import")
+@ledger_option
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def import_(url: str, file: Path, output: str) -> None:
+    """Count the records of FILE, a CSV with the columns workload, kpi, key, time, outcomes, cases, minutes and void.
+
+    The first four are required. A record whose key is known counts no second time, so an import that was interrupted
+    is simply repeated. Lines that cannot be counted are left out and named, and the exit status is then 1.
+    """
+    taken, done = Taken(), 0
+    with opened(url) as found, told(), file.open("rb") as raw, file.open(newline="", encoding="utf-8-sig") as text:
+        size = max(1, raw.seek(0, 2))
+        rows = _Rows(text, size, milliseconds(time.time()))
+        for batch in batches(rows.records(), BATCH):
+            taken = taken.plus(record(found, batch))
+            done += len(batch)
+            announce(f"importing, {done} records", min(1.0, text.buffer.tell() / size))  # type: ignore[attr-defined]
+    if output == "json":
+        said = {"new": taken.new, "repeated": taken.repeated, "voided": taken.voided, "bad": rows.bad}
+        click.echo(json.dumps({**said, "errors": rows.errors}, indent=2))
+    else:
+        click.echo(f"{taken.new} records are new, {taken.repeated} were known, {taken.voided} outcomes were voided")
+        for error in rows.errors:
+            click.echo(error, err=True)
+    if rows.bad:
+        raise click.ClickException(f"{rows.bad} lines were left out: correct them and import the file again")
+
+
+@kpi.command()
+@range_options
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def show(url: str, asked: Asked, output: str) -> None:
+    """What is counted of every KPI, or of those of workload NAME, in whole hours, with 95% intervals of shares."""
+    with opened(url) as found, told():
+        now = milliseconds(time.time())
+        begin, end = asked.range(found.calendar, now)
+        sums = counted(found, begin, end, now, asked.only)
+    ordered = sorted(sums.items(), key=lambda item: (item[0][0], item[0][1]))
+    if output == "json":
+        click.echo(json.dumps([_document(str(of), name, each) for (of, name), each in ordered], indent=2))
+        return
+    if not ordered:
+        click.echo("no outcomes were reported in that time")
+        return
+    head = [
+        "workload",
+        "KPI",
+        "outcomes",
+        "cases",
+        "share",
+        "95% interval",
+        "minutes each",
+        "came back",
+        "failed checks",
+    ]
+    lines = [[str(of), name, *_cells(each)] for (of, name), each in ordered]
+    for line in table([head, *lines], 2):
+        click.echo(line)
+
+
+def _cells(each: Counted) -> list[str]:
+    share, interval = "-", "-"
+    if each.cases:
+        low, high = each.share_bounds()
+        share, interval = (
+            format_ratio(float(each.outcomes / each.cases)),
+            f"{format_ratio(low)} to {format_ratio(high)}",
+        )
+    minutes = f"{each.minutes / each.outcomes:.2f}" if each.outcomes and each.minutes else "-"
+    counts = [f"{count.normalize():f}" for count in (each.outcomes, each.cases, each.came_back, each.failed)]
+    return [*counts[:2], share, interval, minutes, *counts[2:]]
+
+
+def _document(workload: str, name: str, each: Counted) -> dict[str, Any]:
+    low, high = each.share_bounds()
+    return {
+        "workload": workload,
+        "kpi": name,
+        "outcomes": f"{each.outcomes:f}",
+        "cases": f"{each.cases:f}",
+        "minutes": f"{each.minutes:f}",
+        "cameBack": f"{each.came_back:f}",
+        "qualityFailed": f"{each.failed:f}",
+        "share": float(each.outcomes / each.cases) if each.cases else None,
+        "low": low if each.cases else None,
+        "high": high if each.cases else None,
+    }

@@ -1,0 +1,100 @@
+"""`flyball kpi`: a CSV is counted once however often it is imported, bad lines are named, and the sums are shown."""
+
+import json
+import tracemalloc
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from flyball.cli.main import main
+from flyball.ledger.store import Ledger
+
+HEAD = "workload,kpi,key,time,outcomes,cases,minutes,void\n"
+YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT12:00:00Z")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> str:
+    file = tmp_path / "ledger.db"
+    Ledger(str(file)).close()
+    return str(file)
+
+
+def run(ledger: str, *arguments: str) -> Result:
+    return CliRunner().invoke(main, ["kpi", *arguments, "--ledger", ledger])
+
+
+def write(folder: Path, *lines: str, head: str = HEAD) -> str:
+    file = folder / "outcomes.csv"
+    file.write_text(head + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(file)
+
+
+def case(key: str, rest: str = ",,,", kpi: str = "deflections") -> str:
+    return f"shop/chat,{kpi},{key},{YESTERDAY},{rest}"
+
+
+def test_what_is_imported_twice_counts_once_and_is_shown_with_what_was_voided(ledger: str, tmp_path: Path) -> None:
+    file = write(tmp_path, case("a"), case("b", "1,2,,"), case("c", "0,1,,"), case("a", ",,,CameBack"))
+    for said in (
+        "3 records are new, 0 were known, 1 outcomes were voided",
+        "0 records are new, 4 were known, 0 outcomes",
+    ):
+        result = run(ledger, "import", file)
+        assert (result.exit_code, said in result.output) == (0, True), result.output
+    shown = run(ledger, "show", "chat", "-n", "shop", "--last", "3d")
+    assert shown.output.splitlines()[1].split() == [
+        "shop/chat", "deflections", "1", "4", "25.0%", "4.6%", "to", "69.9%", "-", "1", "0",
+    ]  # fmt: skip
+    found = json.loads(run(ledger, "show", "--last", "3d", "-o", "json").output)
+    assert [(each["workload"], each["kpi"], each["cameBack"]) for each in found] == [
+        ("shop/chat", "deflections", "1.000")
+    ]
+
+
+def test_bad_lines_are_named_and_the_others_are_counted(ledger: str, tmp_path: Path) -> None:
+    file = write(tmp_path, case("a"), case("b", "-1,,,"), "chat,x,y,z,,,,", case("c", ",,,,,"), case("d"))
+    result = run(ledger, "import", file, "-o", "json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert (found["new"], found["bad"]) == (2, 3)
+    assert [line.split(":")[0] for line in found["errors"]] == ["line 3", "line 4", "line 5"]
+    assert all(part in line for part, line in zip(("outcomes", "workload", "more cells"), found["errors"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        pytest.param("workload,kpi,key\n", "lacks time", id="a column is missing"),
+        pytest.param(HEAD.replace("minutes", "hours"), "'hours' is no column", id="a column too many"),
+        pytest.param("", "lacks workload", id="an empty file"),
+    ],
+)
+def test_a_file_of_another_form_is_refused_as_a_whole(ledger: str, tmp_path: Path, head: str, said: str) -> None:
+    result = run(ledger, "import", write(tmp_path, head=head))
+    assert (result.exit_code, said in result.output) == (2, True), result.output
+
+
+def test_what_is_no_text_is_refused(ledger: str, tmp_path: Path) -> None:
+    file = tmp_path / "outcomes.csv"
+    file.write_bytes(HEAD.encode() + b"\xff\xfe\x00")
+    result = run(ledger, "import", str(file))
+    assert (result.exit_code, "not UTF-8" in result.output) == (2, True), result.output
+
+
+def test_memory_does_not_grow_with_the_file(ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flyball.cli.kpi.BATCH", 200)
+
+    def peak(rows: int) -> int:
+        file = write(tmp_path, *(case(f"{rows}-{number}") for number in range(rows)))
+        tracemalloc.start()
+        try:
+            assert run(ledger, "import", file).exit_code == 0
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    first = peak(400)
+    assert peak(4000) < 1.5 * first
