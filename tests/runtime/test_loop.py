@@ -33,8 +33,8 @@ class FakeTicker:
 
 @asynccontextmanager
 async def running(ticker: FakeTicker, tally: Tally | None = None) -> AsyncIterator[Loop]:
-    loop = Loop(ticker, tally or Tally(), PERIOD)  # type: ignore[arg-type]
-    task = asyncio.create_task(loop.run())
+    loop = Loop(tally or Tally(), PERIOD)
+    task = asyncio.create_task(loop.run(ticker))  # type: ignore[arg-type]
     yield loop
     task.cancel()
     with suppress(asyncio.CancelledError):
@@ -59,9 +59,9 @@ async def test_the_period_is_kept_from_start_to_start(takes: float, started: lis
 async def test_every_finished_tick_is_handed_over() -> None:
     ticker, given = FakeTicker(), []
     ticker.failing = {2}
-    loop = Loop(ticker, Tally(), PERIOD, given.append)  # type: ignore[arg-type]
+    loop = Loop(Tally(), PERIOD, given.append)
     for _ in range(3):
-        await loop.tick_once()
+        await loop.tick_once(ticker)  # type: ignore[arg-type]
     assert len(given) == 2
 
 
@@ -107,10 +107,34 @@ async def test_a_tick_that_raises_is_counted_and_the_loop_goes_on() -> None:
 async def test_a_finished_tick_is_timed_and_a_failed_one_keeps_the_last() -> None:
     ticker, tally = FakeTicker(), Tally()
     ticker.failing = {2}
-    loop = Loop(ticker, tally, PERIOD)  # type: ignore[arg-type]
-    await loop.tick_once()
+    loop = Loop(tally, PERIOD)
+    await loop.tick_once(ticker)  # type: ignore[arg-type]
     finished = tally.finished_at
     assert finished > 0
     assert tally.alive_at == finished
-    await loop.tick_once()
+    await loop.tick_once(ticker)  # type: ignore[arg-type]
     assert tally.finished_at == finished
+
+
+@pytest.mark.parametrize(
+    ("takes", "asked_at", "ends_at"),
+    [
+        pytest.param(4.0, 2.0, 4.0, id="during a tick: it is finished"),
+        pytest.param(0.0, 7.0, 7.0, id="between ticks: at once"),
+        pytest.param(0.0, 15.0, 15.0, id="when one is due: none is begun"),
+    ],
+)
+async def test_it_finishes_with_the_tick_that_is_under_way(takes: float, asked_at: float, ends_at: float) -> None:
+    ticker, loop = FakeTicker(takes), Loop(Tally(), PERIOD)
+    asyncio.get_running_loop().call_later(asked_at, loop.finish)
+    await loop.run(ticker)  # type: ignore[arg-type]
+    assert asyncio.get_running_loop().time() == pytest.approx(ends_at)
+    assert ticker.started == [0]
+
+
+async def test_it_ends_when_it_no_longer_leads_and_can_go_on_later() -> None:
+    ticker, loop, clock = FakeTicker(), Loop(Tally(), PERIOD), asyncio.get_running_loop().time
+    await loop.run(ticker, lambda: clock() < 20)  # type: ignore[arg-type]
+    assert clock() == pytest.approx(30), "asked when the next tick is due"
+    await loop.run(ticker, lambda: clock() < 50)  # type: ignore[arg-type]
+    assert ticker.started == pytest.approx([0, 15, 30, 45])

@@ -8,6 +8,8 @@ import pytest
 from support.objects import workload_slo
 
 from flyball.core.ports import Missing, PortError, Rejected, Unavailable
+from flyball.runtime.exporter import Tally
+from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
 from flyball.runtime.operator import _list, _supervise, build_registry
 
@@ -107,8 +109,10 @@ async def forever() -> None:
 async def test_it_ends_when_it_is_told_to() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().call_later(0.01, stop.set)
-    await _supervise(stop, evaluate=forever(), watch=_until(stop))
-    assert stop.is_set()
+    loop, ended = Loop(Tally(), 15.0), asyncio.Event()
+    await _supervise(stop, loop.finish, ended, evaluate=_until(stop), watch=_until(ended))
+    assert loop.finishing
+    assert ended.is_set(), "kopf is told to stop, after what evaluates has ended"
 
 
 async def _until(stop: asyncio.Event) -> None:
@@ -120,9 +124,9 @@ async def test_a_part_that_breaks_ends_all_and_is_raised(part: str) -> None:
     async def broken() -> None:
         raise ConnectionError("lost")
 
-    stop = asyncio.Event()
-    parts = {"watch": _until(stop), "evaluate": forever(), "relist": forever()}
+    stop, ended = asyncio.Event(), asyncio.Event()
+    parts = {"watch": _until(stop), "evaluate": _until(stop), "relist": forever()}
     parts.pop(part).close()
     with pytest.raises(ConnectionError, match="lost"):
-        await _supervise(stop, **parts, **{part: broken()})
-    assert stop.is_set(), "kopf is told to stop"
+        await _supervise(stop, lambda: None, ended, **parts, **{part: broken()})
+    assert ended.is_set(), "kopf is told to stop"

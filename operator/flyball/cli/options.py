@@ -70,6 +70,21 @@ class Address(click.ParamType[tuple[str, int]]):
         return host.strip("[]"), int(port)
 
 
+class NamespacedName(click.ParamType[str]):
+    """An object as `flyball-system/flyball`; empty for none."""
+
+    name = "namespace/name"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check, or fail with an example."""
+        parts = str(value).split("/")
+        if value and not (len(parts) == 2 and all(parts)):
+            self.fail(
+                f"{value!r} is not an object; write NAMESPACE/NAME, for example flyball-system/flyball", param, ctx
+            )
+        return str(value)
+
+
 def prometheus_options(*, required: bool) -> Callable[[Command], Command]:
     """The options that `prometheus_settings` makes settings of."""
     options = (

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from flyball.cli.options import ENVIRONMENT, Address, Duration, prometheus_options, prometheus_settings
+from flyball.cli.options import ENVIRONMENT, Address, Duration, NamespacedName, prometheus_options, prometheus_settings
 from flyball.core.ports import PortError
 from flyball.runtime import logs
+from flyball.runtime.leadership import LEASE_SECONDS
 from flyball.runtime.settings import Settings
 
 
@@ -33,6 +34,19 @@ from flyball.runtime.settings import Settings
     help="Where what workloads use and cost is kept: a file, or postgresql://…; not kept when left out.",
 )
 @click.option("--ledger-timezone", default="", help="Time zone of the ledger's days; settled when it is begun, as UTC.")
+@click.option(
+    "--lease",
+    type=NamespacedName(),
+    default="",
+    help="The Lease whose holder acts, of several operators; without one this operator always acts.",
+)
+@click.option(
+    "--lease-duration",
+    type=click.IntRange(min=2, max=60),
+    default=LEASE_SECONDS,
+    help="How many seconds the lease lasts.",
+)
+@click.option("--identity", default="", help="This operator's name in the Lease: its pod's. By default the host's.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 @click.option("--log-format", type=click.Choice(logs.FORMATS), default="json")
 def run(
@@ -44,6 +58,9 @@ def run(
     records_size: int,
     ledger: str,
     ledger_timezone: str,
+    lease: str,
+    lease_duration: int,
+    identity: str,
     log_level: str,
     log_format: str,
     **prometheus: Any,
@@ -61,6 +78,9 @@ def run(
         records_bytes=records_size << 20,
         ledger=ledger,
         ledger_zone=ledger_timezone,
+        lease=lease,
+        lease_seconds=lease_duration,
+        identity=identity,
     )
     from flyball.lab.shadow import LabRivals
     from flyball.runtime.operator import run as run_operator

@@ -7,9 +7,11 @@ a time and in duration, and never repeated here: the next tick is the retry.
 
 import asyncio
 import json
+import math
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from copy import copy
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from urllib.parse import urlencode
 
 import aiohttp
 
-from flyball.cluster.errors import Call, Expired, error_of
+from flyball.cluster.errors import Call, Expired, Fenced, error_of
 from flyball.cluster.resources import FIELD_MANAGER, Object, Resource
 from flyball.core.ports import Rejected, Unavailable
 
@@ -34,6 +36,11 @@ class PatchType(StrEnum):
 
 def _ignore_write(resource: str, verb: str) -> None:
     """Counts nothing."""
+
+
+def _write_for_ever() -> float:
+    """The fence of a connection whose writes nobody else's exclude."""
+    return math.inf
 
 
 class ApiServer:
@@ -55,9 +62,18 @@ class ApiServer:
     ) -> None:
         self._api_client = api_client
         self._slots = asyncio.Semaphore(concurrency)
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+        self._timeout_seconds = timeout_seconds
         self._on_write = on_write
+        self._fence: Callable[[], float] = _write_for_ever
         self._client_errors: tuple[type[Exception], ...] = (aiohttp.ClientError, OSError, *client_errors)
+
+    def fenced(self, fence: Callable[[], float]) -> "ApiServer":
+        """The same connection for writes that others' exclude: `fence` is asked right before each is sent for how many
+        seconds writing is still allowed. A write takes no longer, and where nothing is left it is not sent.
+        """
+        found = copy(self)
+        found._fence = fence  # noqa: SLF001 - its own copy
+        return found
 
     async def get(self, resource: Resource, name: str, namespace: str = "", subresource: str = "") -> Object:
         """One object, or one of its subresources."""
@@ -131,12 +147,17 @@ class ApiServer:
         asked = urlencode({name: value for name, value in (query or {}).items() if value})
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if content_type else {})
         async with self._slots:
+            seconds = self._timeout_seconds
             if body is not None:
+                seconds = min(seconds, self._fence())
+                if seconds <= 0:
+                    raise Fenced(f"{call}: not sent, since another process may hold the lease by now")
                 self._on_write(call.rbac_resource, call.verb)
             try:
-                status, answer = await self._exchange(method, f"{path}?{asked}" if asked else path, headers, body)
+                target = f"{path}?{asked}" if asked else path
+                status, answer = await self._exchange(method, target, headers, body, seconds)
             except TimeoutError as error:
-                raise Unavailable(f"{call}: no answer within {self._timeout.total:g} s") from error
+                raise Unavailable(f"{call}: no answer within {seconds:g} s") from error
             except self._client_errors as error:
                 raise Unavailable(f"{call}: {str(error) or type(error).__name__}") from error
         if not 200 <= status < 300:
@@ -148,13 +169,14 @@ class ApiServer:
         return decoded
 
     async def _exchange(
-        self, method: str, path: str, headers: dict[str, str], body: Object | Sequence[Object] | None
+        self, method: str, path: str, headers: dict[str, str], body: Object | Sequence[Object] | None, seconds: float
     ) -> tuple[int, bytes]:
         sent = list(body) if isinstance(body, (list, tuple)) else body
         request = await self._api_client.param_serialize(
             method, path, header_params=headers, body=sent, auth_settings=["BearerToken"]
         )
-        response = await self._api_client.call_api(*request, _request_timeout=self._timeout)
+        timeout = aiohttp.ClientTimeout(total=seconds)
+        response = await self._api_client.call_api(*request, _request_timeout=timeout)
         return int(response.status), bytes(await response.read())
 
 

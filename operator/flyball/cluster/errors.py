@@ -22,6 +22,10 @@ class Expired(Conflict):
     """The list must begin anew: its next page's token is too old."""
 
 
+class Fenced(Unavailable):
+    """A write that was not sent, because it might have overlapped with those of the lease's next holder."""
+
+
 class Unprocessable(Rejected):
     """A JSON patch's test failed, or the object that it makes is invalid; only looking again tells which."""
 

@@ -40,6 +40,7 @@ WORKLOADS = Resource(GROUP, VERSION, "workloadslos")
 PRICE_BOOKS = Resource(GROUP, VERSION, "pricebooks")
 GPU_POOLS = Resource(GROUP, VERSION, "gpupools")
 DEMAND_EVENTS = Resource(GROUP, VERSION, "demandevents")
+ROI_EXPERIMENTS = Resource(GROUP, VERSION, "roiexperiments")
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets")
 PODS = Resource("", "v1", "pods")
@@ -49,6 +50,7 @@ SCALED_OBJECTS = Resource("keda.sh", "v1alpha1", "scaledobjects")
 HTTP_ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes")
 ENDPOINT_SLICES = Resource("discovery.k8s.io", "v1", "endpointslices")
 EVENTS = Resource("events.k8s.io", "v1", "events")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
 
 def dig(found: Mapping[str, Any], *path: str) -> Any:

@@ -12,7 +12,7 @@ from flyball.core.names import ConditionType
 from flyball.core.rationing import GPUS_SHORT, limited_by_pool
 from flyball.core.spec import TargetRef, WorkloadSpec
 from flyball.runtime.budget import Annotations
-from flyball.runtime.news import Figures, Status
+from flyball.runtime.news import Figures, Shown, Status
 from flyball.runtime.recall import recall
 
 SCALE_BLOCKED = "ScaleBlocked"
@@ -24,10 +24,11 @@ class Known:
     """One WorkloadSLO, by uid: an object that was deleted and made anew begins anew.
 
     `spec` is the last valid one. `status` is the one that the API server has, `figures` the last that were in it,
-    `states` the advisers' with it, `status_at` when this process wrote it (None: a predecessor did) and `status_why` on
-    what grounds. `annotated` are the targets that carry annotations, with their values. `blocked` are the writes whose
-    refusal was announced, `unpublished` the Events that could not be written yet, each with its time. `told_wants` is
-    what the last decision wanted to change: told once, not with every tick that wants the same.
+    `states` the advisers' with it, `shown` the last one that was rendered, `status_at` when this process wrote it
+    (None: a predecessor did) and `status_why` on what grounds. `annotated` are the targets that carry annotations, with
+    their values. `blocked` are the writes whose refusal was announced, `unpublished` the Events that could not be
+    written yet, each with its time. `told_wants` is what the last decision wanted to change: told once, not with every
+    tick that wants the same.
     """
 
     uid: str
@@ -36,6 +37,7 @@ class Known:
     status: Status
     figures: Figures = field(default_factory=dict)
     states: Mapping[str, str] = field(default_factory=dict)
+    shown: Shown | None = None
     status_at: float | None = None
     status_why: str = ""
     spec: WorkloadSpec | None = None

@@ -85,7 +85,7 @@ def news(before: Shown | None, now: Shown, seconds_since: float) -> str:
     changed += list(_far(before.figures, now.figures))
     if changed:
         return "; ".join(changed)
-    if seconds_since >= REFRESH_SECONDS and _lasting(before.status) != _lasting(now.status):
+    if seconds_since >= REFRESH_SECONDS and ran_on(before.status, now.status):
         return "figures ran on for an hour"
     return ""
 
@@ -197,6 +197,11 @@ def _far(before: Figures, now: Figures) -> Iterator[str]:
             yield f"{name}: {figure.value:.3g}"
         elif old.moved_far(figure):
             yield f"{name}: {old.value:.3g} → {figure.value:.3g}"
+
+
+def ran_on(before: Status, now: Status) -> bool:
+    """Whether a status says anything else than the one before, but for when it was made."""
+    return _lasting(before) != _lasting(now)
 
 
 def _lasting(status: Status) -> Status:

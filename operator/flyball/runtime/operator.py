@@ -2,13 +2,20 @@
 
 No handler here keeps state in objects (no timers, daemons, create/update/delete handlers): they would cost a finalizer
 and annotations on every object, and a task each. The loop starts first; whichever of the two ends stops the other.
+
+Of several operators one ticks, the one that holds the Lease; the others watch, so that they can begin at once. Each
+time as the holder begins anew from what the objects say, and its writes end with it.
 """
 
 import asyncio
+import secrets
 import signal
+import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import aclosing, asynccontextmanager, closing, nullcontext, suppress
+from contextlib import aclosing, asynccontextmanager, closing, nullcontext
+from functools import partial
 from typing import Any
 
 import kopf
@@ -17,12 +24,14 @@ import structlog
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.events import EventRecorder
+from flyball.cluster.lease import Lease
 from flyball.cluster.resources import Object
 from flyball.core.ports import Metrics, Missing, PortError, Rejected, Rivals
 from flyball.ledger.recorder import Recorder
 from flyball.runtime.advice import Advisers
 from flyball.runtime.bookkeeper import Bookkeeper
 from flyball.runtime.exporter import Tally
+from flyball.runtime.leadership import Alone, Candidate, Leadership
 from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
 from flyball.runtime.planner import Planner
@@ -37,8 +46,11 @@ from flyball.telemetry.replicas import ReplicaMetrics
 
 GROUP, VERSION = "flyball.dev", "v1alpha1"
 RELIST_RETRY_SECONDS = 5.0
-# kopf gives tasks that began after it, open connections to our own endpoints among them, five seconds to end.
-STOP_SECONDS = 8.0
+FOLLOW_SECONDS = 0.2
+# What a stop may take: the tick under way and what it left unsaved; then kopf, which would give open connections to our
+# own endpoints five seconds.
+FINISH_SECONDS = 2.5
+UNWATCH_SECONDS = 0.5
 
 log = structlog.get_logger("flyball.operator")
 
@@ -48,14 +60,19 @@ async def run(settings: Settings, rivals: Rivals) -> None:
     otherwise, and PortError without a way to the API server.
     """
     tally, stop = Tally(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):  # until kopf takes them over, to the same end
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
     async with (
         connect(on_write=tally.count_write) as api,
         aclosing(PrometheusMetrics(settings.prometheus)) as metrics,
         _advising(settings, rivals, tally) as advisers,
     ):
         await operate(settings, api, metrics, tally, stop, advisers)
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 @asynccontextmanager
@@ -77,24 +94,51 @@ async def operate(
     advisers: Advisers | None = None,
 ) -> None:
     """Run the whole operator over a connection and a source of telemetry, until `stop` is set."""
-    mirror, events = Mirror(), EventRecorder(api)
+    mirror, unwatch = Mirror(), asyncio.Event()
     cluster = KubernetesCluster(api, namespaces=settings.namespaces, routes=settings.routes)
-    tally.events_dropped = lambda: events.dropped
     recorder = _recorder(settings, tally)
     record = recorder.record if recorder else lambda _: None
     keeper = _bookkeeper(settings, tally)
-    ticker = Ticker(mirror, metrics, cluster, events, record, advisers)
-    loop = Loop(ticker, tally, settings.tick_seconds, keeper.take if keeper else lambda _: None)
+    loop = Loop(tally, settings.tick_seconds, keeper.take if keeper else lambda _: None)
+    leadership = _leadership(settings)
+    tally.leads = lambda: int(leadership.term is not None)
+
+    def begin(term: int) -> Ticker:
+        fenced = api.fenced(lambda: leadership.left(term))
+        events = EventRecorder(fenced)
+        tally.events_dropped = lambda: events.dropped
+        written = KubernetesCluster(fenced, namespaces=settings.namespaces, routes=settings.routes)
+        return Ticker(mirror, metrics, written, events, record, advisers)
+
     find = recorder.find_line if recorder else None
     with closing(recorder) if recorder else nullcontext(), closing(keeper) if keeper else nullcontext():
         async with serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after, find) as port:
             log.info("serving", port=port, prometheus=settings.prometheus.url, tick_seconds=settings.tick_seconds)
             await _supervise(
                 stop,
-                watch=_watch(settings, mirror, loop, stop),
-                evaluate=_evaluate(cluster, mirror, loop, tally),
+                loop.finish,
+                unwatch,
+                watch=_watch(settings, mirror, loop, stop, unwatch),
+                evaluate=_evaluate(partial(_list, cluster, mirror), leadership, begin, loop, tally),
                 relist=_relist(settings, cluster, mirror, loop),
             )
+
+
+def _leadership(settings: Settings) -> Leadership | Alone:
+    """The wish for the Lease that the settings name; without one, this operator is alone."""
+    if not settings.lease:
+        return Alone()
+    namespace, _, name = settings.lease.partition("/")
+    # Unlike a pod's name, this never names two processes, nor a container and the one it is restarted as.
+    identity = f"{settings.identity or socket.gethostname()}_{secrets.token_hex(4)}"
+    candidate = Candidate(identity, settings.lease_seconds)
+
+    @asynccontextmanager
+    async def connected() -> AsyncIterator[Lease]:
+        async with connect(concurrency=1, timeout_seconds=candidate.look_seconds) as api:
+            yield Lease(api, namespace, name)
+
+    return Leadership(connected, candidate)
 
 
 def _recorder(settings: Settings, tally: Tally) -> Recorder | None:
@@ -118,29 +162,73 @@ def _bookkeeper(settings: Settings, tally: Tally) -> Bookkeeper | None:
     return keeper
 
 
-async def _supervise(stop: asyncio.Event, **parts: Coroutine[Any, Any, None]) -> None:
-    """Run the parts until one of them ends or `stop` is set, and end the others; raises what ended the first."""
-    tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+async def _supervise(
+    stop: asyncio.Event,
+    finish: Callable[[], None],
+    unwatch: asyncio.Event,
+    **parts: Coroutine[Any, Any, None],
+) -> None:
+    """Run the parts until one of them ends or `stop` is set, and end the others; raises what ended the first.
+
+    What evaluates is asked to `finish` before it is cancelled. kopf comes last, by `unwatch`: as it ends it cancels
+    tasks of ours.
+    """
+    tasks: dict[str, asyncio.Task[Any]] = {name: asyncio.create_task(part, name=name) for name, part in parts.items()}
     stopping = asyncio.create_task(stop.wait(), name="stop")
-    done, _ = await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+    done, _ = await asyncio.wait([*tasks.values(), stopping], return_when=asyncio.FIRST_COMPLETED)
     stop.set()
-    for part in tasks:
-        if part.get_name() != "watch":  # kopf stops by itself, and says goodbye to nobody when it is cancelled
-            part.cancel()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(STOP_SECONDS):
-            await asyncio.gather(*tasks, stopping, return_exceptions=True)
+    finish()
+    await asyncio.wait([tasks["evaluate"]], timeout=FINISH_SECONDS)
+    unwatch.set()
+    await asyncio.wait([tasks["watch"]], timeout=UNWATCH_SECONDS)
+    for task in tasks.values():
+        task.cancel()
+    await asyncio.gather(*tasks.values(), stopping, return_exceptions=True)
     for task in done:
         task.result()
     log.info("stopped", by=sorted(task.get_name() for task in done))
 
 
-async def _evaluate(cluster: KubernetesCluster, mirror: Mirror, loop: Loop, tally: Tally) -> None:
-    """Decide nothing before everything declared was listed once: a half-seen fleet makes wrong claims on targets."""
-    while not await _list(cluster, mirror):
+async def _evaluate(
+    list_all: Callable[[], Awaitable[bool]],
+    leadership: Leadership | Alone,
+    begin: Callable[[int], Ticker],
+    loop: Loop,
+    tally: Tally,
+) -> None:
+    """Tick whenever this process leads, and give the lead up in the end.
+
+    Nothing is decided before everything declared was listed once since it leads: a half-seen fleet makes wrong claims
+    on targets, and a status from before the last leader's last write remembers too little.
+    """
+    leadership.start()
+    tickers: dict[int, Ticker] = {}
+    try:
+        while not loop.finishing:
+            tally.alive_at = time.time()
+            term = leadership.term
+            if term in tickers:
+                await loop.run(tickers[term], lambda term=term: leadership.term == term)
+            elif not await list_all():
+                await asyncio.sleep(RELIST_RETRY_SECONDS)
+            elif term is not None:
+                tickers = {term: begin(term)}
+            else:
+                await _follow(leadership, loop, tally)
+        for term, ticker in tickers.items():
+            if leadership.left(term) > 0:
+                await ticker.save(time.time())
+    finally:
+        await asyncio.to_thread(leadership.close)
+
+
+async def _follow(leadership: Leadership | Alone, loop: Loop, tally: Tally) -> None:
+    """Wait until this process leads, or is to finish."""
+    tally.report = None
+    while leadership.term is None and not loop.finishing:
+        leadership.require()
         tally.alive_at = time.time()
-        await asyncio.sleep(RELIST_RETRY_SECONDS)
-    await loop.run()
+        await asyncio.sleep(FOLLOW_SECONDS)
 
 
 async def _relist(settings: Settings, cluster: KubernetesCluster, mirror: Mirror, loop: Loop) -> None:
@@ -173,15 +261,18 @@ async def _optional(read: Callable[[], Awaitable[list[Object]]]) -> list[Object]
         return None
 
 
-async def _watch(settings: Settings, mirror: Mirror, loop: Loop, stop: asyncio.Event) -> None:
-    await kopf.operator(
+async def _watch(settings: Settings, mirror: Mirror, loop: Loop, stop: asyncio.Event, unwatch: asyncio.Event) -> None:
+    before = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=build_registry(mirror, loop.poke),
         settings=_kopf_settings(),
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=list(settings.namespaces),
-        stop_flag=stop,
+        stop_flag=unwatch,
     )
+    _stop_on_signals(stop)  # kopf took them over
+    await kopf.run_tasks(tasks, ignored=before)
 
 
 def build_registry(mirror: Mirror, poke: Callable[[], None]) -> kopf.OperatorRegistry:

@@ -29,7 +29,7 @@ from flyball.runtime.announced import Announced
 from flyball.runtime.giveback import Claims
 from flyball.runtime.known import SCALE_BLOCKED, Known
 from flyball.runtime.mirror import Declared, Mirror
-from flyball.runtime.news import Shown, figures, news
+from flyball.runtime.news import Shown, figures, news, ran_on
 from flyball.runtime.pools import Pools, Wanted
 
 log = structlog.get_logger("flyball.tick")
@@ -137,6 +137,15 @@ class Ticker:
         invalid = [entry.spec for entry in living if isinstance(entry.spec, Invalid)]
         await self._each([(spec.key, self._tell_invalid(spec, at)) for spec in invalid])
         return TickReport(at, tuple(outcomes), tuple(invalid), tuple(defects))
+
+    async def save(self, at: float) -> None:
+        """Write the statuses that ran on since they were written: whoever comes next begins where this one ends."""
+        late = [
+            (key, self._put_status(key, known.shown, at, "the operator ends"))
+            for key, known in self._known.items()
+            if known.shown is not None and not known.released and ran_on(known.status, known.shown.status)
+        ]
+        await self._each(late)
 
     def _recall(self, declared: Sequence[Declared]) -> None:
         """Know every declared object by its uid; those known that are gone, or gone and made anew, depart."""
@@ -277,8 +286,11 @@ class Ticker:
         known = self._known[key]
         written = Shown(known.status, known.figures, known.states) if known.status_at is not None else None
         why = news(written, now, at - (known.status_at or 0.0))
-        if not why:
-            return []
+        known.shown = now
+        return await self._put_status(key, now, at, why) if why else []
+
+    async def _put_status(self, key: WorkloadKey, now: Shown, at: float, why: str) -> list[str]:
+        known = self._known[key]
         try:
             await self._cluster.write_status(key, now.status)
         except PortError as error:
