@@ -156,7 +156,7 @@ async def test_a_missing_token_file_is_named(start: Start, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        pytest.param(TelemetrySource(engine="TGI"), ("TGI", "VLLM"), id="an engine without profile"),
+        pytest.param(TelemetrySource(engine="Grep"), ("Grep", "VLLM"), id="an engine without profile"),
         pytest.param(TelemetrySource(selector=(("a) b", "c"),)), ("a) b", "model_name"), id="a label that is none"),
         pytest.param(TelemetrySource(overrides=(("Speed", "1"),)), ("Speed", "KVCacheUsage"), id="an unknown signal"),
     ],

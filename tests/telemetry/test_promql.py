@@ -44,7 +44,8 @@ def test_few_namespaces_are_named_and_many_are_not() -> None:
 
 
 def test_labels_are_aggregated_by_once() -> None:
-    assert Scope(("a",), ("model_name", "pod")).by("pod") == "namespace, flyball_pods, model_name, pod"
+    scope = Scope(("a",), (("model_name", ("m",)), ("pod", ("p",))))
+    assert scope.by("pod") == "namespace, flyball_pods, flyball_of_model_name, flyball_of_pod, pod"
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(60.0, "60s"), (0.25, "250ms"), (2419200.0, "2419200s")])

@@ -50,8 +50,10 @@ def test_a_window_that_nothing_can_be_measured_over_is_not_asked_for() -> None:
     assert queries.window_query(VLLM, plan, 900.0, {}) == ""
 
 
-def test_labels_of_all_selectors_are_aggregated_by_and_their_values_are_not_named() -> None:
-    one = replace(SPEC, telemetry=TelemetrySource(selector=(("model_name", "secret"),)))
-    asked = queries.first_queries(VLLM, GPU, queries.plan([SPEC, one], 60.0))
-    assert "sum by (namespace, flyball_pods, model_name, le)" in asked["TimeToFirstToken_0"]
-    assert not any("secret" in query for query in asked.values())
+def test_values_that_no_selector_asks_for_are_folded_into_one() -> None:
+    one = replace(SPEC, telemetry=TelemetrySource(selector=(("model_name", 'a"b'),)))
+    two = replace(SPEC, telemetry=TelemetrySource(selector=(("model_name", "c|d"),)))
+    asked = queries.first_queries(VLLM, GPU, queries.plan([SPEC, one, two], 60.0))
+    assert "sum by (namespace, flyball_pods, flyball_of_model_name, le)" in asked["TimeToFirstToken_0"]
+    assert r'"=$1", "model_name", "(a\"b|c\\|d)"' in asked["gauges"]
+    assert '"flyball_of_model_name", "!", "model_name", "(?s:.+)"' in asked["gauges"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from flyball.core.spec import Variant, WorkloadSpec
 from flyball.telemetry.pods import GROUP_LABEL, groups_of, worker_groups
-from flyball.telemetry.promql import SERIES_LABEL
+from flyball.telemetry.promql import SERIES_LABEL, own_label, own_value
 
 
 class MalformedAnswer(ValueError):
@@ -110,4 +110,4 @@ class Table:
 
 
 def _selected(row: Row, selector: Iterable[tuple[str, str]]) -> bool:
-    return all(row.labels.get(name, "") == value for name, value in selector)
+    return all(row.labels.get(own_label(name), "") == own_value(value) for name, value in selector)

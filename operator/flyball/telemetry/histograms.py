@@ -40,24 +40,34 @@ class Buckets:
         return self.counts[near[0]] if near else None
 
 
-def merge(buckets: Iterable[tuple[float, float]]) -> Buckets | None:
+def merge(buckets: Iterable[tuple[float, float] | tuple[float, float, float]]) -> Buckets | None:
     """Sum (upper edge, count) pairs of any number of series into one histogram; None without a +Inf bucket.
 
-    Pods of different versions may have different edges; then, as in Prometheus, a count never falls with its edge.
-    Raises BadHistogram for NaN, infinite or negative counts, and where one bucket holds more than all events.
+    A third number says how many events all those series hold that have the edge. Where that is less than all, as when
+    pods of two versions have different edges, the edge's share of them is taken for the share of all. Then, as in
+    Prometheus, a count never falls with its edge. Raises BadHistogram for NaN, infinite or negative counts, and where
+    one bucket holds more than all events.
     """
     counts: dict[float, float] = {}
-    for edge, count in buckets:
-        if math.isnan(edge) or not math.isfinite(count) or count < 0:
+    covered: dict[float, float] = {}
+    for edge, count, *among in buckets:
+        if math.isnan(edge) or not all(math.isfinite(number) and number >= 0 for number in (count, *among)):
             raise BadHistogram(f"bucket le={edge} holds {count} events")
         counts[edge] = counts.get(edge, 0.0) + count
+        covered[edge] = covered.get(edge, 0.0) + (among[0] if among else math.inf)
     if math.inf not in counts:
         return None
+    total = counts[math.inf]
     edges = tuple(sorted(counts))
-    rising = tuple(accumulate((counts[edge] for edge in edges), max))
-    if not math.isfinite(rising[-1]) or rising[-1] > counts[math.inf] * (1 + TOLERANCE) + 1e-9:
-        raise BadHistogram(f"a bucket holds {rising[-1]} events of {counts[math.inf]}")
+    rising = tuple(accumulate((_of_all(counts[edge], covered[edge], total) for edge in edges), max))
+    if not math.isfinite(rising[-1]) or rising[-1] > total * (1 + TOLERANCE) + 1e-9:
+        raise BadHistogram(f"a bucket holds {rising[-1]} events of {total}")
     return Buckets(edges, rising)
+
+
+def _of_all(count: float, covered: float, total: float) -> float:
+    partly = 0 < covered < total and not math.isclose(covered, total, rel_tol=1e-9)
+    return count * (total / covered) if partly else count
 
 
 def bracket(edges: Sequence[float], threshold: float) -> BucketEdges:

@@ -153,7 +153,7 @@ def _resets(profile: EngineProfile, plan: Plan) -> str:
     found = either(
         f"resets({series(selector, plan.scope.matcher())}[{window}])" for selector in profile.completions.selectors
     )
-    return f"max by ({plan.scope.by('pod')}) ({grouped(found)})"
+    return f"max by ({plan.scope.by('pod')}) ({grouped(plan.scope.narrowed(found))})"
 
 
 def _resets_of(spec: WorkloadSpec, answer: RangeAnswer, at: float) -> float:

@@ -20,7 +20,7 @@ from flyball.telemetry.freshness import total
 from flyball.telemetry.profiles import ENGINES, EngineProfile
 from flyball.telemetry.profiles.model import Counter
 from flyball.telemetry.prometheus import refusal
-from flyball.telemetry.promql import Scope, duration, either, grouped, series, tagged
+from flyball.telemetry.promql import Scope, duration, either, folded, series, tagged
 from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.transport import PrometheusClient
 
@@ -66,19 +66,22 @@ def _by_profile(spec: WorkloadSpec) -> bool:
 
 def hours_query(profile: EngineProfile, scope: Scope) -> str:
     """Of the hour before each step: mean and highest rate of completions, and what mean prompts are made of."""
-    summed = f"sum by ({scope.by()}) ({{}})"
-    finished = summed.format(_rates(profile.completions, scope, PEAK_SECONDS))
+
+    def rate(counter: Counter, window: float) -> str:
+        ranges = (f"rate({series(s, scope.matcher())}[{duration(window)}])" for s in counter.selectors)
+        return f"sum by ({scope.by()}) ({either(folded(text, scope, profile.repeated) for text in ranges)})"
+
     steps = f"[{duration(HOUR_SECONDS)}:{duration(PEAK_SECONDS)}]"
-    lengths = queries.suffixed(profile.prompt_tokens_per_request, "_sum")
-    requests = queries.suffixed(profile.prompt_tokens_per_request, "_count")
-    return either(
-        (
-            tagged(summed.format(_rates(profile.completions, scope, HOUR_SECONDS)), RATE),
-            tagged(f"max_over_time({finished}{steps})", PEAK),
-            tagged(summed.format(_rates(lengths, scope, HOUR_SECONDS)), f"{queries.PROMPT_LENGTH}_sum"),
-            tagged(summed.format(_rates(requests, scope, HOUR_SECONDS)), f"{queries.PROMPT_LENGTH}_count"),
+    parts = [
+        tagged(rate(profile.completions, HOUR_SECONDS), RATE),
+        tagged(f"max_over_time({rate(profile.completions, PEAK_SECONDS)}{steps})", PEAK),
+    ]
+    if lengths := profile.prompt_tokens_per_request:
+        parts += (
+            tagged(rate(lengths.suffixed(suffix), HOUR_SECONDS), f"{queries.PROMPT_LENGTH}{suffix}")
+            for suffix in ("_sum", "_count")
         )
-    )
+    return either(parts)
 
 
 def hours_of(
@@ -97,7 +100,3 @@ def _hour(spec: WorkloadSpec, at: float, table: Table) -> HourOfLoad:
     requests = known(f"{queries.PROMPT_LENGTH}_count")
     prompt = known(f"{queries.PROMPT_LENGTH}_sum") / requests if requests > 0 else math.nan
     return HourOfLoad(at, known(RATE), known(PEAK), prompt)
-
-
-def _rates(counter: Counter, scope: Scope, window: float) -> str:
-    return grouped(either(f"rate({series(s, scope.matcher())}[{duration(window)}])" for s in counter.selectors))

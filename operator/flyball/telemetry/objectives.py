@@ -28,6 +28,7 @@ from flyball.telemetry.histograms import (
 from flyball.telemetry.pace import RecentAnswers, latest_mean
 from flyball.telemetry.profiles import EngineProfile
 from flyball.telemetry.profiles.model import Histogram
+from flyball.telemetry.promql import SERIES_LABEL
 from flyball.telemetry.queries import Plan
 
 FEWEST_EVENTS = 1.0
@@ -100,6 +101,23 @@ def _shares(
         good = good_events(buckets, edges, threshold) if buckets else None
         if buckets and good is not None:
             yield WindowShare(window, min(good, buckets.total), buckets.total)
+
+
+def engine_histograms(
+    spec: WorkloadSpec, profile: EngineProfile | None, first: Mapping[str, Table]
+) -> dict[Indicator, Buckets]:
+    """The latencies that the engine itself exports over the rate window, as far as the workload has objectives for
+    them.
+    """
+    found = {}
+    for indicator in {objective.indicator for objective in spec.objectives}:
+        try:
+            exported = _exported(spec, indicator, profile, first)
+        except BadHistogram:
+            continue
+        if exported is not None and exported.buckets is not None:
+            found[indicator] = exported.buckets
+    return found
 
 
 def needed_edges(
@@ -184,7 +202,7 @@ def _exported(
     for rank, histogram in enumerate(histograms):
         part = queries.buckets(indicator, rank)
         rows = first.get(part, _NO_ANSWER).of_workload(spec, part)
-        buckets = _merged(rows, histogram.scale)
+        buckets = _merged(spec, first.get(part, _NO_ANSWER), part, histogram.scale)
         if buckets:
             return _Exported(rank, histogram, buckets, frozenset(row.labels.get("le", "") for row in rows))
     return _Exported(0, histograms[0]) if histograms else None
@@ -195,19 +213,32 @@ def _over(
 ) -> Buckets | None:
     part = queries.buckets(objective.indicator, exported.rank)
     try:
-        return _merged(tables.further.get(window, _NO_ANSWER).of_workload(spec, part), exported.profile.scale)
+        return _merged(spec, tables.further.get(window, _NO_ANSWER), part, exported.profile.scale)
     except BadHistogram:
         return None
 
 
-def _merged(rows: Iterable[Row], scale: float) -> Buckets | None:
-    pairs = []
+def _merged(spec: WorkloadSpec, table: Table, part: str, scale: float) -> Buckets | None:
+    """The buckets of all the workload's pods. An edge that some series lack is a share of those that have it."""
+    rows = table.of_workload(spec, part)
+    whole = {_source(row): row.value for row in rows if row.labels.get("le") == "+Inf"}
+    having = {
+        (*_source(row), row.labels.get("le", "")): row.value for row in table.of_workload(spec, queries.covered(part))
+    }
+    found = []
     for row in rows:
+        text = row.labels.get("le", "")
+        among = having.get((*_source(row), text), whole.get(_source(row), row.value))
         try:
-            pairs.append((float(row.labels.get("le", "")) * scale, row.value))
+            found.append((float(text) * scale, row.value, among))
         except ValueError:
-            raise BadHistogram(f"bucket edge {row.labels.get('le', '')!r} is no number") from None
-    return merge(pairs)
+            raise BadHistogram(f"bucket edge {text!r} is no number") from None
+    return merge(found)
+
+
+def _source(row: Row) -> tuple[tuple[str, str], ...]:
+    """What the row is about but for its edge."""
+    return tuple(sorted((name, text) for name, text in row.labels.items() if name not in ("le", SERIES_LABEL)))
 
 
 def _without_pods(fresh: Freshness) -> SignalState | None:

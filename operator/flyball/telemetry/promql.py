@@ -1,7 +1,8 @@
 """Pieces of PromQL. Everything that users or answers bring is quoted here, and nowhere else.
 
-Aggregations are by namespace, by group of pods (`pods`) and by the label names of users' selectors; selectors' values
-are compared on our side and never reach a query.
+Aggregations are by namespace, by group of pods (`pods`) and by what users select: for each label of a selector there is
+a label of ours that keeps the values that somebody asks for and folds all others into one. However many values the
+label has, the answer stays small.
 """
 
 import json
@@ -18,26 +19,49 @@ SERIES_LABEL = "flyball_series"
 MOST_NAMESPACES = 50
 """Up to this many namespaces are named in a query; beyond, all are asked for and sorted out on our side."""
 
+SCRAPES = ("job", "prometheus", "prometheus_replica")
+"""Labels that tell apart several scrapes of one pod: two monitors that select it, or a pair of Prometheus servers."""
+_OTHERS = "!"
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OWN_LABELS = frozenset({"__name__", "le", GROUP_LABEL, SERIES_LABEL})
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which series a batch is about: namespaces, and the label names by which users narrow them."""
+    """Which series a batch is about: namespaces, and for each label that users select by the values they ask for."""
 
     namespaces: tuple[str, ...]
-    labels: tuple[str, ...] = ()
+    labels: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def by(self, *more: str) -> str:
         """The labels to aggregate by."""
-        return ", ".join(dict.fromkeys(("namespace", GROUP_LABEL, *self.labels, *more)))
+        return ", ".join(
+            dict.fromkeys(("namespace", GROUP_LABEL, *(own_label(name) for name, _ in self.labels), *more))
+        )
 
     def matcher(self, label: str = "namespace") -> str:
         """The matcher that keeps other namespaces' series out of the query, where that is cheap."""
         if len(self.namespaces) > MOST_NAMESPACES:
             return f'{label}!=""'
         return f"{label}=~{any_of(self.namespaces)}"
+
+    def narrowed(self, expression: str) -> str:
+        """The expression's series with our label for each that users select by."""
+        for name, values in self.labels:
+            marked = f'label_replace({expression}, "{own_label(name)}", "{_OTHERS}", "{name}", "(?s:.+)")'
+            wanted = quote(f"({_alternatives(values)})")
+            expression = f'label_replace({marked}, "{own_label(name)}", "={"$1"}", "{name}", {wanted})'
+        return expression
+
+
+def own_label(name: str) -> str:
+    """Our label for one that users select by."""
+    return f"flyball_of_{name}"
+
+
+def own_value(value: str) -> str:
+    """What our label holds for series whose label has that value; a label without a value is one that is not there."""
+    return f"={value}" if value else ""
 
 
 def usable_label(name: str) -> bool:
@@ -52,7 +76,11 @@ def quote(text: str) -> str:
 
 def any_of(texts: Iterable[str]) -> str:
     """A string literal with the regular expression that matches exactly these texts."""
-    return quote("|".join(re.escape(text) for text in texts))
+    return quote(_alternatives(texts))
+
+
+def _alternatives(texts: Iterable[str]) -> str:
+    return "|".join(re.escape(text) for text in texts)
 
 
 def duration(seconds: float) -> str:
@@ -70,6 +98,18 @@ def grouped(expression: str) -> str:
     """The expression's series with the group of their pod."""
     owner = f'label_replace({expression}, "{GROUP_LABEL}", "{OWNER_GROUP}", "pod", {quote(OWNER_REGEX)})'
     return f'label_replace({owner}, "{GROUP_LABEL}", "{DEPLOYMENT_GROUP}", "pod", {quote(DEPLOYMENT_REGEX)})'
+
+
+def folded(expression: str, scope: Scope, repeated: Iterable[str] = (), *more: str, aggregation: str = "sum") -> str:
+    """One value for each pod (and each of the further labels).
+
+    Series of one scrape are added up, those that repeat a value count once, and of several scrapes of the same pod the
+    highest value counts: a second scraper doubles nothing.
+    """
+    once = ", ".join(repeated)
+    found = f"max without ({once}) ({expression})" if once else expression
+    by = scope.by("pod", *more)
+    return f"max by ({by}) ({aggregation} by ({by}, {', '.join(SCRAPES)}) ({grouped(scope.narrowed(found))}))"
 
 
 def tagged(expression: str, tag: str) -> str:

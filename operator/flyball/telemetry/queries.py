@@ -12,7 +12,7 @@ from flyball.core.spec import WorkloadSpec
 from flyball.telemetry import windows
 from flyball.telemetry.profiles import EngineProfile, GpuProfile
 from flyball.telemetry.profiles.model import Counter, Gauge, Histogram, Selector
-from flyball.telemetry.promql import Scope, any_of, duration, either, grouped, series, tagged
+from flyball.telemetry.promql import Scope, any_of, duration, either, folded, grouped, series, tagged
 
 # How long a pod is remembered that no longer exports, so that it is told from one that never did; and how finely.
 GONE_AFTER_SECONDS = 900
@@ -23,6 +23,7 @@ SAMPLED_AT, RUNNING, WAITING, KV_CACHE = "sampled_at", "running", "waiting", "kv
 COMPLETIONS, PROMPT_TOKENS, OUTPUT_TOKENS = "completions", "prompt_tokens", "output_tokens"
 PROMPT_LENGTH, OUTPUT_LENGTH, DECODE = "prompt_length", "output_length", "decode"
 UTILIZATION = "utilization"
+_INFINITE = 'le="+Inf"'
 
 
 def token_time(rank: int) -> str:
@@ -38,6 +39,11 @@ def cached(rank: int, side: str) -> str:
 def buckets(indicator: Indicator, rank: int) -> str:
     """The part, and the query over the rate window, with the `rank`th histogram of a latency."""
     return f"{indicator}_{rank}"
+
+
+def covered(part: str) -> str:
+    """The part beside buckets that says by edge how many events all those series hold that have the edge."""
+    return f"{part}_covered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +78,18 @@ def plan(workloads: Sequence[WorkloadSpec], rate_window_seconds: float) -> Plan:
     return Plan(
         scope=Scope(
             tuple(sorted({spec.key.namespace for spec in workloads})),
-            tuple(sorted({name for spec in workloads for name, _ in spec.telemetry.selector})),
+            _selected(workloads),
         ),
         rate_window_seconds=rate_window_seconds,
         windows=asked,
         latencies=latencies,
         counts=frozenset(asked[seconds] for seconds in counted),
     )
+
+
+def _selected(workloads: Sequence[WorkloadSpec]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    pairs = {pair for spec in workloads for pair in spec.telemetry.selector}
+    return tuple((name, tuple(sorted(v for n, v in pairs if n == name))) for name in sorted({n for n, _ in pairs}))
 
 
 def first_queries(profile: EngineProfile | None, gpu: GpuProfile, plan: Plan) -> dict[str, str]:
@@ -105,11 +116,12 @@ def window_query(profile: EngineProfile, plan: Plan, window: float, edges: Mappi
         for rank in range(len(profile.latencies.get(indicator, ())))
     ]
     if window in plan.counts:
-        parts += [
-            _counted(COMPLETIONS, profile.completions, plan.scope, "increase", window),
-            _counted(PROMPT_TOKENS, profile.prompt_tokens, plan.scope, "increase", window),
-            _counted(OUTPUT_TOKENS, profile.output_tokens, plan.scope, "increase", window),
-        ]
+        for part, counter in (
+            (COMPLETIONS, profile.completions),
+            (PROMPT_TOKENS, profile.prompt_tokens),
+            (OUTPUT_TOKENS, profile.output_tokens),
+        ):
+            parts += _counted(part, counter, profile, plan.scope, "increase", window)
     return either(parts)
 
 
@@ -119,69 +131,102 @@ def _gauges(profile: EngineProfile, scope: Scope) -> str:
     past = f"[{duration(GONE_AFTER_SECONDS)}:{duration(GONE_RESOLUTION_SECONDS)}]"
     seen = either((*times, *(f"max_over_time({time}{past})" for time in times)))
     by = scope.by("pod")
-    return either(
-        (
-            tagged(f"max by ({by}) ({grouped(seen)})", SAMPLED_AT),
-            per_pod(RUNNING, profile.running, scope, "sum"),
-            per_pod(WAITING, profile.waiting, scope, "sum"),
-            per_pod(KV_CACHE, profile.kv_cache_usage, scope, "avg"),
-        )
-    )
+    parts = [tagged(f"max by ({by}) ({grouped(scope.narrowed(seen))})", SAMPLED_AT)]
+    parts += per_pod(RUNNING, profile.running, profile, scope)
+    parts += per_pod(WAITING, profile.waiting, profile, scope)
+    parts += per_pod(KV_CACHE, profile.kv_cache_usage, profile, scope, aggregation="avg")
+    return either(parts)
 
 
-def per_pod(part: str, gauge: Gauge, scope: Scope, aggregation: str, *more: str) -> str:
-    """A part with one value now for each pod (and each of the further labels): the first series that it exports."""
-    by = scope.by("pod", *more)
-    found = (f"{aggregation} by ({by}) ({grouped(series(s, scope.matcher()))})" for s in gauge.selectors)
-    return tagged(_scaled(f"({either(found)})", gauge.scale), part)
+def per_pod(
+    part: str, gauge: Gauge | None, profile: EngineProfile, scope: Scope, *more: str, aggregation: str = "sum"
+) -> list[str]:
+    """A part with one value now for each pod (and each of the further labels): the first series that it exports.
+
+    No part where the profile has no such gauge.
+    """
+    if gauge is None:
+        return []
+
+    def found(selector: Selector) -> str:
+        return folded(series(selector, scope.matcher()), scope, profile.repeated, *more, aggregation=aggregation)
+
+    value = either(found(selector) for selector in gauge.selectors)
+    if gauge.plus:
+        terms = (tagged(f"({value})", "0"), *(tagged(found(s), str(n)) for n, s in enumerate(gauge.plus, 1)))
+        value = f"sum by ({scope.by('pod', *more)}) ({either(terms)})"
+    return [tagged(_scaled(f"({value})", gauge.unit.scale), part)]
 
 
 def _rates(profile: EngineProfile, plan: Plan) -> str:
     scope, window = plan.scope, plan.rate_window_seconds
-    parts = [
-        _counted(COMPLETIONS, profile.completions, scope, "rate", window),
-        _counted(PROMPT_TOKENS, profile.prompt_tokens, scope, "rate", window),
-        _counted(OUTPUT_TOKENS, profile.output_tokens, scope, "rate", window),
-        *_means(PROMPT_LENGTH, profile.prompt_tokens_per_request, scope, window),
-        *_means(OUTPUT_LENGTH, profile.output_tokens_per_request, scope, window),
+    counters: list[tuple[str, Counter | None]] = [
+        (COMPLETIONS, profile.completions),
+        (PROMPT_TOKENS, profile.prompt_tokens),
+        (OUTPUT_TOKENS, profile.output_tokens),
+        *_means(PROMPT_LENGTH, profile.prompt_tokens_per_request),
+        *_means(OUTPUT_LENGTH, profile.output_tokens_per_request),
+        *_means(DECODE, profile.decode_seconds),
     ]
-    if profile.decode_seconds is not None:
-        parts += _means(DECODE, profile.decode_seconds, scope, window)
     for rank, histogram in enumerate(profile.seconds_per_output_token):
-        parts += _means(token_time(rank), histogram, scope, window)
+        counters += _means(token_time(rank), histogram)
     for rank, ratio in enumerate(profile.cached_prompt_share):
-        parts.append(_counted(cached(rank, "part"), ratio.part, scope, "rate", window))
-        parts.append(_counted(cached(rank, "whole"), ratio.whole, scope, "rate", window))
-    return either(parts)
-
-
-def _means(part: str, histogram: Histogram, scope: Scope, window: float) -> tuple[str, str]:
-    return (
-        _counted(f"{part}_sum", suffixed(histogram, "_sum"), scope, "rate", window, scale=histogram.scale),
-        _counted(f"{part}_count", suffixed(histogram, "_count"), scope, "rate", window),
+        counters += [(cached(rank, "part"), ratio.part), (cached(rank, "whole"), ratio.whole)]
+    return either(
+        text for part, counter in counters for text in _counted(part, counter, profile, scope, "rate", window)
     )
 
 
-def _counted(part: str, counter: Counter, scope: Scope, function: str, window: float, *, scale: float = 1.0) -> str:
+def _means(part: str, histogram: Histogram | None) -> list[tuple[str, Counter]]:
+    if histogram is None:
+        return []
+    return [(f"{part}_sum", histogram.suffixed("_sum")), (f"{part}_count", histogram.suffixed("_count"))]
+
+
+def _counted(
+    part: str, counter: Counter | None, profile: EngineProfile, scope: Scope, function: str, window: float
+) -> list[str]:
+    """A part with the events by group of pods: of each pod those of the first name that it exports. None without it."""
+    if counter is None:
+        return []
     ranges = (f"{function}({series(s, scope.matcher())}[{duration(window)}])" for s in counter.selectors)
-    return tagged(_scaled(f"sum by ({scope.by()}) ({grouped(either(ranges))})", scale), part)
+    found = either(folded(text, scope, profile.repeated) for text in ranges)
+    return [tagged(_scaled(f"sum by ({scope.by()}) ({found})", counter.unit.scale), part)]
 
 
 def _buckets(
     profile: EngineProfile, plan: Plan, indicator: Indicator, rank: int, window: float, edges: Sequence[str] = ()
 ) -> str:
-    """Events by upper edge. A later histogram only for those pods that do not export an earlier one."""
-    histograms = profile.latencies[indicator]
-    scope, matchers = plan.scope, [plan.scope.matcher()]
-    if edges:
-        matchers.append(f"le=~{any_of(edges)}")
-    names = suffixed(histograms[rank], "_bucket").selectors
-    found = either(f"increase({series(name, *matchers)}[{duration(window)}])" for name in names)
-    if rank:
-        better = (s for h in histograms[:rank] for s in suffixed(h, "_count").selectors)
-        had = either(f"last_over_time({series(s, scope.matcher())}[{duration(window)}])" for s in better)
-        found = f"({found}) unless on (namespace, pod) ({had})"
-    return tagged(f"sum by ({scope.by('le')}) ({grouped(found)})", buckets(indicator, rank))
+    """Events by upper edge, and what they are a share of. A later histogram only for those pods that do not export an
+    earlier one.
+
+    Pods of several versions may have several sets of edges: an edge counts as a share of the events of those series
+    that have it. Without `edges` only edges are told of that some series lack.
+    """
+    scope, span = plan.scope, f"[{duration(window)}]"
+    part, histograms = buckets(indicator, rank), profile.latencies[indicator]
+    among = f"le=~{any_of(edges)}" if edges else ""
+    finite = f"le=~{any_of(edge for edge in edges if edge != '+Inf')}" if edges else 'le!="+Inf"'
+    better = [s for h in histograms[:rank] for s in h.suffixed("_count").selectors]
+    had = either(f"last_over_time({series(s, scope.matcher())}{span})" for s in better)
+
+    def by_edge(texts: Iterable[str]) -> str:
+        found = either(texts)
+        kept = f"({found}) unless on (namespace, pod) ({had})" if had else found
+        return f"sum by ({scope.by('le')}) ({folded(kept, scope, profile.repeated, 'le')})"
+
+    names = histograms[rank].suffixed("_bucket").selectors
+    matchers = (scope.matcher(), among) if among else (scope.matcher(),)
+    counts = by_edge(f"increase({series(name, *matchers)}{span})" for name in names)
+    whole = by_edge(
+        f"(last_over_time({series(name, scope.matcher(), finite)}{span}) * 0"
+        f" + ignoring (le) group_left () increase({series(name, scope.matcher(), _INFINITE)}{span}))"
+        for name in names
+    )
+    if not edges:
+        every = by_edge(f"increase({series(name, scope.matcher(), _INFINITE)}{span})" for name in names)
+        whole = f"({whole}) != on ({scope.by()}) group_left () ({every})"
+    return either((tagged(counts, part), tagged(whole, covered(part))))
 
 
 def _gpus(profile: GpuProfile, plan: Plan) -> str:
@@ -195,7 +240,7 @@ def _gpus(profile: GpuProfile, plan: Plan) -> str:
     for gauge in profile.utilization:
         for matchers in ((scope.matcher("exported_namespace"),), (scope.matcher(), 'exported_namespace=""')):
             for found in (series(selector, *matchers) for selector in gauge.selectors):
-                mean = _scaled(f"avg_over_time({found}[{duration(plan.rate_window_seconds)}])", gauge.scale)
+                mean = _scaled(f"avg_over_time({found}[{duration(plan.rate_window_seconds)}])", gauge.unit.scale)
                 used.append(f"({mean} <= 1.01)")
                 times.append(f"timestamp({found})")
     by = scope.by("pod")
@@ -210,11 +255,6 @@ def _gpus(profile: GpuProfile, plan: Plan) -> str:
 def _exported(expression: str) -> str:
     inner = f'label_replace({expression}, "namespace", "$1", "exported_namespace", "(.+)")'
     return f'label_replace({inner}, "pod", "$1", "exported_pod", "(.+)")'
-
-
-def suffixed(histogram: Histogram, suffix: str) -> Counter:
-    """The series of a histogram with that suffix."""
-    return Counter(tuple(Selector(f"{name}{suffix}") for name in histogram.names))
 
 
 def _scaled(expression: str, scale: float) -> str:

@@ -65,23 +65,16 @@ class ReplicaMetrics:
 def replicas_query(profile: EngineProfile, scope: Scope) -> str:
     """Each pod's gauges, counters since its start and buckets, by part."""
     lengths = (profile.prompt_tokens_per_request, profile.output_tokens_per_request)
-    counters = (profile.completions, *(queries.suffixed(histogram, "_sum") for histogram in lengths))
-    return either(
-        (
-            queries.per_pod(ReplicaSignal.RUNNING, profile.running, scope, "sum"),
-            queries.per_pod(ReplicaSignal.WAITING, profile.waiting, scope, "sum"),
-            queries.per_pod(ReplicaSignal.KV_CACHE, profile.kv_cache_usage, scope, "avg"),
-            *(
-                queries.per_pod(signal, Gauge(counter.selectors), scope, "sum")
-                for signal, counter in zip(_COUNTED, counters, strict=True)
-            ),
-            *(
-                queries.per_pod(f"{signal}/{rank}", _buckets(histogram), scope, "sum", "le")
-                for signal, indicator in _LATENCIES
-                for rank, histogram in enumerate(profile.latencies.get(indicator, ()))
-            ),
-        )
-    )
+    counters = (profile.completions, *(histogram.suffixed("_sum") if histogram else None for histogram in lengths))
+    parts = queries.per_pod(ReplicaSignal.RUNNING, profile.running, profile, scope)
+    parts += queries.per_pod(ReplicaSignal.WAITING, profile.waiting, profile, scope)
+    parts += queries.per_pod(ReplicaSignal.KV_CACHE, profile.kv_cache_usage, profile, scope, aggregation="avg")
+    for signal, counter in zip(_COUNTED, counters, strict=True):
+        parts += queries.per_pod(signal, Gauge(counter.selectors) if counter else None, profile, scope)
+    for signal, indicator in _LATENCIES:
+        for rank, histogram in enumerate(profile.latencies.get(indicator, ())):
+            parts += queries.per_pod(f"{signal}/{rank}", _buckets(histogram), profile, scope, "le")
+    return either(parts)
 
 
 def samples_of(spec: WorkloadSpec, engine: Table, gpus: Table) -> Iterator[ReplicaSample]:
@@ -119,4 +112,4 @@ def _histograms(
 
 
 def _buckets(histogram: Histogram) -> Gauge:
-    return Gauge(queries.suffixed(histogram, "_bucket").selectors)
+    return Gauge(histogram.suffixed("_bucket").selectors)
