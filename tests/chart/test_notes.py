@@ -35,7 +35,10 @@ def test_the_first_workloadslo_is_short_and_valid(notes):
     ("values", "said", "unsaid"),
     [
         pytest.param(
-            {}, ["in all namespaces", "http://prometheus.monitoring:9090"], ["crds.install is false"], id="defaults"
+            {},
+            ["in all namespaces", "http://prometheus.monitoring:9090"],
+            ["crds.install is false", "No admission policy"],
+            id="defaults",
         ),
         pytest.param({}, ["kubectl get wslo", "helm test flyball -n flyball-system"], [], id="what to do next"),
         pytest.param(
@@ -46,6 +49,7 @@ def test_the_first_workloadslo_is_short_and_valid(notes):
         ),
         pytest.param({"crds": {"install": False}}, ["crds.install is false"], [], id="CRDs from elsewhere"),
         pytest.param({"rbac": {"create": False}}, ["docs/security/rbac.md"], [], id="rights from elsewhere"),
+        pytest.param({"admission": {"enabled": False}}, ["admission.enabled is false"], [], id="no admission policy"),
         pytest.param(
             {"networkPolicy": {"egress": {"enabled": True}}}, ["open at port 9090"], [], id="a port that was guessed"
         ),

@@ -141,13 +141,20 @@ def test_people_s_roles_are_aggregated(render):
         ("flyball.dev", kind): {"get", "list", "watch"}
         for kind in ("workloadslos", "pricebooks", "gpupools", "demandevents")
     }
+    changing = {"create", "update", "patch", "delete", "deletecollection"}
     assert _grants(edit["rules"]) == {
-        ("flyball.dev", kind): {"create", "update", "patch", "delete", "deletecollection"}
-        for kind in ("workloadslos", "demandevents")
+        ("flyball.dev", "workloadslos"): changing,
+        ("flyball.dev", "demandevents"): changing,
+        ("flyball.dev", "promql"): {"use"},
     }
     assert all(view["metadata"]["labels"][aggregate.format(role)] == "true" for role in ("view", "edit", "admin"))
     assert aggregate.format("view") not in edit["metadata"]["labels"]
     assert all(edit["metadata"]["labels"][aggregate.format(role)] == "true" for role in ("edit", "admin"))
+
+
+def test_queries_can_be_left_to_whom_they_are_granted(render):
+    edit = render({"rbac": {"aggregatePromQL": False}}).one("ClusterRole", "flyball-system-flyball-edit")
+    assert ("flyball.dev", "promql") not in _grants(edit["rules"])
 
 
 def test_aggregation_can_be_left_out(render):

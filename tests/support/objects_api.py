@@ -87,6 +87,24 @@ class ObjectsApi:
             timeout=SECONDS,
         )
 
+    def send_as(
+        self, user: str, method: str, found: Object, namespace: str, *, subresource: str = "", dry_run: bool = False
+    ) -> requests.Response:
+        """What the API server answers a user who may do what RBAC grants: POST creates, PATCH merges `found`."""
+        kind = self._kind_of(found)
+        more = () if method == "POST" else (found["metadata"]["name"], subresource)
+        return self._session.request(
+            method,
+            self._url + kind.path(found["metadata"].get("namespace", namespace), *more),
+            json=found,
+            headers={
+                "Impersonate-User": user,
+                "Content-Type": "application/json" if method == "POST" else _MERGE_PATCH,
+            },
+            params={"fieldValidation": "Strict"} | ({"dryRun": "All"} if dry_run else {}),
+            timeout=SECONDS,
+        )
+
     def _merge(self, path: str, body: Object) -> None:
         self._send("PATCH", path, body, {"fieldManager": "kubectl-patch", "fieldValidation": "Strict"}, _MERGE_PATCH)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from flyball_cluster.processes import Processes
 
-READY_SECONDS = 60.0
+READY_SECONDS = 240.0  # on a machine that is busy building, etcd and the API server take minutes
 ADMIN = "system:masters"
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
