@@ -61,6 +61,28 @@ def test_says_why_and_what_is_not_as_it_should_be(explain: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("gpu", "line"),
+    [
+        pytest.param(
+            {
+                "verdict": "Saturated", "utilization": "97%", "queue": "2.5", "running": "19.0", "kneeRunning": "20.0",
+                "kvCacheUsage": "61%", "tokensPerSecond": "480", "kneeTokensPerSecond": "500",
+            },
+            "GPUs: Saturated (97% busy, 2.5 waiting per replica, 19.0 running per replica, KV cache 61%, "
+            "480 tokens/s per GPU, at the knee 500 tokens/s and 20.0 running)",
+            id="all numbers",
+        ),
+        pytest.param(
+            {"verdict": "Unknown", "queue": "0.0"}, "GPUs: Unknown (0.0 waiting per replica)", id="what is known"
+        ),
+        pytest.param({"verdict": "Unknown"}, "GPUs: Unknown (nothing is known of them)", id="nothing"),
+    ],
+)  # fmt: skip
+def test_tells_the_gpu_verdict_with_its_numbers(explain: Any, gpu: dict[str, str], line: str) -> None:
+    assert line in explain({"status": STATUS | {"gpu": gpu}}).output.splitlines()
+
+
 PLAN = {
     "state": "Known",
     "message": "days marked * lie farther ahead than the 28 days of history: trust their range only",

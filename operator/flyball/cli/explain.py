@@ -47,11 +47,30 @@ def _lines(status: dict[str, Any]) -> list[str]:
         limit = f" (limited by {target['limitedBy']})" if target.get("limitedBy") else ""
         lines.append(f"{target['name']}: {target['current']} now, {target['desired']} wanted{limit}")
         lines += [f"  because {part}" for part in target.get("reason", "").split("; ") if part]
+    lines += _gpu_lines(status["gpu"]) if status.get("gpu") else []
     wrong = [c for c in status.get("conditions", ()) if _wrong(c)]
     lines += [f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in wrong]
     lines += plan_lines(status["plan"]) if status.get("plan") else []
     lines += shadow_lines(status["shadow"]) if status.get("shadow") else []
     return lines
+
+
+def _gpu_lines(gpu: dict[str, str]) -> list[str]:
+    """The verdict with the numbers that it was made of."""
+    seen = [
+        text.format(**gpu)
+        for text, field in (
+            ("{utilization} busy", "utilization"),
+            ("{queue} waiting per replica", "queue"),
+            ("{running} running per replica", "running"),
+            ("KV cache {kvCacheUsage}", "kvCacheUsage"),
+            ("{tokensPerSecond} tokens/s per GPU", "tokensPerSecond"),
+        )
+        if field in gpu
+    ]
+    if "kneeTokensPerSecond" in gpu:
+        seen.append("at the knee {kneeTokensPerSecond} tokens/s and {kneeRunning} running".format(**gpu))
+    return [f"GPUs: {gpu['verdict']} ({', '.join(seen) or 'nothing is known of them'})"]
 
 
 def _wrong(condition: dict[str, str]) -> bool:

@@ -53,4 +53,6 @@ def gpu_text(situation: Situation) -> str:
         parts.append(f"{gpu.waiting:.1f} waiting per replica")
     if gpu.kv_cache_usage is not None:
         parts.append(f"KV cache {gpu.kv_cache_usage:.0%}")
+    if gpu.tokens is not None and gpu.knee_tokens is not None:
+        parts.append(f"{gpu.tokens:.0f} of {gpu.knee_tokens:.0f} tokens/s per GPU")
     return ", ".join(parts) or "GPU metrics unknown"

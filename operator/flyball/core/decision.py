@@ -86,13 +86,20 @@ class ObjectiveReport:
 
 @dataclass(frozen=True, slots=True)
 class GpuReport:
-    """The GPU verdict and the numbers it came from; utilization and KV cache usage as ratios, None where unknown."""
+    """The GPU verdict and the numbers it came from; utilization and KV cache usage as ratios, None where unknown.
+
+    Waiting and running are requests per replica, `tokens` the output tokens per second and GPU. At the knee, the
+    largest batch within the objectives, these are `knee_tokens` and a replica runs `knee_batch`.
+    """
 
     verdict: GpuVerdict
     utilization: float | None
     kv_cache_usage: float | None
     waiting: float | None
     running: float | None
+    tokens: float | None = None
+    knee_tokens: float | None = None
+    knee_batch: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from flyball.core.capacity import (
     replica_capacity,
     start_fit,
 )
+from flyball.core.cost import gpus_of
 from flyball.core.decision import GpuReport
 from flyball.core.demand_events import multiplier
 from flyball.core.experience import Served
@@ -105,7 +106,11 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
         memory = experience.dropped(memory, _dropped(signals, states, before, memory))
     if found is not None and not trust.partial:
         memory = _teach(spec, observation, signals, states, capacities, found, lead, memory)
-    loads = tuple(load_of(s, state.ready) for s, state in zip(signals, states, strict=True) if state.ready)
+    loads = tuple(
+        load_of(s, state.ready, capacity, memory.shape, gpus_of(variant, state))
+        for s, state, capacity, variant in zip(signals, states, capacities, spec.variants, strict=True)
+        if state.ready
+    )
     waiting = sum(s.waiting.otherwise(0.0) for s in signals)
     gpu = report(loads)
     if gpu.verdict is GpuVerdict.STARVED and not _settled(spec, observation, memory):

@@ -41,6 +41,8 @@ FAMILIES = (
     Family("flyball_objective_state", "1 for the state that the objective is in.", ("objective", "state")),
     Family("flyball_condition", "1 when a condition is True, 0 when False, -1 when Unknown.", ("type",)),
     Family("flyball_gpu_verdict", "1 for the GPU verdict that holds.", ("verdict",)),
+    Family("flyball_gpu_tokens_per_second", "Output tokens per second and GPU."),
+    Family("flyball_gpu_knee_tokens_per_second", "Output tokens per second and GPU at the fitted knee."),
     Family("flyball_cost_per_hour_dollars", "Dollars per hour of all replicas."),
     Family("flyball_cost_month_to_date_dollars", "Dollars since the month began (UTC)."),
     Family("flyball_cost_per_request_dollars", "Dollars per served request over the last hour."),
@@ -171,6 +173,8 @@ def _of_workload(outcome: Outcome) -> Iterator[Sample]:
         yield "flyball_condition", (str(condition.type),), {True: 1, False: 0, None: -1}[condition.status]
     for verdict in GpuVerdict:
         yield "flyball_gpu_verdict", (str(verdict),), int(decision.gpu.verdict is verdict)
+    yield "flyball_gpu_tokens_per_second", (), decision.gpu.tokens
+    yield "flyball_gpu_knee_tokens_per_second", (), decision.gpu.knee_tokens
     cost = decision.cost
     yield "flyball_cost_per_hour_dollars", (), None if cost.per_hour is None else float(cost.per_hour)
     yield "flyball_cost_month_to_date_dollars", (), float(cost.month_to_date)

@@ -196,7 +196,10 @@ def _gpu(decision: Decision) -> Status:
         "utilization": None if gpu.utilization is None else format_ratio(gpu.utilization, 0),
         "queue": None if gpu.waiting is None else f"{gpu.waiting:.1f}",
         "running": None if gpu.running is None else f"{gpu.running:.1f}",
+        "kneeRunning": None if gpu.knee_batch is None else f"{gpu.knee_batch:.1f}",
         "kvCacheUsage": None if gpu.kv_cache_usage is None else format_ratio(gpu.kv_cache_usage, 0),
+        "tokensPerSecond": None if gpu.tokens is None else f"{gpu.tokens:.0f}",
+        "kneeTokensPerSecond": None if gpu.knee_tokens is None else f"{gpu.knee_tokens:.0f}",
     }
     return {key: value for key, value in status.items() if value is not None}
 

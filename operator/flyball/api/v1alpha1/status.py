@@ -111,11 +111,17 @@ class GpuStatus(ApiModel):
     utilization: str | None = None
     """Mean utilization of the GPUs."""
     queue: str | None = None
-    """Requests waiting."""
+    """Requests waiting per replica."""
     running: str | None = None
-    """Requests being served."""
+    """Requests being served per replica: the batch."""
+    knee_running: str | None = None
+    """The batch at the knee: the largest within the objectives and the KV cache. Known once measured."""
     kv_cache_usage: str | None = None
     """Mean share of the KV cache in use."""
+    tokens_per_second: str | None = None
+    """Output tokens per second and GPU."""
+    knee_tokens_per_second: str | None = None
+    """Output tokens per second and GPU at the knee. Known once measured."""
 
 
 class CostStatus(ApiModel):
