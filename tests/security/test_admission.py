@@ -13,7 +13,9 @@ from support.api_server import Kubectl
 from support.objects import workload_slo
 from support.objects_api import ObjectsApi
 
+from flyball.api.crd import RESOURCES
 from flyball.api.model import ApiModel
+from flyball.api.resource import Resource
 from flyball.api.scalars import PromQL
 from flyball.api.v1alpha1 import WorkloadSLO
 from flyball.api.v1alpha1.targets import ScaleTargetRef
@@ -24,6 +26,7 @@ from flyball.core.names import WorkloadKey
 on_an_api_server = [pytest.mark.api_server, pytest.mark.timeout(1800)]  # the first start may build kube-apiserver
 
 Object = dict[str, Any]
+POLICY = "ValidatingAdmissionPolicy"
 
 OWN = {"apiGroups": ["flyball.dev"], "resources": ["workloadslos"], "verbs": ["create", "get", "patch"]}
 RIGHTS = {
@@ -44,7 +47,7 @@ REFUSED_WITHOUT = {
     "deployments": "patch the scale of Deployment chat, which spec.targets[0] names; ask for verb patch on ",
     "statefulsets": "patch the scale of StatefulSet chat-set, which spec.targets[1] names",
     "other kinds": "patch the scale of LeaderWorkerSet chat-many, which spec.targets[2] names",
-    "routes": "patch HTTPRoute chat, which spec.fallback.routes[0] names; ask for verb patch on httproutes",
+    "routes": "patch route chat, which the spec names; ask for verb patch on httproutes",
     "what serves at zero": "get Deployment small, which spec.scaling.scaleToZero.wakeUp.fallbackTarget names",
     "queries": "have Flyball ask PromQL of one's own; ask for verb use on promql.flyball.dev",
 }
@@ -117,8 +120,8 @@ class Server:
 def governed(kubectl: Kubectl, objects: ObjectsApi, render: Any) -> Iterator[Server]:
     """The chart's policy on this test's namespace, in force."""
     rendered = render({"watchNamespaces": [kubectl.namespace]}, namespace=kubectl.namespace)
-    policy = [each for each in rendered.objects if each["kind"].startswith("ValidatingAdmissionPolicy")]
-    assert len(policy) == 2
+    name = f"{kubectl.namespace}-flyball"
+    policy = (rendered.one(kind, name) for kind in (POLICY, f"{POLICY}Binding"))
     text = yaml.safe_dump_all(policy)
     kubectl("apply", "--filename=-", text=text)
     server = Server(kubectl, objects)
@@ -153,7 +156,7 @@ class TestOnAnApiServer:
         mine = _with("fallback", {"routes": [{"httpRoute": "chat", "primary": "a", "fallback": "b"}]})
         assert governed.settled(lambda: governed.says("owner", "POST", mine, dry_run=True), "") == ""
         theirs = _with("fallback", {"routes": [{"httpRoute": "shop", "primary": "a", "fallback": "b"}]})
-        assert "patch HTTPRoute shop" in governed.says("owner", "POST", theirs, dry_run=True)
+        assert "patch route shop" in governed.says("owner", "POST", theirs, dry_run=True)
         assert "patch the scale of Deployment shop" in governed.says(
             "owner", "POST", workload_slo("shop"), dry_run=True
         )
@@ -234,13 +237,17 @@ class TestOnAnApiServer:
 
 
 def test_older_clusters_get_no_policy_and_it_can_be_left_out(render: Any) -> None:
-    assert len(render().all("ValidatingAdmissionPolicy")) == 1
-    assert render({"admission": {"enabled": False}}).all("ValidatingAdmissionPolicy") == []
-    assert render({}, "--kube-version", "1.29.4").all("ValidatingAdmissionPolicy") == []
+    def policies(*arguments: Any) -> list[str]:
+        found = render(*arguments).all(POLICY)
+        return [each["metadata"]["name"] for each in found if not each["metadata"]["name"].endswith("-lease")]
+
+    assert policies() == ["flyball-system-flyball"]
+    assert policies({"admission": {"enabled": False}}) == []
+    assert policies({}, "--kube-version", "1.29.4") == []
 
 
 def test_cluster_wide_the_policy_holds_everywhere(render: Any) -> None:
-    (binding,) = render().all("ValidatingAdmissionPolicyBinding")
+    binding = render().one(f"{POLICY}Binding", "flyball-system-flyball")
     assert "matchResources" not in binding["spec"]
     assert binding["spec"]["validationActions"] == ["Deny"]
 
@@ -249,9 +256,12 @@ JUDGED = {
     "targets[].targetRef",
     "scaling.scaleToZero.wakeUp.fallbackTarget",
     "fallback.routes[].httpRoute",
+    "fallback.routes[].grpcRoute",
+    "route.httpRoute",
     "scaling.scaleToZero.wakeUp.query",
     "telemetry.overrides{}",
     "telemetry.stages[].query",
+    "telemetry.latencies[].query",
     "value.kpis[].query",
     "value.guards[].query",
 }
@@ -260,18 +270,20 @@ HARMLESS = {
 }
 
 
-def test_every_reference_and_query_of_the_spec_is_judged_or_said_to_be_harmless() -> None:
+@pytest.mark.parametrize("resource", RESOURCES)
+def test_every_reference_and_query_of_a_spec_is_judged_or_said_to_be_harmless(resource: type[Resource]) -> None:
     """Whoever adds one lets charts/flyball/templates/admission.yaml judge it, and tries that above."""
-    found = set(_references(WorkloadSLO.model_fields["spec"].annotation, "", ()))
+    found = set(_references(resource.model_fields["spec"].annotation, "", ()))
     assert found - JUDGED - set(HARMLESS) == set(), "a new reference: let templates/admission.yaml judge it"
-    assert (JUDGED | set(HARMLESS)) - found == set(), "no longer in the spec"
+    assert resource is not WorkloadSLO or {"targets[].targetRef", "value.guards[].query"} <= found
 
 
 def _references(annotation: Any, path: str, metadata: tuple[Any, ...]) -> Iterator[str]:
     """Paths of what names another object or holds PromQL."""
     origin = get_origin(annotation)
     name = path.rpartition(".")[2].lower()
-    if any(each in get_args(PromQL) for each in metadata) or name.endswith(("ref", "route", "secret")):
+    named = name.endswith("ref") or (annotation is str and name.endswith(("route", "secret")))
+    if named or any(each in get_args(PromQL) for each in metadata):
         yield path
     elif origin is Annotated:
         yield from _references(get_args(annotation)[0], path, get_args(annotation)[1:])
