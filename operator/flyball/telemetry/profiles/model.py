@@ -108,9 +108,9 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Where an exporter says its version: a series whose value is 1, and the label."""
+    """Where an exporter says its version: series whose value is 1, newest first, and the label."""
 
-    selector: Selector
+    selectors: tuple[Selector, ...]
     label: str
 
 
