@@ -89,11 +89,13 @@ def test_names_and_subresources() -> None:
     assert definitions["PriceBook"]["names"]["shortNames"] == ["pb"]
     assert definitions["GPUPool"]["names"]["shortNames"] == ["gpupool"]
     assert definitions["DemandEvent"]["names"]["shortNames"] == ["demandevent"]
+    assert definitions["ROIExperiment"]["names"]["shortNames"] == ["roix"]
     assert {kind: spec["scope"] for kind, spec in definitions.items()} == {
         "WorkloadSLO": "Namespaced",
         "PriceBook": "Cluster",
         "GPUPool": "Cluster",
         "DemandEvent": "Namespaced",
+        "ROIExperiment": "Namespaced",
     }
     for spec in definitions.values():
         assert spec["names"]["categories"] == ["flyball"]

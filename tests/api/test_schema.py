@@ -64,6 +64,14 @@ def test_only_what_a_user_must_see_is_defaulted_by_the_api_server() -> None:
         "scaling.forecast.method": "Auto",
         "yieldRule.samePriority": "MarginalValue",
         "yieldRule.preemption": "HigherPriority",
+        # All of an experiment is registered, what its owner left out among it.
+        "design": "Switchback",
+        "blockMinutes": 60,
+        "washoutMinutes": 10,
+        "minPairs": 12,
+        "minDays": 7,
+        "maxDays": 28,
+        "confidence": "95%",
     }
 
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from flyball.api.model import ApiModel
+from flyball.api.model import ApiModel, Rule
 
 GROUP = "flyball.dev"
 VERSION = "v1alpha1"
@@ -50,5 +50,7 @@ class Resource(ApiModel):
 
     names: ClassVar[ResourceNames]
     columns: ClassVar[tuple[PrinterColumn, ...]]
+    transitions: ClassVar[tuple[Rule, ...]] = ()
+    """What must hold between an object and what it was before: CEL alone, since only the API server knows both."""
 
     metadata: dict[str, Any] = Field(default_factory=dict)

@@ -3,6 +3,7 @@
 from flyball.api.v1alpha1.demandevent import DemandEvent, DemandEventSpec, DemandEventStatus
 from flyball.api.v1alpha1.gpupool import GPUPool, GPUPoolSpec, GPUPoolStatus
 from flyball.api.v1alpha1.pricebook import PriceBook, PriceBookSpec, PriceBookStatus
+from flyball.api.v1alpha1.roiexperiment import ROIExperiment, ROIExperimentSpec, ROIExperimentStatus
 from flyball.api.v1alpha1.status import (
     CostStatus,
     FallbackStatus,
@@ -36,6 +37,9 @@ __all__ = [
     "PriceBook",
     "PriceBookSpec",
     "PriceBookStatus",
+    "ROIExperiment",
+    "ROIExperimentSpec",
+    "ROIExperimentStatus",
     "RoiStatus",
     "SignalStatus",
     "StatusCondition",

@@ -2,7 +2,10 @@
 
 from alembic import context
 
-from flyball.ledger.schema import metadata
+from flyball.ledger.evidence import experiment
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
+METADATA = experiment.metadata
+"""That of all tables: those of `flyball.ledger.schema`, and those that `evidence` adds to it."""
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
 context.run_migrations()
