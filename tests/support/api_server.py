@@ -63,7 +63,9 @@ def server() -> Iterator["Server"]:
     """A real API server that knows Flyball's CRDs and the Gateway API's."""
     from flyball_cluster import api_server
     from flyball_cluster.builds import TRAEFIK, Builds
+    from flyball_cluster.console import wait_until
     from flyball_cluster.gateway import crd_files
+    from flyball_cluster.objects import established
     from flyball_cluster.settings import settings_from
     from flyball_cluster.toolchain import find_go
 
@@ -71,11 +73,12 @@ def server() -> Iterator["Server"]:
     gateway_api = Builds(cache, find_go(cache)).module_folder(TRAEFIK, "sigs.k8s.io/gateway-api")
     files = [ROOT / "crds", *crd_files(gateway_api)]
     with api_server() as running:
-        for arguments in (
-            ("apply", "--server-side", *(f"--filename={file}" for file in files)),
-            ("wait", "--for=condition=Established", "crd", "--all", "--timeout=120s"),
-        ):
-            subprocess.run([*running.kubectl, *arguments], check=True, capture_output=True)
+
+        def kubectl(*arguments: str) -> str:
+            return subprocess.run([*running.kubectl, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+        kubectl("apply", "--server-side", *(f"--filename={file}" for file in files))
+        wait_until(lambda: established(kubectl("get", "crd", "-ojson")), what="the CRDs", timeout_seconds=120)
         yield running
 
 

@@ -18,6 +18,7 @@ from flyball_cluster.errors import ClusterError
 from flyball_cluster.files import exclusive
 from flyball_cluster.network import CNI_NETWORK, Network, Plan
 from flyball_cluster.node import KUBELET_PORT, Node
+from flyball_cluster.objects import established
 from flyball_cluster.ports import choose_port, is_free
 from flyball_cluster.prerequisites import NODE_TOOLS, cni_folder, require_embedded, require_tools
 from flyball_cluster.processes import Processes, end
@@ -172,7 +173,11 @@ class EmbeddedCluster:
         node.start_proxy(control_plane, plan)
         crds = gateway.crd_files(builds.module_folder(TRAEFIK, "sigs.k8s.io/gateway-api"))
         kubectl("apply", "--server-side", *(f"--filename={path}" for path in crds))
-        kubectl("wait", "--for=condition=Established", "crd", gateway.ROUTE_CRD, "--timeout=30s")
+        wait_until(
+            lambda: established(kubectl("get", "crd", "-ojson")),
+            what="the Gateway API's CRDs to be served",
+            timeout_seconds=START_SECONDS,
+        )
         gateway_ports = gateway.Ports(ports.gateway, ports.gateway_metrics)
         items = [*dns.objects(plan), *prometheus.objects(plan), *gateway.objects(plan, gateway_ports)]
         content = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 Object = dict[str, Any]
 Port = tuple[str, str, int, int]
 """Name, protocol, the Service's port, the port that the process of this machine listens on."""
+
+
+def established(crds: str) -> bool:
+    """Whether the API server serves every CRD of this list, in JSON. `kubectl wait` fails on one without conditions."""
+    conditions = [item.get("status", {}).get("conditions") or [] for item in json.loads(crds)["items"]]
+    return all(
+        {"Established": "True"}.items() <= {c["type"]: c["status"] for c in found}.items() for found in conditions
+    )
 
 
 def namespace(name: str) -> Object:
