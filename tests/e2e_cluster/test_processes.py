@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from flyball_cluster.console import wait_until
 from flyball_cluster.errors import ClusterError
 from flyball_cluster.processes import Processes, identify
 
@@ -64,7 +65,10 @@ def test_a_restart_keeps_the_words_it_was_started_with(processes: Processes) -> 
     second = processes.pid("server")
 
     assert second not in (None, first)
-    assert Path(f"/proc/{second}/cmdline").read_bytes() == b"sleep\x00300\x00"
+    words = Path(f"/proc/{second}/cmdline")
+    # A parent goes on while the kernel still hands its child the words.
+    wait_until(lambda: bool(words.read_bytes()), what="the new process's words", timeout_seconds=60)
+    assert words.read_bytes() == b"sleep\x00300\x00"
 
 
 def test_a_process_whose_record_was_lost_is_found_by_its_mark(processes: Processes, tmp_path: Path) -> None:
