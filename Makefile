@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals clean
+.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -52,6 +52,9 @@ test: check unit e2e ## Everything
 cluster-build: ## Build the cluster's components (cached)
 	$(PYTHON) e2e/cluster/cluster.py build
 
+cluster-prepare: ## Get and build what cluster-up needs
+	$(PYTHON) e2e/cluster/cluster.py prepare
+
 cluster-up: ## Start the cluster that CLUSTER names: embedded, kind or current
 	$(PYTHON) e2e/cluster/cluster.py up
 
@@ -64,7 +67,8 @@ cluster-status: ## Say what runs
 image: venv ## Build the image and hand it to the cluster
 	$(PYTHON) e2e/cluster/cluster.py build-image --dockerfile operator/Dockerfile --tag flyball:dev --context .
 
-demo: venv ## The main job on a real cluster, in one go
+demo: ## The main job on a real cluster, in one go
+	@$(MAKE) --no-print-directory -j2 venv cluster-prepare
 	$(BIN)/python -m e2e.demo
 
 demo-down: ## Take away what the demo started

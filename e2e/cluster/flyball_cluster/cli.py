@@ -32,6 +32,9 @@ _REPOSITORY = Path(__file__).parent.parent.parent.parent
 class Cluster(Protocol):
     """What every mode can do."""
 
+    def prepare(self) -> None:
+        """Get and build what `up` takes long for, and start nothing."""
+
     def up(self) -> dict[str, Any]:
         """Make the cluster usable and return the content of `cluster.json`."""
 
@@ -80,6 +83,10 @@ def _up(settings: Settings, options: argparse.Namespace) -> None:
         kubeconfig = cluster_for(settings).up()["kubeconfig"]
         say(f"up in {time.monotonic() - started:.1f} s; its addresses: {settings.cluster_file}")
     print(f"export KUBECONFIG={kubeconfig}")
+
+
+def _prepare(settings: Settings, options: argparse.Namespace) -> None:
+    cluster_for(settings).prepare()
 
 
 def _down(settings: Settings, options: argparse.Namespace) -> None:
@@ -156,6 +163,8 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(run=_up)
     up.add_argument("--api-only", action="store_true", help="only etcd and the API server, on loopback, without root")
     up.add_argument("--controllers", action="store_true", help="with --api-only: the controller manager too")
+    prepare = commands.add_parser("prepare", help="get and build what `up` takes long for, and start nothing")
+    prepare.set_defaults(run=_prepare)
     down = commands.add_parser("down", help="stop and remove everything that `up` made")
     down.set_defaults(run=_down)
     down.add_argument("--api-only", action="store_true", help="what `up --api-only` started")

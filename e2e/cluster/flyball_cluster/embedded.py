@@ -65,12 +65,15 @@ class EmbeddedCluster:
         """The cached programs, with a toolchain at hand."""
         return Builds(self._settings.cache, find_go(self._settings.cache))
 
+    def prepare(self) -> None:
+        """Get and build all that `up` needs, and start nothing."""
+        require_tools(NODE_TOOLS)
+        self.builds().ensure()
+
     def up(self) -> dict[str, Any]:
         """Start what does not run yet and return what `cluster.json` says; harmless on a running cluster."""
-        require_tools(NODE_TOOLS)
-        plugins = cni_folder()
-        builds = self.builds()
-        builds.ensure()
+        self.prepare()
+        plugins, builds = cni_folder(), self.builds()
         with exclusive(LOCK, "another command on the embedded cluster"):
             self._runtime.mkdir(parents=True, exist_ok=True)
             self._runtime.chmod(0o711)

@@ -36,6 +36,9 @@ class CurrentCluster:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
+    def prepare(self) -> None:
+        """Nothing is needed ahead of `up`."""
+
     def up(self) -> dict[str, Any]:
         """Look for what the tests need and write `cluster.json`; raises ClusterError naming all that is missing."""
         kubectl = _program("kubectl")
@@ -84,9 +87,13 @@ class KindCluster:
         self._settings = settings
         self._kubeconfig = settings.runtime / "kubeconfig"
 
+    def prepare(self) -> None:
+        """Look whether kind is there; what is built here is little."""
+        _require_kind()
+
     def up(self) -> dict[str, Any]:
         """Create the cluster if it is not there, apply the add-ons, declare GPUs and write `cluster.json`."""
-        _require_kind()
+        self.prepare()
         self._settings.runtime.mkdir(parents=True, exist_ok=True)
         if KIND_NAME not in run(["kind", "get", "clusters"]).split():
             say(f"creating the kind cluster {KIND_NAME}")
