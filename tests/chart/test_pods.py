@@ -185,12 +185,6 @@ def test_all_pods_run_one_image(render, image, expected):
     assert {container["imagePullPolicy"] for container in containers} == {"Always"}
 
 
-def test_there_is_never_more_than_one_operator(render):
-    spec = render().one("Deployment", "flyball")["spec"]
-    assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
-
-
 def test_probes_ask_for_finished_ticks_and_for_a_synced_mirror(render):
     (container,) = render().pod_specs()[DEPLOYMENT]["containers"]
     asked = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")}
@@ -220,6 +214,9 @@ def test_the_operator_is_told_the_defaults(render):
         "FLYBALL_TICK": "15s",
         "FLYBALL_RATE_WINDOW": "60s",
         "FLYBALL_ROUTES": "true",
+        "FLYBALL_LEASE": "flyball-system/flyball",
+        "FLYBALL_LEASE_SECONDS": "8",
+        "FLYBALL_IDENTITY": None,
         "FLYBALL_LISTEN": "0.0.0.0:8080",
         "FLYBALL_RECORDS": "/var/lib/flyball/decisions",
         "FLYBALL_RECORDS_SIZE": "64",
@@ -246,6 +243,9 @@ def test_values_become_environment(render):
         "FLYBALL_TICK": "5s",
         "FLYBALL_RATE_WINDOW": "2m",
         "FLYBALL_ROUTES": "false",
+        "FLYBALL_LEASE": "flyball-system/flyball",
+        "FLYBALL_LEASE_SECONDS": "8",
+        "FLYBALL_IDENTITY": None,
         "FLYBALL_LISTEN": "0.0.0.0:8080",
         "FLYBALL_RECORDS": "/var/lib/flyball/decisions",
         "FLYBALL_RECORDS_SIZE": "64",

@@ -225,6 +225,14 @@ priorityClassName: {{ . }}
 {{- fail "ledger.enabled needs a place that outlives the pod: set ledger.persistentVolumeClaim.create, or name ledger.persistentVolumeClaim.existingClaim or ledger.postgresql.existingSecret" }}
 {{- end }}
 {{- end }}
+{{- if gt (int .Values.replicaCount) 1 }}
+{{- if and .Values.ledger.enabled (include "flyball.ledger.claim" .) }}
+{{- fail "replicaCount is above 1 and the ledger is a file, which only one pod can have: name a Secret with a postgresql:// URL in ledger.postgresql.existingSecret in place of ledger.persistentVolumeClaim, or set ledger.enabled to false" }}
+{{- end }}
+{{- if and .Values.decisionRecords.enabled (include "flyball.records.claim" .) }}
+{{- fail "replicaCount is above 1 and the decision records are on a claim, which only one pod can have: leave decisionRecords.persistentVolumeClaim out, so that every replica keeps its own, or set decisionRecords.enabled to false" }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/* The Job of `helm uninstall` and what it needs are hooks: they exist only while it runs. */}}

@@ -41,10 +41,10 @@ from flyball.runtime.settings import Settings
     help="The Lease whose holder acts, of several operators; without one this operator always acts.",
 )
 @click.option(
-    "--lease-duration",
+    "--lease-seconds",
     type=click.IntRange(min=2, max=60),
     default=LEASE_SECONDS,
-    help="How many seconds the lease lasts.",
+    help="How long the lease lasts.",
 )
 @click.option("--identity", default="", help="This operator's name in the Lease: its pod's. By default the host's.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
@@ -59,7 +59,7 @@ def run(
     ledger: str,
     ledger_timezone: str,
     lease: str,
-    lease_duration: int,
+    lease_seconds: int,
     identity: str,
     log_level: str,
     log_format: str,
@@ -79,7 +79,7 @@ def run(
         ledger=ledger,
         ledger_zone=ledger_timezone,
         lease=lease,
-        lease_seconds=lease_duration,
+        lease_seconds=lease_seconds,
         identity=identity,
     )
     from flyball.lab.shadow import LabRivals
