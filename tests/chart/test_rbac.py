@@ -139,12 +139,13 @@ def test_people_s_roles_are_aggregated(render):
     aggregate = "rbac.authorization.k8s.io/aggregate-to-{}"
     assert _grants(view["rules"]) == {
         ("flyball.dev", kind): {"get", "list", "watch"}
-        for kind in ("workloadslos", "pricebooks", "gpupools", "demandevents")
+        for kind in ("workloadslos", "pricebooks", "gpupools", "demandevents", "roiexperiments")
     }
     changing = {"create", "update", "patch", "delete", "deletecollection"}
     assert _grants(edit["rules"]) == {
         ("flyball.dev", "workloadslos"): changing,
         ("flyball.dev", "demandevents"): changing,
+        ("flyball.dev", "roiexperiments"): changing,
         ("flyball.dev", "promql"): {"use"},
     }
     assert all(view["metadata"]["labels"][aggregate.format(role)] == "true" for role in ("view", "edit", "admin"))

@@ -11,6 +11,7 @@ from support.objects import (
     demand_event,
     deployment,
     endpoint_slice,
+    experiment,
     gpu_pool,
     http_route,
     pod,
@@ -21,6 +22,7 @@ from support.objects import (
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import connect
 from flyball.cluster.events import EventRecorder
+from flyball.cluster.experiments import KubernetesExperiments
 from flyball.cluster.restore import restore_everything
 from flyball.core.decision import Event
 from flyball.core.names import EventReason, WorkloadKey
@@ -82,7 +84,7 @@ async def test_the_operator_can_do_everything_that_it_does(
         await cluster.write_status(key, {"observedGeneration": 1})
         for recorder in (EventRecorder(api), EventRecorder(api)):  # the second one is the operator after a restart
             await recorder.publish(key, uid, Event(FALLBACK, "moved", "MoveTraffic"), NOW)
-    watched_kinds = ("workloadslos", "pricebooks", "gpupools", "demandevents")
+    watched_kinds = ("workloadslos", "pricebooks", "gpupools", "demandevents", "roiexperiments")
     for right in (*(["watch", f"{kind}.flyball.dev"] for kind in watched_kinds), ["get", "nodes"]):
         assert kubectl("auth", "can-i", *right, f"--as={_account(kubectl, 'flyball')}").strip() == "yes"
 
@@ -104,6 +106,38 @@ async def test_the_operator_can_do_everything_for_pools_and_announced_load(
     assert kubectl.get("gpupool", pool)["status"] == {"observedGeneration": 1}
     assert kubectl.get("demandevent", "launch")["status"] == {"phase": "Upcoming"}
     kubectl("delete", "gpupool", pool)
+
+
+@pytest.mark.parametrize("watched", MODES)
+async def test_the_operator_can_switch_an_experiment_s_route_and_the_uninstall_s_job_can_undo_it(
+    server: "Server", kubectl: Kubectl, grant: Any, watched: bool
+) -> None:
+    grant(watched)
+    kubectl.create(http_route(), endpoint_slice("chat", "10.0.0.8"), experiment())
+    key = WorkloadKey(kubectl.namespace, "quantized")
+    async with connect(server.kubeconfig, impersonate=_account(kubectl, "flyball")) as api:
+        cluster = KubernetesCluster(api, namespaces=[kubectl.namespace] if watched else [])
+        assert "quantized" in {found["metadata"]["name"] for found in await cluster.list_roi_experiments()}
+        experiments = KubernetesExperiments(api, cluster)
+        seen = await experiments.observe(key, ROUTE)
+        assert (seen.problem, seen.primary_ready_endpoints, seen.fallback_ready_endpoints) == ("", 1, 0)
+        await experiments.hold_finalizer(key, True)
+        await experiments.set_weights(key, ROUTE, seen, 25, 75)
+        moved = await experiments.observe(key, ROUTE)
+        assert (moved.applied_weights, moved.original_weights) == ((25, 75), (1, 0))
+        fallback = await cluster.observe([workload(kubectl.namespace, CHAT, routes=(ROUTE,))])
+        (refused,) = fallback[WorkloadKey(kubectl.namespace, "chat")].routes
+        assert "roiexperiment/quantized already moves this rule" in refused.problem
+        await experiments.write_status(key, {"phase": "Running"})
+        await experiments.restore(key)
+        await experiments.set_weights(key, ROUTE, await experiments.observe(key, ROUTE), 25, 75)
+    assert kubectl.get("roiexperiment", "quantized")["status"] == {"phase": "Running"}
+    said: list[str] = []
+    async with connect(server.kubeconfig, impersonate=_account(kubectl, "flyball-restore")) as api:
+        assert await restore_everything(api, said.append, namespaces=[kubectl.namespace]) == 0, said
+    (rule,) = kubectl.get("httproute", "chat")["spec"]["rules"]
+    assert [backend["weight"] for backend in rule["backendRefs"]] == [1, 0]
+    assert "finalizers" not in kubectl.get("roiexperiment", "quantized")["metadata"]
 
 
 async def test_nodes_that_may_not_be_listed_are_refused_with_the_missing_right(

@@ -49,13 +49,14 @@ async def test_what_the_watch_says_reaches_the_mirror() -> None:
     assert (wired.mirror.declared(), wired.pokes) == ((), 3)
 
 
-@pytest.mark.parametrize("plural", ["pricebooks", "gpupools", "demandevents"])
+@pytest.mark.parametrize("plural", ["pricebooks", "gpupools", "demandevents", "roiexperiments"])
 async def test_what_workloads_share_reaches_the_mirror_and_only_changes_are_news(plural: str) -> None:
     wired = Wired()
     shelf = {
         "pricebooks": wired.mirror.books,
         "gpupools": wired.mirror.pools,
         "demandevents": wired.mirror.demand_events,
+        "roiexperiments": wired.mirror.experiments,
     }[plural]
     shared = {"metadata": {"name": "gpus", "namespace": "team", "uid": "b", "generation": 1}, "spec": {}}
     for kind, known in ((None, 1), ("MODIFIED", 1), ("DELETED", 0)):
@@ -83,6 +84,9 @@ async def test_workloads_are_governed_where_pools_and_events_are_not_served_or_g
             return [{"metadata": {"name": "shared"}, "spec": {}}]
 
         async def list_demand_events(self) -> list[dict[str, Any]]:
+            return []
+
+        async def list_roi_experiments(self) -> list[dict[str, Any]]:
             return []
 
     mirror, cluster = Mirror(), Lists()

@@ -69,6 +69,11 @@ def http_route(*rules: Object, name: str = "chat", **metadata: Any) -> Object:
     }
 
 
+def grpc_route(*rules: Object, name: str = "chat", **metadata: Any) -> Object:
+    """The same as a GRPCRoute."""
+    return {**http_route(*rules, name=name, **metadata), "kind": "GRPCRoute"}
+
+
 def endpoint_slice(service: str, *addresses: str, ready: bool = True) -> Object:
     """An EndpointSlice of a Service."""
     return {
@@ -122,6 +127,20 @@ def demand_event(start: str, end: str, name: str = "launch", workload: str = "ch
         "kind": "DemandEvent",
         "metadata": {"name": name},
         "spec": {"start": start, "end": end, "multiple": "3", "workloads": [workload]},
+    }
+
+
+def experiment(name: str = "quantized") -> Object:
+    """An ROIExperiment as its user writes it."""
+    return {
+        "apiVersion": "flyball.dev/v1alpha1",
+        "kind": "ROIExperiment",
+        "metadata": {"name": name},
+        "spec": {
+            "hypothesis": {"metric": "CostPerRequest", "direction": "Decrease", "by": "18%"},
+            "baseline": {"workloads": ["chat"]},
+            "treatment": {"workloads": ["chat-small"]},
+        },
     }
 
 

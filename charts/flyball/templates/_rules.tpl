@@ -20,6 +20,15 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 - apiGroups: [flyball.dev]
   resources: [demandevents/status]
   verbs: [patch]
+# Experiments: watch feeds the mirror, list corrects it. get and patch are for the finalizer alone, which exists only while
+# a route must be restored.
+- apiGroups: [flyball.dev]
+  resources: [roiexperiments]
+  verbs: [{{ if .Values.fallback.enabled }}get, patch, {{ end }}list, watch]
+# What they showed, by server-side apply.
+- apiGroups: [flyball.dev]
+  resources: [roiexperiments/status]
+  verbs: [patch]
 # Targets: their pod template says which accelerator and how many, their selector which pods. patch writes the budget
 # annotations on the object itself, never on the pod template, and never replicas.
 {{- range .Values.rbac.targets }}
@@ -84,6 +93,10 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 # Find every WorkloadSLO and take the finalizer off. Here and below, get looks again where somebody wrote in between.
 - apiGroups: [flyball.dev]
   resources: [workloadslos]
+  verbs: [get, list, patch]
+# Take it off every ROIExperiment, too.
+- apiGroups: [flyball.dev]
+  resources: [roiexperiments]
   verbs: [get, list, patch]
 # Give the routes their own weights back.
 - apiGroups: [gateway.networking.k8s.io]

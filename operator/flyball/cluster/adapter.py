@@ -24,6 +24,7 @@ from flyball.cluster.resources import (
     HTTP_ROUTES,
     NODES,
     PRICE_BOOKS,
+    ROI_EXPERIMENTS,
     VERSION,
     WORKLOADS,
     Object,
@@ -84,6 +85,10 @@ class KubernetesCluster:
     async def list_demand_events(self) -> list[Object]:
         """Every DemandEvent, in the same way."""
         return await self._list_own(DEMAND_EVENTS, self._namespaces or ("",))
+
+    async def list_roi_experiments(self) -> list[Object]:
+        """Every ROIExperiment, in the same way."""
+        return await self._list_own(ROI_EXPERIMENTS, self._namespaces or ("",))
 
     async def list_gpus(self) -> list[NodeGpus]:
         """The GPUs of every node whose labels name one, but for nodes that are lost."""

@@ -1,8 +1,8 @@
 """Undoing everything that Flyball left in a cluster, without Flyball: for `helm uninstall` and stuck namespaces.
 
 In this order, so that a stop half-way leaves nothing that cannot be found again: weights of HTTPRoutes, annotations of
-targets (they would go on claiming a cost), then the finalizers that keep WorkloadSLOs until their routes are restored.
-Doing it again finds nothing to do.
+targets (they would go on claiming a cost), then the finalizers that keep WorkloadSLOs and ROIExperiments until their
+routes are restored. Doing it again finds nothing to do.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from flyball.cluster.resources import (
     GROUP,
     HTTP_ROUTES,
     PODS,
+    ROI_EXPERIMENTS,
     STATEFUL_SETS,
     WORKLOADS,
     Object,
@@ -27,7 +28,7 @@ from flyball.cluster.weights import forget_patch, restore_patch
 from flyball.core.ports import Conflict, Missing, PortError, Rejected, Unavailable
 
 _ATTEMPTS = 3
-_ALWAYS_READABLE = (WORKLOADS, HTTP_ROUTES, DEPLOYMENTS, STATEFUL_SETS)
+_ALWAYS_READABLE = (WORKLOADS, ROI_EXPERIMENTS, HTTP_ROUTES, DEPLOYMENTS, STATEFUL_SETS)
 _STOP_LOOK_SECONDS = 1.0
 
 Say = Callable[[str], None]
@@ -86,6 +87,8 @@ class _Restoration:
             return self._failures
         for workload in workloads:
             await self._attempt(WORKLOADS, workload, self._remove_finalizer)
+        for experiment in await self._all(ROI_EXPERIMENTS):
+            await self._attempt(ROI_EXPERIMENTS, experiment, self._remove_finalizer)
         return self._failures
 
     async def _restore_route(self, resource: Resource, found: Object) -> None:

@@ -121,6 +121,8 @@ class EventReason(StrEnum):
     ROI_TARGET_AT_RISK = "ROITargetAtRisk"
     ROI_TARGET_BREACHED = "ROITargetBreached"
     ROI_TARGET_MET = "ROITargetMet"
+    EXPERIMENT_STARTED = "ExperimentStarted"
+    EXPERIMENT_DECIDED = "ExperimentDecided"
     TELEMETRY_STALE = "TelemetryStale"
     TELEMETRY_RECOVERED = "TelemetryRecovered"
     PRICE_MISSING = "PriceMissing"

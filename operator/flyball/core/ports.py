@@ -105,6 +105,39 @@ class Cluster(Protocol):
         ...
 
 
+def owner_of(experiment: WorkloadKey) -> WorkloadKey:
+    """Whom a route remembers as the one that moves it, where that is an experiment: no WorkloadSLO has such a name."""
+    return WorkloadKey(experiment.namespace, f"roiexperiment/{experiment.name}")
+
+
+class ExperimentCluster(Protocol):
+    """The objects that experiments consist of; keys are those of ROIExperiments."""
+
+    async def observe(self, key: WorkloadKey, route: FallbackRoute) -> RouteState:
+        """The state of an experiment's route. Never raises: what cannot be read has a `problem`."""
+        ...
+
+    async def set_weights(
+        self, key: WorkloadKey, route: FallbackRoute, observed: RouteState, baseline: int, treatment: int
+    ) -> None:
+        """Set both weights, remembering the user's own before the first write; Conflict if they moved."""
+        ...
+
+    async def restore(self, key: WorkloadKey) -> None:
+        """Give every rule that this experiment moved its user's weights back; Conflict, once, where somebody else
+        changed them meanwhile.
+        """
+        ...
+
+    async def hold_finalizer(self, key: WorkloadKey, hold: bool) -> None:
+        """Add or remove Flyball's finalizer, which exists only while a route must be restored."""
+        ...
+
+    async def write_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        """Server-side apply the whole status."""
+        ...
+
+
 class Events(Protocol):
     """A recorder of Kubernetes Events."""
 

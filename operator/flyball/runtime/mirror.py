@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flyball.api.convert import read_workload
-from flyball.api.v1alpha1 import DemandEvent, GPUPool, PriceBook
+from flyball.api.v1alpha1 import DemandEvent, GPUPool, PriceBook, ROIExperiment
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import Invalid, WorkloadSpec
 from flyball.runtime.shelf import Raw, Shelf, identity
@@ -55,7 +55,8 @@ class Declared:
 class Mirror:
     """Everything declared, by name. `synced` is set by the first reconcile: before it nothing is decided.
 
-    A PriceBook, GPUPool or DemandEvent that is invalid counts as absent; workloads that name such a book say so.
+    A PriceBook, GPUPool, DemandEvent or ROIExperiment that is invalid counts as absent; workloads that name such a book
+    say so.
     """
 
     def __init__(self) -> None:
@@ -63,6 +64,7 @@ class Mirror:
         self.books: Shelf[str, PriceBook] = Shelf(PriceBook, _name)
         self.pools: Shelf[str, GPUPool] = Shelf(GPUPool, _name)
         self.demand_events: Shelf[WorkloadKey, DemandEvent] = Shelf(DemandEvent, _key)
+        self.experiments: Shelf[WorkloadKey, ROIExperiment] = Shelf(ROIExperiment, _key)
         self._moves = 0
         self._moved: dict[tuple[str, object], int] = {}
         self.synced = False
@@ -111,6 +113,16 @@ class Mirror:
         self._note("DemandEvent", _key(raw))
         self.demand_events.remove(_key(raw))
 
+    def put_experiment(self, raw: Raw) -> bool:
+        """Take in an ROIExperiment; returns whether it changed."""
+        self._note("ROIExperiment", _key(raw))
+        return self.experiments.put(raw)
+
+    def remove_experiment(self, raw: Raw) -> None:
+        """Forget an ROIExperiment."""
+        self._note("ROIExperiment", _key(raw))
+        self.experiments.remove(_key(raw))
+
     def mark(self) -> int:
         """The present moment, for `reconcile`: take it before the lists are asked for."""
         return self._moves
@@ -122,6 +134,7 @@ class Mirror:
         mark: int,
         pools: Iterable[Raw] | None = None,
         demand_events: Iterable[Raw] | None = None,
+        experiments: Iterable[Raw] | None = None,
     ) -> None:
         """Make the mirror equal to complete lists, but for what moved since `mark`; None keeps what is known."""
         self._moved = {name: moved for name, moved in self._moved.items() if moved > mark}
@@ -131,6 +144,8 @@ class Mirror:
             self.pools.reconcile({_name(raw): raw for raw in pools}, self._later("GPUPool"))
         if demand_events is not None:
             self.demand_events.reconcile({_key(raw): raw for raw in demand_events}, self._later("DemandEvent"))
+        if experiments is not None:
+            self.experiments.reconcile({_key(raw): raw for raw in experiments}, self._later("ROIExperiment"))
         listed, later = {_key(raw): raw for raw in workloads}, self._later("WorkloadSLO")
         for missing in self._declared.keys() - listed.keys() - later:
             del self._declared[missing]

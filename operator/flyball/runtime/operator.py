@@ -24,12 +24,14 @@ import structlog
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.events import EventRecorder
+from flyball.cluster.experiments import KubernetesExperiments
 from flyball.cluster.lease import Lease
 from flyball.cluster.resources import Object
 from flyball.core.ports import Metrics, Missing, PortError, Rejected, Rivals
 from flyball.ledger.recorder import Recorder
 from flyball.runtime.advice import Advisers
 from flyball.runtime.bookkeeper import Bookkeeper
+from flyball.runtime.evidence import Evidence, to_all
 from flyball.runtime.exporter import Tally
 from flyball.runtime.leadership import Alone, Candidate, Leadership
 from flyball.runtime.loop import Loop
@@ -99,7 +101,8 @@ async def operate(
     recorder = _recorder(settings, tally)
     record = recorder.record if recorder else lambda _: None
     keeper = _bookkeeper(settings, tally)
-    loop = Loop(tally, settings.tick_seconds, keeper.take if keeper else lambda _: None)
+    evidence = Evidence(mirror, settings.ledger, settings.ledger_zone)
+    loop = Loop(tally, settings.tick_seconds, to_all(*([keeper.take] if keeper else []), evidence.take))
     leadership = _leadership(settings)
     tally.leads = lambda: int(leadership.term is not None)
 
@@ -108,11 +111,15 @@ async def operate(
         events = EventRecorder(fenced)
         tally.events_dropped = lambda: events.dropped
         written = KubernetesCluster(fenced, namespaces=settings.namespaces, routes=settings.routes)
+        evidence.lead(KubernetesExperiments(fenced, written, routes=settings.routes), events)
         return Ticker(mirror, metrics, written, events, record, advisers)
 
     find = recorder.find_line if recorder else None
     with closing(recorder) if recorder else nullcontext(), closing(keeper) if keeper else nullcontext():
-        async with serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after, find) as port:
+        async with (
+            aclosing(evidence),
+            serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after, find) as port,
+        ):
             log.info("serving", port=port, prometheus=settings.prometheus.url, tick_seconds=settings.tick_seconds)
             await _supervise(
                 stop,
@@ -245,7 +252,8 @@ async def _list(cluster: KubernetesCluster, mirror: Mirror) -> bool:
         books = await cluster.list_price_books()
         pools = await _optional(cluster.list_gpu_pools)
         demand_events = await _optional(cluster.list_demand_events)
-        mirror.reconcile(await cluster.list_workloads(), books, mark, pools, demand_events)
+        experiments = await _optional(cluster.list_roi_experiments)
+        mirror.reconcile(await cluster.list_workloads(), books, mark, pools, demand_events, experiments)
     except PortError as error:
         log.warning("listing what is declared failed", error=str(error))
         return False
@@ -288,6 +296,7 @@ def build_registry(mirror: Mirror, poke: Callable[[], None]) -> kopf.OperatorReg
         ("pricebooks", mirror.put_book, mirror.remove_book),
         ("gpupools", mirror.put_pool, mirror.remove_pool),
         ("demandevents", mirror.put_demand_event, mirror.remove_demand_event),
+        ("roiexperiments", mirror.put_experiment, mirror.remove_experiment),
     ):
         kopf.on.event(GROUP, VERSION, plural, registry=registry, id=plural)(_feed(put, remove, poke))
     return registry

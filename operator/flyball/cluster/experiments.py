@@ -1,0 +1,100 @@
+"""The ExperimentCluster port over a real API server: routes that experiments switch, their finalizers and statuses.
+
+Routes are moved as fallbacks move them, with the same annotations and the same refusals; the owner that they remember
+is the experiment (`core.ports.owner_of`). So an experiment and a fallback never move the same rule.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+from flyball.cluster.adapter import KubernetesCluster, finalizer_patch
+from flyball.cluster.client import ApiServer, PatchType
+from flyball.cluster.errors import Unprocessable
+from flyball.cluster.resources import (
+    ENDPOINT_SLICES,
+    GROUP,
+    HTTP_ROUTES,
+    ROI_EXPERIMENTS,
+    VERSION,
+    Object,
+)
+from flyball.cluster.routes import observe_route, ready_endpoints
+from flyball.core.names import WorkloadKey
+from flyball.core.observation import RouteState
+from flyball.core.ports import Conflict, Missing, PortError, owner_of
+from flyball.core.spec import FallbackRoute
+
+_ATTEMPTS = 3
+_SERVICE_LABEL = "kubernetes.io/service-name"
+
+
+class KubernetesExperiments:
+    """Experiments' objects in one cluster. Without `routes` no HTTPRoute may be read, and every route has a problem."""
+
+    def __init__(self, api_server: ApiServer, cluster: KubernetesCluster, *, routes: bool = True) -> None:
+        self._api_server = api_server
+        self._cluster = cluster
+        self._routes = routes
+
+    async def observe(self, key: WorkloadKey, route: FallbackRoute) -> RouteState:
+        """The state of an experiment's route. Never raises: what cannot be read has a `problem`."""
+        if not self._routes:
+            return RouteState(route.route, problem="HTTPRoutes may not be moved; set fallback.enabled of the chart")
+        try:
+            try:
+                found: Object | None = await self._api_server.get(HTTP_ROUTES, route.route, key.namespace)
+            except Missing:
+                found = None
+            services = (route.primary, route.fallback)
+            slices = await asyncio.gather(
+                *(
+                    self._api_server.list_all(
+                        ENDPOINT_SLICES, key.namespace, labels=f"{_SERVICE_LABEL}={service}", cached=True
+                    )
+                    for service in services
+                )
+            )
+        except PortError as error:
+            return RouteState(route.route, problem=str(error))
+        ready = {name: ready_endpoints(name, part) for name, part in zip(services, slices, strict=True)}
+        return observe_route(found, route, owner_of(key), ready)
+
+    async def set_weights(
+        self, key: WorkloadKey, route: FallbackRoute, observed: RouteState, baseline: int, treatment: int
+    ) -> None:
+        """Set both weights, remembering the user's own before the first write; Conflict if they moved."""
+        await self._cluster.set_weights(owner_of(key), route, observed, baseline, treatment)
+
+    async def restore(self, key: WorkloadKey) -> None:
+        """Give every rule that this experiment moved its user's weights back. Conflict, once, where somebody else
+        changed them meanwhile.
+        """
+        await self._cluster.restore_all(owner_of(key))
+
+    async def hold_finalizer(self, key: WorkloadKey, hold: bool) -> None:
+        """Add or remove Flyball's finalizer. Missing where the object is gone and should be held."""
+        for _ in range(_ATTEMPTS):
+            try:
+                found = await self._api_server.get(ROI_EXPERIMENTS, key.name, key.namespace)
+                patch = finalizer_patch(found, hold)
+                if patch:
+                    await self._api_server.patch(ROI_EXPERIMENTS, key.name, key.namespace, patch, PatchType.JSON)
+            except Unprocessable:
+                continue  # somebody wrote in between
+            except Missing:
+                if hold:
+                    raise
+            return
+        raise Conflict(f"ROIExperiment {key} changes faster than its finalizer can be written; it is tried again")
+
+    async def write_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        """Server-side apply the whole status."""
+        body: Object = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": "ROIExperiment",
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "status": dict(status),
+        }
+        await self._api_server.patch(
+            ROI_EXPERIMENTS, key.name, key.namespace, body, PatchType.APPLY, subresource="status"
+        )

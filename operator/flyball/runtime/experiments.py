@@ -1,0 +1,312 @@
+"""ROIExperiments beside the loop: registered, switched block by block, measured, judged, and told.
+
+Ticks hand their reports over and go on. What an experiment may do to the cluster is: move the weights of the one rule
+that it names, hold its own finalizer while it does, and write its own status. All that a verdict needs is in the
+ledger, so that a restart costs nothing but the blocks in which traffic could not be seen to.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, TypeVar
+
+import structlog
+
+from flyball.api.experiments import fingerprint, registered, to_plan
+from flyball.api.v1alpha1 import ROIExperiment
+from flyball.core.decision import Condition, Event
+from flyball.core.experiment import Arm, Design, Guard, Measured, Metric, Plan, begin_of, block_at
+from flyball.core.experiment_verdict import Judgement, Reason, Verdict, judge
+from flyball.core.meter import milliseconds
+from flyball.core.names import EventReason, WorkloadKey
+from flyball.core.ports import Events, ExperimentCluster, PortError
+from flyball.core.spec import WorkloadSpec
+from flyball.ledger import experiments as records
+from flyball.ledger.errors import LedgerError
+from flyball.ledger.experiments import Decided, Registered
+from flyball.ledger.store import Ledger
+from flyball.runtime import experiment_status as shown
+from flyball.runtime import pool_status
+from flyball.runtime.aside import Aside, in_thread_of_its_own
+from flyball.runtime.counts import Counts
+from flyball.runtime.experiment_blocks import Members, due, measure
+from flyball.runtime.experiment_switch import Switch, switch
+from flyball.runtime.mirror import FINALIZER, Mirror
+from flyball.runtime.own_status import OwnStatuses
+from flyball.runtime.tick import TickReport
+
+LEDGER_SECONDS = 60.0
+JUDGED_EVERY_MS = 300_000
+
+log = structlog.get_logger("flyball.experiments")
+Result = TypeVar("Result")
+Shown = tuple[dict[str, Any], list[Condition]]
+
+
+@dataclass(slots=True)
+class _Running:
+    """One experiment as this process knows it."""
+
+    plan: Plan
+    known: Registered
+    decided: Decided | None
+    blocks: list[Measured]
+    judgement: Judgement | None = None
+    judged_at: int = 0
+    switch: Switch = field(default_factory=Switch)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The workloads of a tick by name, with their labels."""
+
+    specs: Mapping[WorkloadKey, WorkloadSpec]
+    labels: Mapping[WorkloadKey, Mapping[str, str]]
+
+    def members(self, plan: Plan) -> Members:
+        """Whom both arms of an experiment are made of."""
+        return Members(*(self._of(plan, arm) for arm in (Arm.BASELINE, Arm.TREATMENT)))
+
+    def guards(self, plan: Plan) -> tuple[Guard, ...]:
+        """The guards with the targets that the treatment's workloads declare: the strictest where they differ."""
+        found = []
+        for name in plan.guards:
+            targets = [
+                objective.target
+                for key, _ in self._of(plan, Arm.TREATMENT)
+                for objective in self.specs[key].objectives
+                if objective.name == name
+            ]
+            found += [Guard(name, max(targets))] if targets else []
+        return tuple(found)
+
+    def _of(self, plan: Plan, arm: Arm) -> tuple[tuple[WorkloadKey, str], ...]:
+        source = plan.source(arm)
+        return tuple(
+            (key, spec.uid)
+            for key, spec in sorted(self.specs.items())
+            if key.namespace == plan.key.namespace and source.concerns(key.name, self.labels.get(key, {}))
+        )
+
+
+class Experiments:
+    """Runs what the mirror holds. `url` is the ledger's, without which nothing can be registered."""
+
+    def __init__(
+        self, mirror: Mirror, cluster: ExperimentCluster, events: Events, counts: Counts, url: str, zone: str = ""
+    ) -> None:
+        self._mirror = mirror
+        self._cluster = cluster
+        self._events = events
+        self._counts = counts
+        self._url, self._zone = url, zone
+        self._ledger: Ledger | None = None
+        self._running: dict[str, _Running] = {}
+        self._statuses = OwnStatuses(cluster.write_status)
+        self._aside = Aside("experiments")
+        self._problem = ""
+
+    def concerned(self) -> set[WorkloadKey]:
+        """The workloads whose objectives are counted by the block."""
+        running = [each for each in self._running.values() if each.decided is None]
+        namespaces = {each.plan.key.namespace for each in running}
+        return {entry.key for entry in self._mirror.declared() if entry.key.namespace in namespaces}
+
+    def take(self, report: TickReport) -> None:
+        """Take in a finished tick. Never waits."""
+        if self._mirror.experiments.raw or self._running:
+            self._aside.offer(lambda: self._work(report))
+
+    async def settled(self) -> None:
+        """Wait until what was taken in is worked off."""
+        await self._aside.settled()
+
+    async def aclose(self) -> None:
+        """Stop. What was switched stays: the next process goes on with it."""
+        await self._aside.aclose()
+        if self._ledger is not None:
+            self._ledger.close()
+
+    async def _work(self, report: TickReport) -> None:
+        declared = {entry.key: entry.labels for entry in self._mirror.declared()}
+        fleet = Fleet({outcome.spec.key: outcome.spec for outcome in report.outcomes}, declared)
+        shelf = self._mirror.experiments
+        for key, model in list(shelf.valid.items()):
+            try:
+                found = await self._one(key, model, fleet, report.at)
+            except (LedgerError, PortError, TimeoutError) as error:
+                self._note(f"{key}: {str(error) or type(error).__name__}")
+                continue
+            if found is not None and key in shelf.raw:
+                await self._statuses.write(key, shelf.raw[key], *found, report.at)
+        for key, errors in list(shelf.invalid.items()):
+            await self._statuses.write(key, shelf.raw[key], {}, pool_status.invalid(errors), report.at)
+        self._statuses.forget_all_but(shelf.raw)
+        uids = {str(raw["metadata"].get("uid", "")) for raw in shelf.raw.values()}
+        self._running = {uid: each for uid, each in self._running.items() if uid in uids}
+
+    async def _one(self, key: WorkloadKey, model: ROIExperiment, fleet: Fleet, at: float) -> Shown | None:
+        """Move one experiment on; what its status says, None where it is going."""
+        raw, now = self._mirror.experiments.raw[key], milliseconds(at)
+        uid = str(raw["metadata"].get("uid", ""))
+        if raw["metadata"].get("deletionTimestamp"):
+            await self._give_back(key, raw)
+            return None
+        if not self._url:
+            return shown.pending("NoLedger", "an experiment is kept in the ledger; set ledger.enabled of the chart")
+        plan = to_plan(key, uid, model.spec)
+        running = self._running.get(uid) or await self._read(plan)
+        if running is None:
+            begun = await self._begin(plan, model, fleet, now)
+            if not isinstance(begun, _Running):
+                return begun
+            running = begun
+        self._running[uid] = running
+        if running.decided is None and running.known.spec_hash != fingerprint(model.spec):
+            text = "the spec is no longer the one that was registered"
+            changed = replace(
+                self._judged(running, fleet, now),
+                verdict=Verdict.INCONCLUSIVE, reason=Reason.CHANGED, text=text,
+            )  # fmt: skip
+            await self._decide(running, changed, fleet, at)
+        if running.decided is not None:
+            await self._give_back(key, raw)
+            return shown.decided(running.known, running.decided)
+        return await self._go_on(running, raw, fleet, at)
+
+    async def _go_on(self, running: _Running, raw: Mapping[str, Any], fleet: Fleet, at: float) -> Shown:
+        plan, now = running.plan, milliseconds(at)
+        block = block_at(plan, running.known.start, now)
+        problem = ""
+        if plan.route is not None and block is not None:
+            problem = await switch(self._cluster, running.switch, plan, plan.route, block, now)
+        elif plan.route is not None and now >= running.known.start:
+            await self._give_back(plan.key, raw)
+        new = await self._measured(running, fleet, now)
+        if new or running.judgement is None or now - running.judged_at >= JUDGED_EVERY_MS:
+            running.judgement, running.judged_at = self._judged(running, fleet, now), now
+        if running.judgement.verdict is not Verdict.RUNNING:
+            await self._decide(running, running.judgement, fleet, at)
+            if running.decided is not None:
+                await self._give_back(plan.key, raw)
+                return shown.decided(running.known, running.decided)
+        return shown.running(running.known, block, asdict(running.judgement), problem)
+
+    def _judged(self, running: _Running, fleet: Fleet, now: int) -> Judgement:
+        return judge(running.plan, fleet.guards(running.plan), running.blocks, running.known.start, now)
+
+    async def _measured(self, running: _Running, fleet: Fleet, now: int) -> bool:
+        """Measure the blocks that ended; whether there were any."""
+        plan, members, begin = running.plan, fleet.members(running.plan), running.known.start
+
+        def work(ledger: Ledger) -> list[Measured]:
+            known = ledger.through()
+            through = min((known.get(uid, 0) for uid in members.uids), default=0)
+            found = [
+                running.switch.checked(plan, measure(ledger, plan, block, members, self._counts.within, now))
+                for block in due(plan, begin, running.blocks, through, now)
+            ]
+            records.add_blocks(ledger, plan.uid, found)
+            return records.blocks(ledger, plan.uid) if found else []
+
+        if not due(plan, begin, running.blocks, now, now):
+            return False
+        found = await self._in_ledger(work)
+        running.blocks = found or running.blocks
+        return bool(found)
+
+    async def _read(self, plan: Plan) -> _Running | None:
+        """What the ledger has of an experiment; None where it was never registered."""
+
+        def work(ledger: Ledger) -> _Running | None:
+            known = records.find(ledger, plan.uid)
+            if known is None:
+                return None
+            return _Running(plan, known, records.decision(ledger, plan.uid), records.blocks(ledger, plan.uid))
+
+        return await self._in_ledger(work)
+
+    async def _begin(self, plan: Plan, model: ROIExperiment, fleet: Fleet, now: int) -> _Running | Shown:
+        """Register an experiment that can start, or say what it waits for."""
+        refusal = await self._refusal(plan, fleet)
+        if refusal is not None:
+            return refusal
+        if plan.start is not None and now < plan.start:
+            return shown.waiting(plan, "it starts when spec.start says")
+        if plan.design is Design.BEFORE_AFTER and now < plan.after[1]:
+            return shown.waiting(plan, "it is judged when the treatment's stretch of time is over")
+        new = Registered(
+            plan.uid, plan.key, now, begin_of(plan, now), fingerprint(model.spec), registered(model.spec)
+        )  # fmt: skip
+        known = await self._in_ledger(lambda ledger: records.register(ledger, new))
+        text = (
+            f"experiment {plan.key.name} is registered, {plan.design}, {plan.metric} {plan.direction} by {plan.by:.1%}"
+        )
+        await self._tell(plan, fleet, Event(EventReason.EXPERIMENT_STARTED, text, "Experiment"), now / 1000)
+        return _Running(plan, known, None, [])
+
+    async def _refusal(self, plan: Plan, fleet: Fleet) -> Shown | None:
+        """Why an experiment cannot start as it is."""
+        members = fleet.members(plan)
+        for arm, found in ((Arm.BASELINE, members.baseline), (Arm.TREATMENT, members.treatment)):
+            field_ = f"spec.{str(arm).lower()}"
+            if not found:
+                return shown.pending("NoWorkload", f"{field_} means no valid WorkloadSLO of this namespace; correct it")
+            names = {variant.name for key, _ in found for variant in fleet.specs[key].variants}
+            missing = [name for name in plan.source(arm).targets if name not in names]
+            if missing:
+                text = f"{field_}.targets: none of its WorkloadSLOs has a target {missing[0]}; it has {sorted(names)}"
+                return shown.pending("TargetMissing", text)
+        if plan.design is Design.SIDE_BY_SIDE and plan.baseline == plan.treatment:
+            return shown.pending("SameArms", "both arms are the same; name other workloads or targets in one of them")
+        known = {guard.objective for guard in fleet.guards(replace(plan, guards=(*plan.guards, plan.objective)))}
+        wanted = {*plan.guards, *((plan.objective,) if plan.metric is Metric.MISSED_REQUESTS else ())}
+        if wanted - known:
+            text = f"no WorkloadSLO of the treatment has an objective {min(wanted - known)}; correct its name"
+            return shown.pending("ObjectiveMissing", text)
+        if plan.route is not None:
+            seen = await self._cluster.observe(plan.key, plan.route)
+            if seen.problem:
+                return shown.pending("RouteUnusable", seen.problem)
+        return None
+
+    async def _decide(self, running: _Running, judgement: Judgement, fleet: Fleet, at: float) -> None:
+        plan, now = running.plan, milliseconds(at)
+        running.decided = await self._in_ledger(lambda ledger: records.decide(ledger, plan.uid, now, judgement))
+        text = f"experiment {plan.key.name}: {judgement.verdict} ({judgement.evidence}): {judgement.text}"
+        log.info("an experiment is decided", experiment=str(plan.key), verdict=str(judgement.verdict))
+        warning = judgement.verdict is not Verdict.SUPPORTED
+        await self._tell(plan, fleet, Event(EventReason.EXPERIMENT_DECIDED, text, "Experiment", warning=warning), at)
+
+    async def _tell(self, plan: Plan, fleet: Fleet, event: Event, at: float) -> None:
+        """Write an Event about the first workload of the treatment; one that is lost stands in the status, too."""
+        for key, uid in fleet.members(plan).treatment[:1]:
+            try:
+                await self._events.publish(key, uid, event, at)
+            except PortError as error:
+                log.warning("an Event is lost", experiment=str(plan.key), error=str(error))
+
+    async def _give_back(self, key: WorkloadKey, raw: Mapping[str, Any]) -> None:
+        """Give the route back and let the object go. Raises PortError where that has to be tried again."""
+        if FINALIZER not in (raw["metadata"].get("finalizers") or ()):
+            return
+        await self._cluster.restore(key)
+        await self._cluster.hold_finalizer(key, False)
+
+    async def _in_ledger(self, work: Callable[[Ledger], Result]) -> Result:
+        def run() -> Result:
+            if self._ledger is None:
+                self._ledger = Ledger(self._url, self._zone)
+            return work(self._ledger)
+
+        began = time.monotonic()
+        result = await in_thread_of_its_own(run, LEDGER_SECONDS)
+        self._note("")
+        log.debug("the ledger was asked", seconds=round(time.monotonic() - began, 3))
+        return result
+
+    def _note(self, problem: str) -> None:
+        """Log a failure once when it begins or changes."""
+        if problem and problem != self._problem:
+            log.warning("an experiment cannot go on", reason=problem)
+        self._problem = problem
