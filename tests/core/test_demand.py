@@ -90,6 +90,15 @@ def test_answers_still_being_written_count_as_long_ones() -> None:
     assert memory.shape.output_tokens == pytest.approx(250.0)
 
 
+def test_a_rate_of_next_to_nothing_makes_no_endless_answers() -> None:
+    """Tokens over completions would have no end, and be remembered."""
+    told = signals(rate=1e-320, output_tokens_per_second=200.0)
+    seen = observation(signal=told, state=running(2))
+    _, memory = assess(spec(), seen, Memory())
+    assert memory.shape is not None
+    assert memory.shape.output_tokens == 100.0
+
+
 def test_the_shape_moves_with_the_requests_that_tell_it() -> None:
     """A minute at 2/s weighs 120; 60 s later that is 120 × 2^(−60/300) = 104.5 against 120 new ones: 53.5% new."""
     _, memory = assess(spec(), observation(), Memory())

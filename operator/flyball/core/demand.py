@@ -24,7 +24,7 @@ from flyball.core.forecast import Outlook
 from flyball.core.memory import Memory, VariantMemory
 from flyball.core.misses import MissCurve, prior
 from flyball.core.names import GpuVerdict, Indicator
-from flyball.core.observation import Observation, Reading, SignalState, VariantSignals, VariantState
+from flyball.core.observation import Observation, Reading, SignalState, VariantSignals, VariantState, believable
 from flyball.core.sizing import startup_seconds
 from flyball.core.spec import WorkloadSpec
 from flyball.core.verdict import load_of, report
@@ -268,7 +268,7 @@ def _output_tokens(signals: VariantSignals) -> float:
     ones for as long as the long ones had no time to finish: after a start of traffic, or a step.
     """
     written, finished = signals.output_tokens_per_second, signals.completions_per_second
-    if written.ok and finished.value > 0:
+    if written.ok and finished.value > 0 and believable(written.value / finished.value):
         return written.value / finished.value
     return signals.output_tokens_per_request.value
 

@@ -88,7 +88,7 @@ def parse_record(raw: Mapping[str, object], now: int) -> Outcome:
     """A record as it came, in JSON or CSV; `now` is in milliseconds. Raises BadRecord."""
     workload = _WORKLOAD.fullmatch(_text(raw, "workload"))
     if workload is None:
-        raise BadRecord(f"workload: {raw.get('workload')!r} names none; write NAMESPACE/NAME, such as shop/chat")
+        raise BadRecord(f"workload: {str(raw.get('workload'))[:80]!r} names none; write NAMESPACE/NAME, such as shop/chat")
     kpi = _text(raw, "kpi")
     if not _NAME.fullmatch(kpi):
         raise BadRecord(f"kpi: {kpi[:80]!r} is no name; write that of a KPI of spec.value.kpis")
