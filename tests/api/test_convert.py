@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from flyball.api.convert import read_workload
 from flyball.api.defaults import default_objectives
+from flyball.api.latencies import SPAN_METRICS
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS, EnginePreset
 from flyball.api.v1alpha1 import PriceBook, WorkloadType
+from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
 from flyball.core.spec import (
     Ceiling,
@@ -56,6 +58,10 @@ def read(manifest: dict[str, Any], **books: PriceBook) -> WorkloadSpec:
     return found
 
 
+def span(**labels: str) -> LatencySource:
+    return LatencySource(SPAN_METRICS, tuple(sorted(labels.items())))
+
+
 def test_five_lines_are_a_whole_specification() -> None:
     assert read(raw()) == WorkloadSpec(
         key=WorkloadKey("shop", "chat"),
@@ -93,8 +99,22 @@ def test_every_part_that_is_acted_on_arrives_in_core_units() -> None:
         selector=(("model_name", "llama-3-8b"),),
         overrides=(("Running", "sum(my_running)"), ("Waiting", "sum(my_queue_length)")),
         stale_after_seconds=45.0,
+        latencies=(
+            (Indicator.END_TO_END, span(service_name="shop", span_name="answer")),
+            (Indicator.TIME_TO_FIRST_TOKEN, LatencySource((("gateway_first_token_seconds", 1.0),), (), True)),
+        ),
+        stages=(
+            Stage("Retrieval", LatencySource(query="sum by (le) (rate(retrieval_seconds_bucket[5m]))")),
+            Stage("Rerank", LatencySource((("rag:stage_ms", 0.001),), (("stage", "rerank"),), True)),
+            Stage("Answering", span(env="live", service_name="shop", span_name="chat llama"), engine=True),
+        ),
+        segment_by=("tenant", "promptTemplate"),
     )
-    assert found.objectives == (Objective("first-token", Indicator.TIME_TO_FIRST_TOKEN, 0.5, 0.95, 28 * 86400.0),)
+    assert found.objectives == (
+        Objective("first-token", Indicator.TIME_TO_FIRST_TOKEN, 0.5, 0.95, 28 * 86400.0),
+        Objective("retrieval", Indicator.STAGE, 0.25, 0.95, 28 * 86400.0, stage="Retrieval"),
+        Objective("acme", Indicator.END_TO_END, 10.0, 0.95, 28 * 86400.0, segment=(("tenant", "acme"),)),
+    )
     assert found.ceilings == (
         Ceiling(Period.HOUR, Decimal(25), Enforcement.FALLBACK),
         Ceiling(Period.DAY, Decimal(500), Enforcement.ALERT),

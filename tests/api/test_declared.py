@@ -47,10 +47,32 @@ def objective(**fields: Any) -> dict[str, Any]:
         ),
         pytest.param(
             {
+                "telemetry": {
+                    "segmentBy": ["tenant"],
+                    "latencies": [{"indicator": "EndToEnd", "span": {"service": "shop", "name": "answer"}}],
+                },
+                "objectives": [objective(indicator="EndToEnd", segment={"tenant": "acme"}), objective(name="all")],
+            },
+            [],
+            id="segments of a latency that a gateway measures",
+        ),
+        pytest.param(
+            {
+                "telemetry": {"segmentBy": ["tenant"], "stages": [{"name": "Rerank", "query": "x"}]},
+                "objectives": [
+                    objective(),
+                    objective(name="rerank", indicator="Stage", stage="Rerank", segment={"tenant": "acme"}),
+                ],
+            },
+            ["spec.telemetry.segmentBy", "spec.objectives[1]"],
+            id="a segment of a stage with a query of its own",
+        ),
+        pytest.param(
+            {
                 "telemetry": {"stages": [{"name": "Rerank", "query": "x"}]},
                 "objectives": [objective(), objective(name="rerank", indicator="Stage", stage="Rerank")],
             },
-            ["spec.telemetry.stages", "spec.objectives[1]"],
+            [],
             id="stages, with the objective on one",
         ),
         pytest.param(

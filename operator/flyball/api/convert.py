@@ -9,6 +9,7 @@ from typing import Any
 
 from flyball.api.declared import not_yet_acted_on, objective_acted_on, roi_target_acted_on
 from flyball.api.defaults import DEFAULT_ROI_WINDOW, DEFAULT_TARGET, DEFAULT_WINDOW, default_objectives
+from flyball.api.latencies import latencies_of, stages_of
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS
 from flyball.api.pricing import INLINE_SOURCE, PriceBooks, gpu_price, prices_of
@@ -146,7 +147,7 @@ def _objectives(spec: WorkloadSLOSpec) -> tuple[Objective, ...]:
 
     A workload without any objective would be scaled to its minimum, which nobody asks for.
     """
-    declared = tuple(_objective(objective) for objective in spec.objectives if objective_acted_on(objective))
+    declared = tuple(_objective(each) for each in spec.objectives if objective_acted_on(each, spec.telemetry))
     return declared or default_objectives(spec.workload_type)
 
 
@@ -158,6 +159,7 @@ def _objective(objective: ObjectiveSpec) -> Objective:
         target=parse_ratio(objective.target or DEFAULT_TARGET),
         window_seconds=parse_duration_seconds(objective.window or DEFAULT_WINDOW),
         stage=objective.stage,
+        segment=tuple(sorted(objective.segment.items())),
     )
 
 
@@ -168,6 +170,9 @@ def _telemetry(telemetry: Telemetry | None) -> TelemetrySource:
     return TelemetrySource(
         selector=tuple(sorted(labels.items())),
         overrides=tuple(sorted(telemetry.overrides.items())),
+        latencies=latencies_of(telemetry),
+        stages=stages_of(telemetry),
+        segment_by=telemetry.segment_by,
         **_given(
             engine=telemetry.engine.value if telemetry.engine else None,
             stale_after_seconds=_seconds(telemetry.stale_after),

@@ -16,7 +16,13 @@ from flyball.core.names import Enforcement, Indicator, Period, RoiMetric
 
 ENGINES_ACTED_ON = frozenset({EngineProfile.VLLM})
 INDICATORS_ACTED_ON = frozenset(
-    {Indicator.TIME_TO_FIRST_TOKEN, Indicator.INTER_TOKEN_LATENCY, Indicator.END_TO_END, Indicator.QUEUE_TIME}
+    {
+        Indicator.TIME_TO_FIRST_TOKEN,
+        Indicator.INTER_TOKEN_LATENCY,
+        Indicator.END_TO_END,
+        Indicator.QUEUE_TIME,
+        Indicator.STAGE,
+    }
 )
 PERIODS_HELD = frozenset({Period.HOUR, Period.DAY, Period.MONTH})
 """Periods whose ceilings hold replicas back; the others only alert."""
@@ -38,9 +44,9 @@ def not_yet_acted_on(spec: WorkloadSLOSpec) -> tuple[NotActedOn, ...]:
     return tuple(_not_acted_on(spec))
 
 
-def objective_acted_on(objective: ObjectiveSpec) -> bool:
+def objective_acted_on(objective: ObjectiveSpec, telemetry: Telemetry | None) -> bool:
     """Whether the objective is measured and steered by."""
-    return objective.indicator in INDICATORS_ACTED_ON and not objective.segment
+    return not _why_not_measured(objective, telemetry or Telemetry())
 
 
 def roi_target_acted_on(target: RoiTargetSpec, value: ValueSpec | None) -> bool:
@@ -60,10 +66,11 @@ def _not_acted_on(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
 
 
 def _of_objectives(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
-    for index, objective in enumerate(spec.objectives):
-        if not objective_acted_on(objective):
-            yield NotActedOn(f"spec.objectives[{index}]", _why_not_measured(objective))
-    if spec.objectives and not any(objective_acted_on(objective) for objective in spec.objectives):
+    reasons = [_why_not_measured(objective, spec.telemetry or Telemetry()) for objective in spec.objectives]
+    for index, why in enumerate(reasons):
+        if why:
+            yield NotActedOn(f"spec.objectives[{index}]", why)
+    if reasons and all(reasons):
         yield NotActedOn("spec.objectives", f"until then the default objectives of {spec.workload_type} apply")
 
 
@@ -84,10 +91,19 @@ def _why_not_evaluated(target: RoiTargetSpec, value: ValueSpec | None) -> str:
     return ""
 
 
-def _why_not_measured(objective: ObjectiveSpec) -> str:
-    if objective.segment:
-        return "objectives are not split by segment yet"
-    return f"the indicator {objective.indicator} is not measured yet"
+def _why_not_measured(objective: ObjectiveSpec, telemetry: Telemetry) -> str:
+    if objective.indicator not in INDICATORS_ACTED_ON:
+        return f"the indicator {objective.indicator} is not measured yet"
+    if not objective.segment:
+        return ""
+    split = {latency.indicator for latency in telemetry.latencies}
+    if objective.indicator is Indicator.STAGE:
+        stage = next((each for each in telemetry.stages if each.name == objective.stage), None)
+        return "a stage with a query of its own has no segments" if stage is None or stage.query is not None else ""
+    if objective.indicator not in split:
+        place = f"telemetry.latencies[{objective.indicator}]"
+        return f"engines know no segments; name the metric that has these labels in {place}"
+    return ""
 
 
 def _of_telemetry(telemetry: Telemetry) -> Iterator[NotActedOn]:
@@ -97,10 +113,9 @@ def _of_telemetry(telemetry: Telemetry) -> Iterator[NotActedOn]:
         )
     if telemetry.gateway is not None:
         yield NotActedOn("spec.telemetry.gateway", "gateway metrics are not read yet; the engine's are used")
-    if telemetry.stages:
-        yield NotActedOn("spec.telemetry.stages", "stages are not measured yet")
-    if telemetry.segment_by:
-        yield NotActedOn("spec.telemetry.segmentBy", "latency and cost are not split by segment yet")
+    if telemetry.segment_by and not telemetry.latencies:
+        text = "engines know no segments; name the metric that has these labels in telemetry.latencies"
+        yield NotActedOn("spec.telemetry.segmentBy", text)
 
 
 def _of_cost(cost: CostSpec) -> Iterator[NotActedOn]:

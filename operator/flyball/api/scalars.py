@@ -112,6 +112,13 @@ LabelName = Annotated[str, Text(r"^[a-zA-Z_][a-zA-Z0-9_]{0,62}$", 63, "a Prometh
 StageName = Annotated[
     str, Text(r"^[A-Za-z][A-Za-z0-9]{0,62}$", 63, "a stage in CamelCase, such as Retrieval or PromptAssembly")
 ]
+MetricName = Annotated[
+    str,
+    Text(
+        r"^[a-zA-Z_:][a-zA-Z0-9_:]{0,199}$", 200, "the name of a Prometheus metric, such as rag_stage_duration_seconds"
+    ),
+]
+SpanName = Annotated[str, Text(r"\S", 253, "the name of a span, such as retrieval")]
 RoleName = Annotated[str, Text(r"^[A-Za-z][-A-Za-z0-9]{0,62}$", 63, "a role such as SupportAgent")]
 PromQL = Annotated[str, Text(r"\S", 4096, "a PromQL expression of at most 4096 characters")]
 Prose = Annotated[str, Text(r"\S", 1024, "a sentence of at most 1024 characters")]

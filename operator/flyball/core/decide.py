@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from decimal import Decimal
 
-from flyball.core import cost, fallback, pacing, roi, slo, zero
+from flyball.core import cost, fallback, pacing, roi, slo, stages, zero
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport, SpotReport
 from flyball.core.demand import Situation, assess
 from flyball.core.findings import Findings
@@ -31,11 +31,13 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     started_at = at if memory.started_at is None else memory.started_at
     memory = replace(memory, generation=spec.generation, started_at=started_at)
     states = tuple(observation.state.variant(v.name) for v in spec.variants)
-    situation, memory = assess(spec, observation, memory)
-    objectives = tuple(
+    sure = stages.surely_missed(spec, observation, memory)
+    situation, memory = assess(*stages.of_the_engine(spec, observation, sure), memory)
+    measured_now = tuple(
         slo.report(o, observation.signals.objective(o.name), memory.state(f"objective/{o.name}"))
         for o in spec.objectives
     )
+    objectives = stages.blamed(spec, observation, measured_now, sure)
     to_zero, memory = zero.step(spec, observation, situation, memory)
     case = case_of(spec, observation, situation, objectives, states)
     budgets, memory = pacing.look(spec, observation, case.plans, situation.curve, memory)
@@ -67,6 +69,7 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
             for variant, risk in zip(spec.variants, situation.risks, strict=False)
             if variant.spot
         ),
+        stages=stages.told(spec, observation.signals),
     )
     return decision, replace(memory, states=told.states)
 

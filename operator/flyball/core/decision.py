@@ -69,7 +69,9 @@ class ObjectiveReport:
     """One objective as measured now: shares as ratios, latencies in seconds, burn as multiples of the allowed rate.
 
     `state` is Met, Burning, Breached, Insufficient, Absent, Stale, Invalid or Unmeasurable. `burns_now` says that the
-    short window burns beyond doubt, where `state` may still speak of what was announced before.
+    short window burns beyond doubt, where `state` may still speak of what was announced before. Of one that burns,
+    `because` names the stage of the request to blame, where stages are measured, and `elsewhere` says that what it
+    misses is explained without the engine: more GPUs would not help.
     """
 
     name: str
@@ -82,6 +84,21 @@ class ObjectiveReport:
     p95: float | None
     p99: float | None
     burns_now: bool = False
+    because: str = ""
+    elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """One stage of a request's path: percentiles in seconds, and its p95 as a share of that of the whole request (None:
+    unknown). Shares need not add up to 1: not every request is slow in all of its stages.
+    """
+
+    name: str
+    p50: float
+    p95: float
+    p99: float
+    share: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +179,4 @@ class Decision:
     arrivals_per_second: float | None = None
     capacity_per_replica: float | None = None
     spot: tuple[SpotReport, ...] = ()
+    stages: tuple[StageReport, ...] = ()

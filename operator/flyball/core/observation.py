@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from flyball.core.demand_events import DemandWindow
+from flyball.core.latency import StageReading, WholeReading
 from flyball.core.names import WorkloadKey
 
 # No gauge or rate of one workload comes near this (requests, tokens, per second): what is larger is a broken exporter.
@@ -148,8 +149,9 @@ class WorkloadSignals:
 
     `completions` and `tokens` count finished requests and their tokens by trailing window in seconds (for ROI and unit
     costs). `wanted` is above 0 while somebody asks for the workload, seen without any of its own pods: at zero replicas
-    it is all there is. `problem` is a sentence where the source itself failed (down, slow, unauthorized), and then
-    everything else is Absent.
+    it is all there is. `stages` are those of the request's path, measured one by one, and `wholes` say what part the
+    engine has in objectives that are measured outside of it. `problem` is a sentence where the source itself failed
+    (down, slow, unauthorized), and then everything else is Absent.
     """
 
     objectives: tuple[ObjectiveReading, ...] = ()
@@ -159,6 +161,8 @@ class WorkloadSignals:
     wanted: Reading = ABSENT
     window_seconds: float = 60.0
     problem: str = ""
+    stages: tuple[StageReading, ...] = ()
+    wholes: tuple[WholeReading, ...] = ()
 
     def objective(self, name: str) -> ObjectiveReading:
         """The reading of that objective, Absent where there is none."""
@@ -167,6 +171,10 @@ class WorkloadSignals:
     def variant(self, name: str) -> VariantSignals:
         """The signals of that variant, all Absent where there are none."""
         return next((v for v in self.variants if v.name == name), VariantSignals(name))
+
+    def whole(self, objective: str) -> WholeReading | None:
+        """How long that objective's requests took in all and in the engine; None where that was not measured."""
+        return next((found for found in self.wholes if found.objective == objective), None)
 
     def completed(self, window_seconds: float) -> float | None:
         """Requests finished in that trailing window; None where unknown."""

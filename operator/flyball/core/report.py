@@ -20,6 +20,7 @@ from flyball.core.memory import Memory
 from flyball.core.names import ConditionType, Mode, Period
 from flyball.core.observation import BucketEdges
 from flyball.core.pacing import Pace
+from flyball.core.stages import because
 from flyball.core.subjects import States, announce
 from flyball.core.units import counted, format_duration, format_money, format_ratio
 
@@ -69,7 +70,11 @@ def _slo_met(findings: Findings) -> Condition:
         f"{name} is {state}" for name, state in states.items() if state not in (slo.BREACHED, slo.BURNING, slo.MET)
     ]
     if breached:
-        return Condition(ConditionType.SLO_MET, False, "Breached", f"breached: {', '.join(breached)}")
+        signals = findings.observation.signals
+        why = [f"{r.name} is {text}" for r in findings.objectives if (text := because(r, signals))]
+        return Condition(
+            ConditionType.SLO_MET, False, "Breached", "; ".join([f"breached: {', '.join(breached)}", *why])
+        )
     if unknown:
         return Condition(ConditionType.SLO_MET, None, "InsufficientData", "; ".join(unknown))
     return Condition(ConditionType.SLO_MET, True, "Met", "every objective is met")

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from flyball.core.forecast import LEVELS
+from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
 
 
@@ -69,7 +70,8 @@ class Variant:
 class Objective:
     """At least `target` of the requests of a window are within `threshold_seconds`.
 
-    `threshold_seconds` is None for indicators that count events (Availability, Truncation).
+    `threshold_seconds` is None for indicators that count events (Availability, Truncation). `segment` are label values
+    that narrow it to some requests.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Objective:
     target: float
     window_seconds: float
     stage: str | None = None
+    segment: tuple[tuple[str, str], ...] = ()
 
     @property
     def budget(self) -> float:
@@ -219,13 +222,26 @@ class TelemetrySource:
     """Where a workload's signals come from.
 
     `selector` are label equalities that its series carry beside namespace and target. `overrides` maps a signal's name
-    to the user's own PromQL. `stale_after_seconds` is the age past which a sample teaches nothing.
+    to the user's own PromQL. `stale_after_seconds` is the age past which a sample teaches nothing. `latencies` are
+    measured outside of the engine (at a gateway, in an application), by what they measure, `stages` are those of a
+    request's path, and `segment_by` the labels that split them.
     """
 
     engine: str = "VLLM"
     selector: tuple[tuple[str, str], ...] = ()
     overrides: tuple[tuple[str, str], ...] = ()
     stale_after_seconds: float = 60.0
+    latencies: tuple[tuple[Indicator, LatencySource], ...] = ()
+    stages: tuple[Stage, ...] = ()
+    segment_by: tuple[str, ...] = ()
+
+    def latency(self, objective: Objective) -> LatencySource | None:
+        """The histogram that an objective is counted from; None where it is the engine's own."""
+        if objective.indicator is Indicator.STAGE:
+            found = next((stage.source for stage in self.stages if stage.name == objective.stage), None)
+        else:
+            found = dict(self.latencies).get(objective.indicator)
+        return found.narrowed(objective.segment) if found is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from flyball.core.sizing import (
     steadied,
 )
 from flyball.core.spec import Variant, WorkloadSpec
+from flyball.core.stages import because
 from flyball.core.units import conjoin, counted
 from flyball.core.zero import Zero
 
@@ -81,18 +82,18 @@ class Case:
 
     @property
     def burning(self) -> list[str]:
-        """The objectives that spend their budget too fast, as announced."""
-        return [o.name for o in self.objectives if o.state in (slo.BREACHED, slo.BURNING)]
+        """The objectives that spend their budget too fast, as announced, and that replicas can do something for."""
+        return [o.name for o in self.objectives if o.state in (slo.BREACHED, slo.BURNING) and not o.elsewhere]
 
     @property
     def breached(self) -> bool:
         """Whether one of them is missed over more than the shortest window."""
-        return any(o.state == slo.BREACHED for o in self.objectives)
+        return any(o.state == slo.BREACHED and not o.elsewhere for o in self.objectives)
 
     @property
     def burns_now(self) -> bool:
         """Whether one of them does so beyond doubt in the shortest window."""
-        return any(o.burns_now for o in self.objectives)
+        return any(o.burns_now and not o.elsewhere for o in self.objectives)
 
     def settled(self, memory: Memory) -> bool:
         """Whether the last change of ready replicas had the time to show its effect.
@@ -173,6 +174,11 @@ def _needs(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]]:
     if situation.gpu.verdict is GpuVerdict.STARVED:
         return held, [Cause("Starved", starved_text(situation))]
     needs, causes = _demanded(case) or (held, [])
+    causes += [
+        Cause("SlowElsewhere", f"{o.name} is {text}")
+        for o in case.objectives
+        if o.elsewhere and (text := because(o, case.observation.signals))
+    ]
     if case.burning:
         needs, cause = _burn_step(case, needs, case.settled(memory))
         causes.append(cause)

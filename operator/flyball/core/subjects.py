@@ -15,6 +15,7 @@ from flyball.core.memory import Memory
 from flyball.core.names import EventReason, Period, RoiMetric
 from flyball.core.pacing import Pace
 from flyball.core.spec import Ceiling, Objective
+from flyball.core.stages import because
 from flyball.core.units import counted, format_duration, format_money, format_ratio
 
 KEEP = ""
@@ -61,7 +62,8 @@ def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence
     subjects: list[Subject] = []
     for objective, report in zip(findings.spec.objectives, findings.objectives, strict=True):
         subjects.append(Subject(f"objective/{objective.name}", report.state))
-        subjects += [_breach(objective, report), _error_budget(objective, report)]
+        slow = because(report, findings.observation.signals)
+        subjects += [_breach(objective, report, slow), _error_budget(objective, report)]
     subjects += [_ceiling(findings, ceiling, costs, memory) for ceiling in findings.spec.ceilings]
     subjects += [_forecast(pace, memory) for pace in findings.budgets.paces]
     subjects += [_roi(findings, report) for report in findings.roi]
@@ -97,12 +99,12 @@ def _trouble(name: str, states: tuple[str, str], reason: EventReason, problem: s
     return Subject(name, bad if problem else fine, {bad: Event(reason, problem, action, warning=True)})
 
 
-def _breach(objective: Objective, report: ObjectiveReport) -> Subject:
+def _breach(objective: Objective, report: ObjectiveReport, slow: str) -> Subject:
     limit = f"within {format_duration(objective.threshold_seconds)}" if objective.threshold_seconds else "good"
     goal = f"{objective.target * 100:g}% of requests {limit}"
     p95 = f", p95 {format_duration(float(f'{report.p95:.3g}'))}" if report.p95 is not None else ""
     seen = f"(burn rate {report.burn_short or 0.0:.1f}{p95})"
-    breached = f"{objective.name} is breached: fewer than {goal} {seen}"
+    breached = f"{objective.name} is breached: fewer than {goal} {seen}{f'; {slow}' if slow else ''}"
     met = f"{objective.name} is met again: at least {goal} {seen}"
     told = {
         slo.BREACHED: Event(EventReason.SLO_BREACHED, breached, "Observe", warning=True),

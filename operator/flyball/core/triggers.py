@@ -36,7 +36,7 @@ def trigger(
         return f"the {PERIOD_WORDS[ceiling.period]} ceiling allows {_needed(sizing)}"
     if declared.on_capacity and (short := _short_of_capacity(observation, situation, sizing)):
         return short
-    breached = [o.name for o in objectives if o.state == slo.BREACHED]
+    breached = [o.name for o in objectives if o.state == slo.BREACHED and not o.elsewhere]
     if declared.on_objectives and breached:
         return f"{conjoin(breached)} {'is' if len(breached) == 1 else 'are'} breached"
     return ""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core.conditions import KnownCondition, merge
-from flyball.core.decision import Condition, CostReport, Decision, ObjectiveReport, RoiReport
+from flyball.core.decision import Condition, CostReport, Decision, ObjectiveReport, RoiReport, StageReport
 from flyball.core.names import ConditionType, Period
 from flyball.core.observation import Observation
 from flyball.core.spec import Invalid, Objective, WorkloadSpec
@@ -38,6 +38,7 @@ def render(spec: WorkloadSpec, observation: Observation, decision: Decision, kno
         "summary": _summary(spec, decision),
         "conditions": [condition_to_wire(condition) for condition in conditions],
         "objectives": [_objective(o, r) for o, r in zip(spec.objectives, decision.objectives, strict=True)],
+        "stages": [_stage(report) for report in decision.stages],
         "targets": _targets(spec, observation, decision),
         "gpu": _gpu(decision),
         "cost": _cost(decision),
@@ -153,6 +154,18 @@ def _objective(objective: Objective, report: ObjectiveReport) -> Status:
         "burnRateShort": None if report.burn_short is None else f"{report.burn_short:.2f}",
         "burnRateLong": None if report.burn_long is None else f"{report.burn_long:.2f}",
         "budgetLeft": None if report.budget_left is None else format_ratio(report.budget_left, 1),
+        "slowBecauseOf": report.because or None,
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def _stage(report: StageReport) -> Status:
+    status = {
+        "name": report.name,
+        "p50": _latency(report.p50),
+        "p95": _latency(report.p95),
+        "p99": _latency(report.p99),
+        "shareOfP95": None if report.share is None else format_ratio(report.share, 0),
     }
     return {key: value for key, value in status.items() if value is not None}
 

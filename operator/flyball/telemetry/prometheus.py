@@ -2,23 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import overrides, queries, wakeup
+from flyball.telemetry import overrides, queries, stages, wakeup
 from flyball.telemetry.answers import Answer, Table
-from flyball.telemetry.objectives import needed_edges
+from flyball.telemetry.objectives import engine_histograms, needed_edges
+from flyball.telemetry.outside import OutsideReader
 from flyball.telemetry.profiles import CUSTOM, ENGINES, GPU, EngineProfile
 from flyball.telemetry.promql import usable_label
 from flyball.telemetry.queries import Plan
 from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.signals import Answers, read_workload
 from flyball.telemetry.slow import SlowWindows
+from flyball.telemetry.stages import Outside
 from flyball.telemetry.transport import PrometheusClient
 from flyball.telemetry.windows import FAST_SECONDS
 
@@ -36,8 +39,9 @@ class PrometheusMetrics:
         self._client = PrometheusClient(settings)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._slow_slot = asyncio.Semaphore(1)
-        self._slow = SlowWindows(settings.slow_refresh_seconds)
+        self._slow = SlowWindows(settings.slow_refresh_seconds, Table)
         self._failures: dict[str, str] = {}
+        self._outside = OutsideReader(self._ask, self._note, settings.slow_refresh_seconds)
 
     async def read(self, workloads: Sequence[WorkloadSpec], at: float) -> Mapping[WorkloadKey, WorkloadSignals]:
         """Signals of all workloads at that time (epoch seconds). Never raises.
@@ -51,19 +55,27 @@ class PrometheusMetrics:
         for spec in workloads:
             if spec.key not in refused:
                 by_engine.setdefault(spec.telemetry.engine, []).append(spec)
+        asked = [spec for specs in by_engine.values() for spec in specs]
+        outside = asyncio.create_task(self._read_outside(asked, at, deadline))
         for found in await asyncio.gather(
-            *(self._engine(name, specs, at, deadline) for name, specs in sorted(by_engine.items()))
+            *(self._engine(name, specs, at, deadline, outside) for name, specs in sorted(by_engine.items()))
         ):
             signals.update(found)
+        await outside
         return signals
 
     async def aclose(self) -> None:
         """Stop what runs in the background and close the connections."""
         await self._slow.aclose()
+        await self._outside.aclose()
         self._client.close()
 
+    async def _read_outside(self, specs: Sequence[WorkloadSpec], at: float, deadline: float) -> Outside:
+        plan = queries.plan(specs, self._settings.rate_window_seconds)
+        return await self._outside.read(specs, plan, at, deadline, partial(self._ask_slowly, at=at))
+
     async def _engine(
-        self, name: str, specs: Sequence[WorkloadSpec], at: float, deadline: float
+        self, name: str, specs: Sequence[WorkloadSpec], at: float, deadline: float, outside: Awaitable[Outside]
     ) -> dict[WorkloadKey, WorkloadSignals]:
         profile = ENGINES.get(name)
         plan = queries.plan(specs, self._settings.rate_window_seconds)
@@ -75,8 +87,8 @@ class PrometheusMetrics:
         if failed:
             return {spec.key: self._problem(failed) for spec in specs}
         further = await self._further(profile, plan, specs, first, at, deadline) if profile else {}
-        answers = Answers(at, first, further)
-        return {spec.key: self._workload(spec, profile, plan, answers, own.get(spec.key, {})) for spec in specs}
+        answers, around = Answers(at, first, further), await outside
+        return {spec.key: self._workload(spec, profile, plan, answers, around, own.get(spec.key, {})) for spec in specs}
 
     def _workload(
         self,
@@ -84,13 +96,15 @@ class PrometheusMetrics:
         profile: EngineProfile | None,
         plan: Plan,
         answers: Answers,
+        outside: Outside,
         own: Mapping[str, Answer],
     ) -> WorkloadSignals:
         problem, wanted = overrides.problem(spec, own), wakeup.read_wanted(spec, answers, own)
         if problem:
             return replace(self._problem(problem), wanted=wanted)
         signals = replace(read_workload(spec, profile, plan, answers), wanted=wanted)
-        return overrides.apply(spec, signals, own, plan.rate_window_seconds)
+        signals = overrides.apply(spec, signals, own, plan.rate_window_seconds)
+        return stages.apply(spec, signals, plan, outside, own, engine_histograms(spec, profile, answers.first))
 
     async def _further(
         self,
@@ -106,17 +120,13 @@ class PrometheusMetrics:
         texts = {window: queries.window_query(profile, plan, window, edges) for window in plan.further_windows()}
         asked = {window: text for window, text in texts.items() if text}
 
-        async def ask_slowly(query: str) -> Answer:
-            async with self._slow_slot:
-                return await self._to_thread(query, at, time.monotonic() + self._settings.slow_timeout_seconds)
-
         fast, slow = await asyncio.gather(
             self._batch({f"{w:g} s": text for w, text in asked.items() if w <= FAST_SECONDS}, at, deadline),
             self._slow.read(
                 profile.name,
                 {window: text for window, text in asked.items() if window > FAST_SECONDS},
                 at,
-                ask_slowly,
+                partial(self._ask_slowly, at=at),
                 deadline - time.monotonic(),
             ),
         )
@@ -128,6 +138,12 @@ class PrometheusMetrics:
         to_zero = [(spec.key, spec.scaling.to_zero) for spec in specs]
         wanted = [(key, wakeup.QUERY, declared.query) for key, declared in to_zero if declared and declared.query]
         wanted += [(spec.key, name, query) for spec in specs for name, query in spec.telemetry.overrides]
+        wanted += [
+            (spec.key, stages.query_name(stage.name), stage.source.query)
+            for spec in specs
+            for stage in spec.telemetry.stages
+            if stage.source.query
+        ]
         limit = self._settings.override_limit
         answers = await asyncio.gather(*(self._ask(query, at, deadline) for _, _, query in wanted[:limit]))
         too_many = Answer(failure=f"{len(wanted)} overrides are more than the {limit} that are asked for: use profiles")
@@ -151,6 +167,10 @@ class PrometheusMetrics:
                 return await self._to_thread(query, at, deadline)
         except TimeoutError:
             return Answer(failure=self._client.late)
+
+    async def _ask_slowly(self, query: str, at: float) -> Answer:
+        async with self._slow_slot:
+            return await self._to_thread(query, at, time.monotonic() + self._settings.slow_timeout_seconds)
 
     async def _to_thread(self, query: str, at: float, deadline: float) -> Answer:
         return await asyncio.to_thread(self._client.ask, query, at, max(0.001, deadline - time.monotonic()))

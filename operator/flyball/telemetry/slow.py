@@ -1,12 +1,13 @@
 """Windows longer than an hour: dear to ask for and slow to change, so refreshed in the background and remembered."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import structlog
 
-from flyball.telemetry.answers import Answer, Table
+from flyball.telemetry.answers import Answer
 
 KEPT_SECONDS = 3600.0
 """An answer older than this is dropped: the window is then left out, rather than wrong."""
@@ -14,29 +15,34 @@ KEPT_SECONDS = 3600.0
 log = structlog.get_logger("flyball.telemetry")
 
 Ask = Callable[[str], Awaitable[Answer]]
+TableT = TypeVar("TableT")
 
 
 @dataclass(slots=True)
-class _Remembered:
+class _Remembered(Generic[TableT]):
     """What is known of one window: the query last asked and when, and the last good answer and its time."""
 
     query: str
     asked_at: float
     answered_at: float | None = None
-    table: Table | None = None
+    table: TableT | None = None
 
 
-class SlowWindows:
-    """Remembers answers by window, and refreshes those that are due. Times are those of the reads (epoch seconds)."""
+class SlowWindows(Generic[TableT]):
+    """Remembers answers by window, and refreshes those that are due. Times are those of the reads (epoch seconds).
 
-    def __init__(self, refresh_seconds: float) -> None:
+    `read_answer` makes of an answer what is remembered of it.
+    """
+
+    def __init__(self, refresh_seconds: float, read_answer: Callable[[Answer], TableT]) -> None:
         self._refresh_seconds = refresh_seconds
-        self._known: dict[tuple[str, float], _Remembered] = {}
+        self._read_answer = read_answer
+        self._known: dict[tuple[str, float], _Remembered[TableT]] = {}
         self._running: dict[tuple[str, float], asyncio.Task[None]] = {}
 
     async def read(
         self, source: str, queries: Mapping[float, str], at: float, ask: Ask, wait_seconds: float
-    ) -> dict[float, Table]:
+    ) -> dict[float, TableT]:
         """The newest answers by window. Waits up to `wait_seconds`, and only for windows that were never answered."""
         missing = []
         for window, query in queries.items():
@@ -51,6 +57,10 @@ class SlowWindows:
             for window, one in known
             if one and one.table and one.answered_at is not None and at - one.answered_at <= KEPT_SECONDS
         }
+
+    def keep(self, sources: Collection[str]) -> None:
+        """Forget all other sources."""
+        self._known = {place: known for place, known in self._known.items() if place[0] in sources}
 
     async def aclose(self) -> None:
         """Stop refreshing."""
@@ -73,10 +83,9 @@ class SlowWindows:
         task.add_done_callback(lambda _: self._running.pop(key, None))
         return task
 
-    @staticmethod
-    async def _ask(known: _Remembered, window: float, query: str, at: float, ask: Ask) -> None:
+    async def _ask(self, known: _Remembered[TableT], window: float, query: str, at: float, ask: Ask) -> None:
         answer = await ask(query)
         if answer.failure:
             log.warning("window not refreshed", window_seconds=window, reason=answer.failure)
         else:
-            known.table, known.answered_at = Table(answer), at
+            known.table, known.answered_at = self._read_answer(answer), at

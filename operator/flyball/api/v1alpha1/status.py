@@ -72,6 +72,24 @@ class ObjectiveStatus(ApiModel):
     """How many times faster than allowed the error budget burns over the long window."""
     budget_left: str | None = None
     """Share of the window's error budget that is left; negative when overdrawn."""
+    slow_because_of: str | None = None
+    """While it burns, the stage of the request to blame, where telemetry.stages are measured."""
+
+
+class StageStatus(ApiModel):
+    """One stage of a request's path as measured over the last minutes."""
+
+    name: str
+    """Name of the stage."""
+    p50: str | None = None
+    """Median."""
+    p95: str | None = None
+    """95th percentile."""
+    p99: str | None = None
+    """99th percentile."""
+    share_of_p95: str | None = None
+    """The stage's p95 as a share of that of the whole request. Shares need not add up to 100%: not every request is
+    slow in all of its stages."""
 
 
 class TargetStatus(ApiModel):
@@ -227,6 +245,8 @@ class WorkloadSLOStatus(ApiModel):
     """Conditions; Ready means reconciled, not that objectives are met."""
     objectives: Annotated[tuple[ObjectiveStatus, ...], ListMap("name")] = ()
     """Each objective as measured, defaults included."""
+    stages: Annotated[tuple[StageStatus, ...], ListMap("name")] = ()
+    """Each stage of telemetry.stages through which requests passed."""
     targets: Annotated[tuple[TargetStatus, ...], ListMap("name")] = ()
     """Each target as it is and as it should be."""
     gpu: GpuStatus | None = None

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import Field
 
 from flyball.api.model import ApiModel, ListMap, ListSet, rule
-from flyball.api.scalars import Duration, LabelName, LabelValue, PromQL, StageName, cel_is_positive, is_positive
+from flyball.api.scalars import Duration, LabelName, LabelValue, PromQL, cel_is_positive, is_positive
+from flyball.api.v1alpha1.latency import RequestLatency, RequestStage
 from flyball.api.v1alpha1.words import EngineProfile, GatewayProfile, Signal
 
 _SIGNALS = ", ".join(f"'{signal}'" for signal in Signal)
@@ -27,16 +28,6 @@ class SeriesSelector(ApiModel):
         return all(key.isascii() and key.isidentifier() and len(key) <= 63 for key in self.match_labels)
 
 
-class RequestStage(ApiModel):
-    """One stage of a request's path that is measured on its own."""
-
-    name: StageName
-    """Name of the stage: Authentication, Queue, Retrieval, Rerank, PromptAssembly, Prefill, Decode, PostProcessing,
-    Moderation, Serialization, Logging, Delivery, or one of your own."""
-    query: PromQL
-    """PromQL of the stage's latency histogram (a rate by `le`, in seconds)."""
-
-
 class Telemetry(ApiModel):
     """Where the workload's signals come from."""
 
@@ -49,10 +40,13 @@ class Telemetry(ApiModel):
     overrides: Annotated[dict[str, PromQL], Field(max_length=16)] = Field(default_factory=dict)
     """PromQL in place of the profile's, by signal: Running, Waiting, Completions, PromptTokens, OutputTokens,
     KVCacheUsage, GPUUtilization, TimeToFirstToken, InterTokenLatency, EndToEnd, QueueTime."""
+    latencies: Annotated[tuple[RequestLatency, ...], Field(max_length=3), ListMap("indicator")] = ()
+    """Latencies that objectives count at a gateway or in an application, in place of the engine's own."""
     stages: Annotated[tuple[RequestStage, ...], Field(max_length=16), ListMap("name")] = ()
     """Stages of a request's path that are measured one by one."""
     segment_by: Annotated[tuple[LabelName, ...], Field(max_length=8), ListSet()] = ()
-    """Labels by which latency and cost are split: model, tenant, promptTemplate, route, tier."""
+    """Labels of the series of latencies and stages by which they are split, such as model, tenant, prompt_template,
+    route, tier or deployment_version."""
     stale_after: Duration | None = None
     """Age past which a sample is no longer believed. Defaults to 60s."""
 

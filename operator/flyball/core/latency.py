@@ -1,0 +1,96 @@
+"""Latencies that are measured outside of the engine, stage by stage: where they come from, and how they are spread.
+
+Durations are seconds.
+"""
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LatencySource:
+    """One histogram of durations in Prometheus.
+
+    `metrics` are the names that it may have, each with what turns its unit into seconds, and `labels` what its series
+    must carry. Those of a `namespaced` one are from the workload's own namespace. `query` is the user's own PromQL in
+    place of all that: a rate by `le`, in seconds.
+    """
+
+    metrics: tuple[tuple[str, float], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
+    namespaced: bool = False
+    query: str = ""
+
+    def narrowed(self, segment: tuple[tuple[str, str], ...]) -> "LatencySource":
+        """The same for some of its requests only."""
+        merged = tuple(sorted((dict(self.labels) | dict(segment)).items()))
+        return LatencySource(self.metrics, merged, self.namespaced, self.query)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of a request's path. Replicas spend the time in one of the `engine`: more of them can shorten it."""
+
+    name: str
+    source: LatencySource
+    engine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Durations of a window's requests: upper edges ascending, +Inf last, and how many did not exceed each."""
+
+    edges: tuple[float, ...]
+    counts: tuple[float, ...]
+
+    @property
+    def total(self) -> float:
+        """All requests."""
+        return self.counts[-1] if self.counts else 0.0
+
+    def share_above(self, seconds: float) -> float:
+        """The share of requests that took longer.
+
+        Between two edges it falls exponentially, as the tails of latencies do (as in telemetry/histograms.py); above
+        the last finite edge nothing is known, and no request is said to be there.
+        """
+        index = bisect_left(self.edges, seconds)
+        if self.total <= 0 or index >= len(self.edges) - 1:
+            return 0.0
+        above = max(0.0, 1.0 - self.counts[index] / self.total)
+        if self.edges[index] == seconds:
+            return above
+        lower, counted = (self.edges[index - 1], self.counts[index - 1]) if index else (0.0, 0.0)
+        before, least = max(0.0, 1.0 - counted / self.total), 0.5 / self.total
+        if before <= least:
+            return before
+        way = (seconds - lower) / (self.edges[index] - lower)
+        return float(before * math.pow(max(above, least) / before, way))
+
+
+@dataclass(frozen=True, slots=True)
+class StageReading:
+    """One stage over the telemetry window: percentiles in seconds, and the number of requests that passed it.
+
+    Nothing is known of a stage without requests.
+    """
+
+    name: str
+    p50: float = math.nan
+    p95: float = math.nan
+    p99: float = math.nan
+    requests: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WholeReading:
+    """How long an objective's requests took over the telemetry window: in all, and of that in the engine.
+
+    `engine` is None where the engine's part is not known. `p95` is of the whole, in seconds.
+    """
+
+    objective: str
+    whole: Distribution
+    engine: Distribution | None = None
+    p95: float = math.nan

@@ -1,0 +1,61 @@
+"""Asking Prometheus for what is measured outside of engines: one query per window for all workloads together."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from flyball.core.spec import WorkloadSpec
+from flyball.telemetry import stages_query
+from flyball.telemetry.answers import Answer
+from flyball.telemetry.queries import Plan
+from flyball.telemetry.slow import Ask, SlowWindows
+from flyball.telemetry.stages import Histograms, Outside, edges_needed
+from flyball.telemetry.windows import FAST_SECONDS
+
+AskNow = Callable[[str, float, float], Awaitable[Answer]]
+"""Asks a query at a time (epoch seconds) within a deadline (monotonic seconds)."""
+
+
+class OutsideReader:
+    """Reads stages, and objectives of whole requests. `note` is told of each query's failure, or of none."""
+
+    def __init__(self, ask: AskNow, note: Callable[[str, str], None], refresh_seconds: float) -> None:
+        self._ask = ask
+        self._note = note
+        self._slow = SlowWindows(refresh_seconds, Histograms)
+
+    async def read(
+        self, specs: Sequence[WorkloadSpec], plan: Plan, at: float, deadline: float, ask_slowly: Ask
+    ) -> Outside:
+        """What Prometheus says; long windows as they were last refreshed."""
+        text = stages_query.query(stages_query.over_rate_window(specs), plan.rate_window_seconds)
+        if not text:
+            return Outside()
+        first = Histograms(await self._ask(text, at, deadline))
+        self._note("stages", first.failure)
+        edges = edges_needed(specs, first)
+        further = {
+            window: stages_query.query(histograms, window, edges)
+            for window, histograms in stages_query.over_further_windows(specs, plan).items()
+        }
+        fast, slow = await asyncio.gather(
+            self._fast({w: query for w, query in further.items() if w <= FAST_SECONDS}, at, deadline),
+            self._slow.read(
+                "stages",
+                {w: query for w, query in further.items() if w > FAST_SECONDS},
+                at,
+                ask_slowly,
+                deadline - time.monotonic(),
+            ),
+        )
+        return Outside(first, fast | slow)
+
+    async def aclose(self) -> None:
+        """Stop what runs in the background."""
+        await self._slow.aclose()
+
+    async def _fast(self, queries: dict[float, str], at: float, deadline: float) -> dict[float, Histograms]:
+        answers = await asyncio.gather(*(self._ask(query, at, deadline) for query in queries.values()))
+        for window, answer in zip(queries, answers, strict=True):
+            self._note(f"stages {window:g} s", answer.failure)
+        return {window: Histograms(answer) for window, answer in zip(queries, answers, strict=True)}
