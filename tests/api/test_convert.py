@@ -15,6 +15,7 @@ from flyball.api.latencies import SPAN_METRICS
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS, EnginePreset
 from flyball.api.v1alpha1 import PriceBook, WorkloadType
+from flyball.core.kpi import Guard
 from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
 from flyball.core.spec import (
@@ -124,9 +125,19 @@ def test_every_part_that_is_acted_on_arrives_in_core_units() -> None:
     )
     assert found.value_per_request == Decimal("0.12")
     assert found.roi_targets == (
-        RoiTarget("worth", RoiMetric.VALUE_COST_RATIO, Decimal(3), 7 * 86400.0),
+        RoiTarget("worth", RoiMetric.VALUE_COST_RATIO, Decimal(3), 7 * 86400.0, by_ledger=True),
         RoiTarget("unit-cost", RoiMetric.COST_PER_REQUEST, Decimal("0.02"), 7 * 86400.0),
+        RoiTarget("to-serve", RoiMetric.COST_TO_SERVE, Decimal("0.05"), 7 * 86400.0, relative=True, by_ledger=True),
+        RoiTarget("contained", RoiMetric.KPI, Decimal("0.4"), 7 * 86400.0, kpi="contained", by_ledger=True),
     )
+    assert [(kpi.name, kpi.worth, kpi.labor, kpi.labor_per_minute, bool(kpi.missing)) for kpi in found.value.kpis] == [
+        ("contained", Decimal("0.32"), 0, 0, False),
+        ("minutes", 0, 0, 0, True),
+        ("escalated", 0, 0, 0, True),
+        ("back", 0, 0, 0, False),
+        ("handled", 0, 0, 0, True),
+    ]
+    assert found.value.guards[0] == Guard("away", 0.2, at_least=False, kpi="back", fewest=50.0)
     assert found.fallback == Fallback(
         routes=(FallbackRoute("chat", "chat", "hosted", "generate"),),
         max_overflow=0.5,

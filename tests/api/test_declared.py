@@ -116,8 +116,16 @@ def objective(**fields: Any) -> dict[str, Any]:
                     {"name": "d", "metric": "CostToServe", "amount": "3"},
                 ],
             },
-            ["spec.value.kpis", *(f"spec.roiTargets[{index}]" for index in range(4))],
+            [],
             id="ROI targets that need a KPI, a baseline or labour costs",
+        ),
+        pytest.param(
+            {
+                "value": {"kpis": [{"name": "done", "kind": "TaskCompletion"}]},
+                "roiTargets": [{"name": "a", "metric": "ValueCostRatio", "amount": "3"}],
+            },
+            ["spec.roiTargets[0]"],
+            id="a ratio of outcomes that are worth nothing",
         ),
         pytest.param({"fallback": FALLBACK}, [], id="a fallback in one step"),
         pytest.param({"fallback": FALLBACK | {"steps": ["10%", "50%"]}}, ["spec.fallback.steps"], id="fallback steps"),

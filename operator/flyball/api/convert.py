@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from flyball.api.declared import not_yet_acted_on, objective_acted_on, roi_target_acted_on
-from flyball.api.defaults import DEFAULT_ROI_WINDOW, DEFAULT_TARGET, DEFAULT_WINDOW, default_objectives
+from flyball.api.declared import not_yet_acted_on, objective_acted_on
+from flyball.api.defaults import DEFAULT_TARGET, DEFAULT_WINDOW, default_objectives
 from flyball.api.latencies import latencies_of, stages_of
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS
@@ -20,6 +20,7 @@ from flyball.api.v1alpha1.scaling import ScaleToZero, ScalingSpec
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.telemetry import Telemetry
 from flyball.api.v1alpha1.words import CapacityType, FallbackTrigger
+from flyball.api.valuing import roi_targets_of, value_of
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import (
     Ceiling,
@@ -28,7 +29,6 @@ from flyball.core.spec import (
     FallbackRoute,
     Invalid,
     Objective,
-    RoiTarget,
     Scaling,
     TargetRef,
     TelemetrySource,
@@ -88,16 +88,8 @@ def to_workload(
             for ceiling in (spec.cost.ceilings if spec.cost else ())
         ),
         value_per_request=_money(spec.value.per_request) if spec.value else None,
-        roi_targets=tuple(
-            RoiTarget(
-                target.name,
-                target.metric,
-                Decimal(target.amount),
-                parse_duration_seconds(target.window or DEFAULT_ROI_WINDOW),
-            )
-            for target in spec.roi_targets
-            if roi_target_acted_on(target, spec.value)
-        ),
+        value=value_of(spec.value, book_name, price_books),
+        roi_targets=roi_targets_of(spec),
         fallback=_fallback(spec.fallback),
         scaling=_scaling(spec.scaling),
         prices=prices_of(spec, book_name, price_books),

@@ -11,7 +11,7 @@ from flyball.api.v1alpha1.money import CeilingSpec, CostSpec, RoiTargetSpec, Val
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
 from flyball.api.v1alpha1.scaling import ScalingSpec
 from flyball.api.v1alpha1.telemetry import Telemetry
-from flyball.api.v1alpha1.words import EngineProfile, ForecastMethod, RoiBaseline
+from flyball.api.v1alpha1.words import EngineProfile, ForecastMethod
 from flyball.core.names import Enforcement, Indicator, Period, RoiMetric
 
 ENGINES_ACTED_ON = frozenset({EngineProfile.VLLM})
@@ -58,7 +58,6 @@ def _not_acted_on(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
     yield from _of_telemetry(spec.telemetry or Telemetry())
     yield from _of_objectives(spec)
     yield from _of_cost(spec.cost or CostSpec())
-    yield from _of_value(spec.value or ValueSpec())
     yield from _of_roi(spec)
     if spec.fallback is not None and spec.fallback.steps:
         yield NotActedOn("spec.fallback.steps", "traffic moves in one step, up to maxOverflow")
@@ -82,12 +81,10 @@ def _of_roi(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
 
 
 def _why_not_evaluated(target: RoiTargetSpec, value: ValueSpec | None) -> str:
-    if target.metric in {RoiMetric.KPI, RoiMetric.COST_TO_SERVE}:
-        return f"the metric {target.metric} is not evaluated yet"
-    if target.baseline is RoiBaseline.RECORDED:
-        return "no baseline is recorded to hold it against yet"
-    if target.metric is RoiMetric.VALUE_COST_RATIO and (value is None or value.per_request is None):
-        return "the ratio is evaluated from value.perRequest only, which is not set"
+    value = value or ValueSpec()
+    worth = value.per_request is not None or any(kpi.has_worth for kpi in value.kpis)
+    if target.metric is RoiMetric.VALUE_COST_RATIO and not worth:
+        return "no KPI says what an outcome is worth; set valuePerOutcome on one, or value.perRequest"
     return ""
 
 
@@ -130,13 +127,6 @@ def _of_cost(cost: CostSpec) -> Iterator[NotActedOn]:
 def ceiling_held(ceiling: CeilingSpec) -> bool:
     """Whether the ceiling does what its enforcement says."""
     return ceiling.enforcement is Enforcement.ALERT or ceiling.period in PERIODS_HELD
-
-
-def _of_value(value: ValueSpec) -> Iterator[NotActedOn]:
-    if value.kpis:
-        yield NotActedOn("spec.value.kpis", "business outcomes are not measured yet; value.perRequest is used")
-    if value.guards:
-        yield NotActedOn("spec.value.guards", "quality checks are not evaluated yet")
 
 
 def _of_scaling(scaling: ScalingSpec) -> Iterator[NotActedOn]:

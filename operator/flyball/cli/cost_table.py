@@ -7,10 +7,10 @@ from decimal import Decimal
 from typing import Any
 
 from flyball.cli.columns import table
-from flyball.core.bill import Charge, Correction, PathUse
 from flyball.core.names import WorkloadKey
-from flyball.core.statement import Statement, state
+from flyball.core.statement import Statement
 from flyball.core.units import format_money
+from flyball.ledger.accounts import statement_of
 from flyball.ledger.queries import Line
 
 NOTHING = Decimal(0)
@@ -53,7 +53,7 @@ def statements(lines: Iterable[Line]) -> list[Stated]:
     by_workload: dict[tuple[WorkloadKey, str], list[Line]] = {}
     for line in lines:
         by_workload.setdefault((line.key, line.uid), []).append(line)
-    found = [Stated(key, uid, _stated(part)) for (key, uid), part in by_workload.items()]
+    found = [Stated(key, uid, statement_of(part)) for (key, uid), part in by_workload.items()]
     return sorted(found, key=lambda each: (-each.statement.dollars, each.key, each.uid))
 
 
@@ -77,15 +77,6 @@ def document(made: Sequence[Stated], since: int, until: int) -> dict[str, Any]:
         "dollars": _text(sum((each.statement.dollars for each in made), NOTHING)),
         "workloads": [_workload(each) for each in made],
     }
-
-
-def _stated(lines: Sequence[Line]) -> Statement:
-    whats = [line.what for line in lines]
-    return state(
-        [what for what in whats if isinstance(what, PathUse)],
-        [what for what in whats if isinstance(what, Charge)],
-        [what for what in whats if isinstance(what, Correction)],
-    )
 
 
 def _by_workload(made: Sequence[Stated]) -> Iterator[list[str]]:

@@ -22,6 +22,8 @@ COMMANDS = {
     "plan": "flyball.cli.plan:plan",
     "cost": "flyball.cli.cost:cost",
     "kpi": "flyball.cli.kpi:kpi",
+    "baseline": "flyball.cli.baseline:baseline",
+    "roi": "flyball.cli.roi:roi",
     "ledger": "flyball.cli.ledger:ledger",
     "gpuagent": "flyball.cli.gpuagent:gpuagent",
     "load": "flyball.lab.load.command:load",

@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from flyball.core import cost, fallback, pacing, roi, slo, stages, zero
+from flyball.core.baseline import fingerprint
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport, SpotReport
 from flyball.core.demand import Situation, assess
 from flyball.core.findings import Findings
@@ -19,7 +20,8 @@ from flyball.core.names import Mode
 from flyball.core.observation import Observation, VariantState
 from flyball.core.pacing import Budgets
 from flyball.core.report import conclude
-from flyball.core.spec import WorkloadSpec
+from flyball.core.returns import explained, judge_booked
+from flyball.core.spec import RoiTarget, WorkloadSpec
 from flyball.core.staffing import Sizing, case_of, size
 from flyball.core.triggers import trigger
 from flyball.core.zero import Zero
@@ -158,17 +160,14 @@ def _fallback_report(spec: WorkloadSpec, memory: Memory) -> FallbackReport | Non
 def _roi(spec: WorkloadSpec, observation: Observation, priced: bool, memory: Memory) -> tuple[RoiReport, ...]:
     at = observation.at
     covered = at - (at if memory.started_at is None else memory.started_at)
-    found = (
-        roi.judge(
-            target,
-            spec.value_per_request,
-            observation.signals.completed(target.window_seconds),
-            memory.spend,
-            at,
-            memory.state(f"roi/{target.name}"),
-            covered,
-            priced,
-        )
-        for target in spec.roi_targets
-    )
-    return tuple(report for report in found if report is not None)
+    definitions = fingerprint(spec) if any(target.relative for target in spec.roi_targets) else ""
+
+    def report(target: RoiTarget) -> RoiReport | None:
+        before = memory.state(f"roi/{target.name}")
+        if target.by_ledger:
+            return judge_booked(target, observation.books, definitions, before)
+        completed = observation.signals.completed(target.window_seconds)
+        found = roi.judge(target, spec.value_per_request, completed, memory.spend, at, before, covered, priced)
+        return found and explained(target, found, observation.books)
+
+    return tuple(found for target in spec.roi_targets if (found := report(target)) is not None)

@@ -124,7 +124,9 @@ class CostReport:
     """Dollars. None where a price is missing or where there were no requests to divide by.
 
     `month_to_date` and `day_to_date` are exact as of the observation's time and grow by `per_hour`; `month_forecast` is
-    what the month costs if all demand is served. `requests` is the number that `per_request` was divided by.
+    what the month costs if all demand is served, nine times of ten between `month_low` and `month_high` (None while too
+    few days are known), and `month_record` says how such ranges fared.
+    `requests` is the number that `per_request` was divided by.
     """
 
     per_hour: Decimal | None
@@ -134,11 +136,19 @@ class CostReport:
     per_million_tokens: Decimal | None
     requests: float | None = None
     day_to_date: Decimal = Decimal(0)
+    month_low: Decimal | None = None
+    month_high: Decimal | None = None
+    month_record: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RoiReport:
-    """One ROI target: the value now with its 95% interval, and Met, AtRisk, Breached, Insufficient or PriceMissing."""
+    """One ROI target: the value now with its 95% interval, and Met, AtRisk, Breached, Insufficient, PriceMissing or
+    Unproven.
+
+    `why` says why there is no value, `cause` (with a code) what moved it, and `advice` what follows from it; empty
+    where that is not known. `booked` values come from the ledger.
+    """
 
     name: str
     state: str
@@ -146,6 +156,11 @@ class RoiReport:
     low: float | None
     high: float | None
     target: Decimal
+    why: str = ""
+    cause: str = ""
+    cause_code: str = ""
+    advice: str = ""
+    booked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

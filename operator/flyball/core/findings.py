@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core import cost, periods, prices
+from flyball.core.budgets import month_range
 from flyball.core.decision import CostReport, FallbackReport, ObjectiveReport, RoiReport, VariantDecision
 from flyball.core.demand import Situation
 from flyball.core.memory import Memory
@@ -120,10 +121,15 @@ def cost_report(findings: Findings, memory: Memory) -> CostReport:
     if window is not None and findings.per_hour is not None:
         spent, tokens = cost.spent_in(memory.spend, at, window), signals.generated(window)
         served = (signals.completed(window) or 0.0) + cost.overflowed_in(memory.spend, at, window)
+    books, month = findings.observation.books, memory.spend.month_to_date
+    low, high = month_range(month, findings.budgets.month_forecast, books.rest if books else None)
     return CostReport(
         per_hour=findings.per_hour,
         month_to_date=memory.spend.month_to_date,
         month_forecast=findings.budgets.month_forecast if findings.per_hour is not None else None,
+        month_low=low if findings.per_hour is not None else None,
+        month_high=high if findings.per_hour is not None else None,
+        month_record=books.record.text if books and books.record else "",
         per_request=spent / Decimal(str(served)) if spent is not None and served else None,
         per_million_tokens=spent / Decimal(str(tokens)) * MILLION if spent is not None and tokens else None,
         requests=served,

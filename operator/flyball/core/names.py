@@ -70,6 +70,24 @@ class RoiMetric(StrEnum):
     KPI = "KPI"
 
 
+class KpiKind(StrEnum):
+    """A business outcome of answered requests."""
+
+    CONTAINMENT = "Containment"
+    DEFLECTION = "Deflection"
+    ESCALATION = "Escalation"
+    POST_BOT_CONTACT = "PostBotContact"
+    TASK_COMPLETION = "TaskCompletion"
+    REWORK = "Rework"
+    ADOPTION = "Adoption"
+    CONVERSION = "Conversion"
+    RETENTION = "Retention"
+    TIME_SAVED = "TimeSaved"
+    TIME_TO_ANSWER = "TimeToAnswer"
+    HANDLE_TIME = "HandleTime"
+    CUSTOM = "Custom"
+
+
 class GpuVerdict(StrEnum):
     """GPU utilization read with its queue."""
 
@@ -88,6 +106,7 @@ class ConditionType(StrEnum):
     SLO_MET = "SLOMet"
     WITHIN_BUDGET = "WithinBudget"
     ROI_MET = "ROIMet"
+    BASELINE_RECORDED = "BaselineRecorded"
     TELEMETRY_HEALTHY = "TelemetryHealthy"
     PRICE_TRUSTED = "PriceTrusted"
     CAPACITY_AVAILABLE = "CapacityAvailable"

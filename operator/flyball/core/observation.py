@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from flyball.core.books import Books
 from flyball.core.demand_events import DemandWindow
 from flyball.core.latency import StageReading, WholeReading
 from flyball.core.names import WorkloadKey
@@ -264,7 +265,8 @@ class Observation:
     """One workload at one instant. `at` is seconds since the epoch, UTC.
 
     `expected` is the load that DemandEvents announce for it, now and later. `gpus_short` says what GPUPools granted
-    less than was asked for when it was last decided, and is empty where they granted everything.
+    less than was asked for when it was last decided, and is empty where they granted everything. `books` are what the
+    ledger said when it was last read; None where there is none.
     """
 
     key: WorkloadKey
@@ -273,3 +275,4 @@ class Observation:
     state: WorkloadState
     expected: tuple[DemandWindow, ...] = ()
     gpus_short: str = ""
+    books: Books | None = None

@@ -88,32 +88,30 @@ def parse_record(raw: Mapping[str, object], now: int) -> Outcome:
     """A record as it came, in JSON or CSV; `now` is in milliseconds. Raises BadRecord."""
     workload = _WORKLOAD.fullmatch(_text(raw, "workload"))
     if workload is None:
-        raise BadRecord(f"workload: {str(raw.get('workload'))[:80]!r} names none; write NAMESPACE/NAME, such as shop/chat")
+        raise BadRecord(
+            f"workload: {str(raw.get('workload'))[:80]!r} names none; write NAMESPACE/NAME, such as shop/chat"
+        )
     kpi = _text(raw, "kpi")
     if not _NAME.fullmatch(kpi):
         raise BadRecord(f"kpi: {kpi[:80]!r} is no name; write that of a KPI of spec.value.kpis")
     key = _text(raw, "key")
     if not 0 < len(key) <= _MOST_KEY:
         raise BadRecord(f"key: {key[:80]!r} has not 1 to {_MOST_KEY} characters; write the case's own number")
-    void = raw.get("void") or None
-    if void is not None and void not in tuple(Void):
-        raise BadRecord(f"void: {str(void)[:80]!r} is no reason; write {' or '.join(Void)}, or leave it out")
-    outcomes, cases, minutes = (
-        _number(raw, name, default) for name, default in (("outcomes", _ONE), ("cases", None), ("minutes", _NONE))
-    )
-    cases = max(_ONE, outcomes) if cases is None else cases
+    outcomes = _number(raw, "outcomes", _ONE)
+    cases = _number(raw, "cases", max(_ONE, outcomes))
     if outcomes > cases:
         raise BadRecord(f"outcomes: {outcomes} are more than the {cases} cases; write cases of at least as many")
-    return Outcome(
-        WorkloadKey(*workload.groups()),
-        kpi,
-        key,
-        _time(raw, now),
-        outcomes,
-        cases,
-        minutes,
-        Void(void) if void else None,
-    )
+    minutes = _number(raw, "minutes", _NONE)
+    named = WorkloadKey(*workload.groups())
+    return Outcome(named, kpi, key, _time(raw, now), outcomes, cases, minutes, _void(raw))
+
+
+def _void(raw: Mapping[str, object]) -> Void | None:
+    value = raw.get("void") or None
+    try:
+        return None if value is None else Void(str(value))
+    except ValueError:
+        raise BadRecord(f"void: {str(value)[:80]!r} is no reason; write {' or '.join(Void)}, or leave it out") from None
 
 
 def _text(raw: Mapping[str, object], name: str) -> str:
@@ -123,7 +121,7 @@ def _text(raw: Mapping[str, object], name: str) -> str:
     return value
 
 
-def _number(raw: Mapping[str, object], name: str, default: Decimal | None) -> Decimal | None:
+def _number(raw: Mapping[str, object], name: str, default: Decimal) -> Decimal:
     value = raw.get(name)
     if value is None or value == "":
         return default

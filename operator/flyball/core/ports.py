@@ -158,6 +158,20 @@ class HourlyLoad(Protocol):
         ...
 
 
+class OutcomeSource(Protocol):
+    """A source of business outcomes by users' own queries."""
+
+    async def count(self, query: str, begin: float, end: float) -> Mapping[float, float]:
+        """What outcomes per second come to in each hour from `begin` to `end` (multiples of an hour since the epoch).
+        Hours that nothing was measured in are left out. Raises PortError.
+        """
+        ...
+
+    async def share(self, query: str, at: float) -> float | None:
+        """The share that a query gives at that time; None where it gives none. Raises PortError."""
+        ...
+
+
 class ReplicaTelemetry(Protocol):
     """A source of what each replica exports."""
 

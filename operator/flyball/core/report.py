@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flyball.core import roi, slo
+from flyball.core import baseline, roi, slo
 from flyball.core.decision import Condition, CostReport, Event, VariantDecision
 from flyball.core.findings import (
     FORECAST_OVER,
@@ -45,6 +45,7 @@ def conclude(findings: Findings, memory: Memory) -> Conclusion:
         _slo_met(findings),
         _within_budget(findings, costs, memory),
         *_roi_met(findings),
+        *_baseline_recorded(findings),
         _telemetry_healthy(findings, memory),
         _price_trusted(findings),
         _capacity_available(findings),
@@ -120,14 +121,33 @@ def _roi_met(findings: Findings) -> list[Condition]:
     if roi.BREACHED in by_state:
         names = ", ".join(by_state[roi.BREACHED])
         return [Condition(ConditionType.ROI_MET, False, "Breached", f"breached beyond doubt: {names}")]
-    unknown = by_state.get(roi.INSUFFICIENT, []) + by_state.get(roi.PRICE_MISSING, [])
+    unknown = [(report.name, report.why) for report in findings.roi if report.state not in roi.JUDGED]
     if unknown:
-        reason = "PriceMissing" if roi.PRICE_MISSING in by_state else "InsufficientData"
-        return [Condition(ConditionType.ROI_MET, None, reason, f"not enough to judge: {', '.join(unknown)}")]
+        reasons = {roi.PRICE_MISSING: "PriceMissing", roi.UNPROVEN: "Unproven", roi.INSUFFICIENT: "InsufficientData"}
+        reason = next(reason for state, reason in reasons.items() if state in by_state)
+        text = "; ".join(f"{name} ({why})" if why else name for name, why in unknown)
+        return [Condition(ConditionType.ROI_MET, None, reason, f"not enough to judge: {text}")]
     if roi.AT_RISK in by_state:
         names = ", ".join(by_state[roi.AT_RISK])
         return [Condition(ConditionType.ROI_MET, True, "AtRisk", f"not met beyond doubt, nor missed: {names}")]
     return [Condition(ConditionType.ROI_MET, True, "Met", "every ROI target is met")]
+
+
+def _baseline_recorded(findings: Findings) -> list[Condition]:
+    """Whether there is a baseline to hold relative targets against, while there are such targets."""
+    spec, books = findings.spec, findings.observation.books
+    if not any(target.relative for target in spec.roi_targets):
+        return []
+    kind, known = ConditionType.BASELINE_RECORDED, books.baseline if books else None
+    if books is None or known is None:
+        text = f"record one before the change: flyball baseline record {spec.key.name} -n {spec.key.namespace}"
+        why = "no baseline is recorded" if books else "there is no ledger, or it was not read yet"
+        return [Condition(kind, False if books else None, "Missing", f"{why}, so no saving is claimed; {text}")]
+    days = round((known.end - known.begin) / baseline.DAY_MS)
+    said = f"a baseline of {counted(days, 'day')} with {known.requests:.0f} requests"
+    if why := baseline.stale(known, baseline.fingerprint(spec), round(books.at * 1000)):
+        return [Condition(kind, False, "Stale", f"{said} cannot be compared with: {why}; record a new one")]
+    return [Condition(kind, True, "Recorded", said)]
 
 
 def _telemetry_healthy(findings: Findings, memory: Memory) -> Condition:

@@ -1,9 +1,11 @@
 """ROI targets: the worth of the answers against what they cost, with the interval that the number of requests allows.
 
-Absolute targets only. Breached needs the whole 95% interval on the wrong side, AtRisk the value by one deviation, and
-a target once missed is met again when the value is right by one deviation: in between chance decides, and says nothing.
+Breached needs the whole 95% interval on the wrong side, AtRisk the value by one deviation, and a target once missed is
+met again when the value is right by one deviation: in between chance decides, and says nothing. `judge` is for targets
+that the tick's own account can tell; those that need the ledger are in `core.returns`.
 """
 
+from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.confidence import count_bounds
@@ -14,10 +16,49 @@ from flyball.core.names import RoiMetric
 from flyball.core.spec import RoiTarget
 
 MET, AT_RISK, BREACHED, INSUFFICIENT, PRICE_MISSING = "Met", "AtRisk", "Breached", "Insufficient", "PriceMissing"
+UNPROVEN = "Unproven"
+JUDGED = (MET, AT_RISK, BREACHED)
 
 # Fewer requests than this in a window give intervals so wide that no verdict could follow from them; a verdict once
 # given stays while there are any.
 FEWEST_REQUESTS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its bounds at 95% and at one deviation."""
+
+    value: float
+    low: float
+    high: float
+    likely_low: float
+    likely_high: float
+
+    def state(self, goal: float, before: str | None, *, at_least: bool) -> str:
+        """Met, AtRisk or Breached, given what was told before."""
+        if at_least:
+            met, missed, surely_missed = self.likely_low >= goal, self.likely_high < goal, self.high < goal
+        else:
+            met, missed, surely_missed = self.likely_high <= goal, self.likely_low > goal, self.low > goal
+        state = BREACHED if surely_missed else MET if met else before
+        return state if state in (AT_RISK, BREACHED) else AT_RISK if missed else MET
+
+
+def growing(value: float, events: float) -> Estimate:
+    """A figure that is proportional to a number of events."""
+    (low, high), (few, many) = count_bounds(events), count_bounds(events, 1.0)
+    return Estimate(value, *(value * bound / events for bound in (low, high, few, many)))
+
+
+def falling(value: float, events: float) -> Estimate:
+    """A figure that is inversely proportional to a number of events."""
+    (low, high), (few, many) = count_bounds(events), count_bounds(events, 1.0)
+    return Estimate(value, *(value * events / bound for bound in (high, low, many, few)))
+
+
+def fewest(before: str | None) -> float:
+    """The fewest events to judge on, given what was told before."""
+    return 1.0 if before in JUDGED else FEWEST_REQUESTS
 
 
 def judge(
@@ -30,7 +71,7 @@ def judge(
     covered_seconds: float,
     priced: bool,
 ) -> RoiReport | None:
-    """One target's state; None for metrics that need a KPI source.
+    """One target's state; None for those that need the ledger.
 
     `requests` the replicas finished within the target's window (None: unknown); those of the fallback come on top.
     `covered_seconds` is for how long costs are on record: a window that they do not cover yet proves nothing. `priced`
@@ -42,24 +83,13 @@ def judge(
     cost = spent_in(spend, at, target.window_seconds)
     if not priced:
         return RoiReport(target.name, PRICE_MISSING, None, None, None, target.amount)
-    fewest = 1.0 if before in (MET, AT_RISK, BREACHED) else FEWEST_REQUESTS
-    if requests is None or requests < fewest or covered_seconds < target.window_seconds or cost <= 0:
+    if requests is None or requests < fewest(before) or covered_seconds < target.window_seconds or cost <= 0:
         return RoiReport(target.name, INSUFFICIENT, None, None, None, target.amount)
     requests += overflowed_in(spend, at, target.window_seconds)
-    low_count, high_count = count_bounds(requests)
-    few, many = count_bounds(requests, 1.0)
-    dollars, goal = float(cost), float(target.amount)
-    if target.metric is RoiMetric.VALUE_COST_RATIO:
-        value, low, high = (float(worth) * count / dollars for count in (requests, low_count, high_count))
-        met, missed, surely_missed = (
-            float(worth) * few >= goal * dollars,
-            float(worth) * many < goal * dollars,
-            high < goal,
-        )
+    at_least = target.metric is RoiMetric.VALUE_COST_RATIO
+    if at_least:
+        found = growing(float(worth) * requests / float(cost), requests)
     else:
-        value, low, high = dollars / requests, dollars / high_count, dollars / low_count
-        met, missed, surely_missed = dollars <= goal * few, dollars > goal * many, low > goal
-    state = BREACHED if surely_missed else MET if met else before
-    if state not in (AT_RISK, BREACHED):
-        state = AT_RISK if missed else MET
-    return RoiReport(target.name, state, value, low, high, target.amount)
+        found = falling(float(cost) / requests, requests)
+    state = found.state(float(target.amount), before, at_least=at_least)
+    return RoiReport(target.name, state, found.value, found.low, found.high, target.amount)

@@ -4,11 +4,12 @@
 ratios between 0 and 1, money is Decimal dollars.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
 from flyball.core.forecast import LEVELS
+from flyball.core.kpi import Value
 from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
 
@@ -99,12 +100,19 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True)
 class RoiTarget:
-    """A ratio to reach or a cost not to exceed, over a window."""
+    """A ratio to reach or a cost not to exceed, over a window.
+
+    `kpi` is the one that the metric KPI means. A `relative` amount is so many times the recorded baseline's figure.
+    `by_ledger` says that only the ledger knows the figure.
+    """
 
     name: str
     metric: RoiMetric
     amount: Decimal
     window_seconds: float
+    kpi: str = ""
+    relative: bool = False
+    by_ledger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +268,7 @@ class WorkloadSpec:
     telemetry: TelemetrySource = TelemetrySource()
     ceilings: tuple[Ceiling, ...] = ()
     value_per_request: Decimal | None = None
+    value: Value = field(default_factory=Value)
     roi_targets: tuple[RoiTarget, ...] = ()
     fallback: Fallback | None = None
     scaling: Scaling = Scaling()

@@ -11,10 +11,11 @@ from decimal import Decimal
 from flyball.core import roi, slo
 from flyball.core.decision import CostReport, Event, ObjectiveReport, RoiReport
 from flyball.core.findings import Findings, awaited, ceiling_state, forecast_state, spent_against
+from flyball.core.kpi import LOWER_IS_BETTER
 from flyball.core.memory import Memory
 from flyball.core.names import EventReason, Period, RoiMetric
 from flyball.core.pacing import Pace
-from flyball.core.spec import Ceiling, Objective
+from flyball.core.spec import Ceiling, Objective, RoiTarget
 from flyball.core.stages import because
 from flyball.core.units import counted, format_duration, format_money, format_ratio
 
@@ -159,19 +160,28 @@ def _forecast(pace: Pace, memory: Memory) -> Subject:
 
 def _roi(findings: Findings, report: RoiReport) -> Subject:
     target = next(t for t in findings.spec.roi_targets if t.name == report.name)
-    sense = "at least" if target.metric is RoiMetric.VALUE_COST_RATIO else "at most"
-    goal = f"target {sense} {target.amount} over {format_duration(target.window_seconds)}"
+    goal = f"target {_sense(findings, target)} {_number(float(report.target))} over "
+    goal += format_duration(target.window_seconds)
     interval = f"95% interval {_number(report.low)} to {_number(report.high)}"
     paid = counted(sum(state.ready + state.starting for state in findings.states), "replica")
     seen = (
         f"{target.metric} {_number(report.value)}, {goal} ({interval}); spend {_dollars(findings.per_hour)}/h on {paid}"
     )
+    seen += f". {report.cause_code}: {report.cause}" if report.cause else ""
+    seen += f". {report.advice}" if report.advice else ""
     told = {
         roi.BREACHED: Event(EventReason.ROI_TARGET_BREACHED, f"{report.name} is breached: {seen}", "Observe", True),
         roi.AT_RISK: Event(EventReason.ROI_TARGET_AT_RISK, f"{report.name} is at risk: {seen}", "Observe", True),
         roi.MET: Event(EventReason.ROI_TARGET_MET, f"{report.name} is met: {seen}", "Observe"),
     }
     return Subject(f"roi/{report.name}", report.state if report.state in told else KEEP, told)
+
+
+def _sense(findings: Findings, target: RoiTarget) -> str:
+    """Whether a target is a floor or a limit."""
+    kpi = next((each for each in findings.spec.value.kpis if each.name == target.kpi), None)
+    floor = target.metric is RoiMetric.VALUE_COST_RATIO or (kpi is not None and kpi.kind not in LOWER_IS_BETTER)
+    return "at least" if floor else "at most"
 
 
 def _dollars(amount: Decimal | None) -> str:

@@ -101,7 +101,7 @@ def figures(spec: WorkloadSpec, observation: Observation, decision: Decision) ->
         found["cost per request"] = _per_request(float(cost.per_request), cost.requests, SMALL_DOLLARS_PER_REQUEST)
     windows = {target.name: (target.metric, target.window_seconds) for target in spec.roi_targets}
     for roi in decision.roi:
-        if roi.value is not None:
+        if roi.value is not None and not roi.booked:  # the ledger is read at most a few times an hour
             metric, window = windows[roi.name]
             make = _worth if metric is RoiMetric.VALUE_COST_RATIO else _per_request
             found[f"ROI {roi.name}"] = make(roi.value, signals.completed(window), SMALL_ROI)

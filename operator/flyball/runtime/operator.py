@@ -29,6 +29,7 @@ from flyball.cluster.lease import Lease
 from flyball.cluster.resources import Object
 from flyball.core.ports import Metrics, Missing, PortError, Rejected, Rivals
 from flyball.ledger.recorder import Recorder
+from flyball.runtime.accountant import Accountant
 from flyball.runtime.advice import Advisers
 from flyball.runtime.bookkeeper import Bookkeeper
 from flyball.runtime.evidence import Evidence, to_all
@@ -41,8 +42,9 @@ from flyball.runtime.server import serve
 from flyball.runtime.settings import Settings
 from flyball.runtime.shadow import Shadow
 from flyball.runtime.shelf import Raw
-from flyball.runtime.tick import Ticker
+from flyball.runtime.tick import ReadBooks, Ticker, no_books
 from flyball.telemetry.hours import HourlyMetrics
+from flyball.telemetry.outcomes import OutcomeMetrics
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.replicas import ReplicaMetrics
 
@@ -66,9 +68,9 @@ async def run(settings: Settings, rivals: Rivals) -> None:
     async with (
         connect(on_write=tally.count_write) as api,
         aclosing(PrometheusMetrics(settings.prometheus)) as metrics,
-        _advising(settings, rivals, tally) as advisers,
+        _advising(settings, rivals, tally) as (advisers, books),
     ):
-        await operate(settings, api, metrics, tally, stop, advisers)
+        await operate(settings, api, metrics, tally, stop, advisers, books)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -78,13 +80,19 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def _advising(settings: Settings, rivals: Rivals, tally: Tally) -> AsyncIterator[Advisers]:
-    """The plan and the rivals, each with a client of its own for Prometheus."""
-    with closing(HourlyMetrics(settings.prometheus)) as hours, closing(ReplicaMetrics(settings.prometheus)) as replicas:
+async def _advising(settings: Settings, rivals: Rivals, tally: Tally) -> AsyncIterator[tuple[Advisers, ReadBooks]]:
+    """The plan, the rivals and the accountant, each with a client of its own for Prometheus; and how books are read."""
+    with (
+        closing(HourlyMetrics(settings.prometheus)) as hours,
+        closing(ReplicaMetrics(settings.prometheus)) as replicas,
+        closing(OutcomeMetrics(settings.prometheus)) as outcomes,
+    ):
         shadow = Shadow(rivals, replicas)
         tally.looks_missed = lambda: shadow.missed
-        async with aclosing(Advisers(Planner(hours), shadow)) as advisers:
-            yield advisers
+        accountant = Accountant(settings.ledger, settings.ledger_zone, outcomes) if settings.ledger else None
+        others = (accountant,) if accountant else ()
+        async with aclosing(Advisers(Planner(hours), shadow, *others)) as advisers:
+            yield advisers, accountant.books if accountant else no_books
 
 
 async def operate(
@@ -94,6 +102,7 @@ async def operate(
     tally: Tally,
     stop: asyncio.Event,
     advisers: Advisers | None = None,
+    books: ReadBooks = no_books,
 ) -> None:
     """Run the whole operator over a connection and a source of telemetry, until `stop` is set."""
     mirror, unwatch = Mirror(), asyncio.Event()
@@ -112,7 +121,7 @@ async def operate(
         tally.events_dropped = lambda: events.dropped
         written = KubernetesCluster(fenced, namespaces=settings.namespaces, routes=settings.routes)
         evidence.lead(KubernetesExperiments(fenced, written, routes=settings.routes), events)
-        return Ticker(mirror, metrics, written, events, record, advisers)
+        return Ticker(mirror, metrics, written, events, record, advisers, books)
 
     find = recorder.find_line if recorder else None
     with closing(recorder) if recorder else nullcontext(), closing(keeper) if keeper else nullcontext():

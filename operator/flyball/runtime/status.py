@@ -127,7 +127,7 @@ def _cost_column(spec: WorkloadSpec, cost: CostReport) -> str:
 def _roi_column(reports: Sequence[RoiReport]) -> str | None:
     if not reports:
         return None
-    order = ("Breached", "AtRisk", "PriceMissing", "Insufficient", "Met")
+    order = ("Breached", "AtRisk", "PriceMissing", "Unproven", "Insufficient", "Met")
     worst = min(reports, key=lambda report: order.index(report.state))
     return f"{worst.state} {worst.value:.3g}" if worst.value is not None else worst.state
 
@@ -225,6 +225,9 @@ def _cost(decision: Decision) -> Status:
         "dayToDate": f"{cost.day_to_date:.6f}",
         "asOf": rfc3339(decision.at),
         "monthForecast": None if cost.month_forecast is None else format_money(cost.month_forecast, 2),
+        "monthLow": None if cost.month_low is None else format_money(cost.month_low, 2),
+        "monthHigh": None if cost.month_high is None else format_money(cost.month_high, 2),
+        "forecastRecord": cost.month_record or None,
         "perRequest": None if cost.per_request is None else f"{cost.per_request:.6f}",
         "perMillionTokens": None if cost.per_million_tokens is None else f"{cost.per_million_tokens:.4f}",
     }
@@ -239,8 +242,11 @@ def _roi(spec: WorkloadSpec, report: RoiReport) -> Status:
         "value": _figure(report.value),
         "low": _figure(report.low),
         "high": _figure(report.high),
-        "target": str(report.target),
+        "target": _figure(float(report.target)) if target.relative else str(report.target),
         "state": report.state,
+        "why": report.why[:512] or None,
+        "cause": f"{report.cause_code}: {report.cause}"[:512] if report.cause else None,
+        "advice": report.advice[:512] or None,
     }
     return {key: value for key, value in status.items() if value is not None}
 

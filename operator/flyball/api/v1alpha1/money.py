@@ -6,6 +6,7 @@ from pydantic import Field
 
 from flyball.api.model import ApiModel, ListMap, rule
 from flyball.api.scalars import (
+    Count,
     Duration,
     ItemName,
     Money,
@@ -18,8 +19,8 @@ from flyball.api.scalars import (
     cel_is_positive,
     is_positive,
 )
-from flyball.api.v1alpha1.words import KpiKind, RoiBaseline
-from flyball.core.names import Enforcement, Period, RoiMetric
+from flyball.api.v1alpha1.words import RoiBaseline
+from flyball.core.names import Enforcement, KpiKind, Period, RoiMetric
 
 
 class PriceBookRef(ApiModel):
@@ -71,42 +72,62 @@ class CostSpec(ApiModel):
     """Work of people that every request causes, at the PriceBook's rates."""
 
 
+_WORTHS = ("valuePerOutcome", "minutesSavedPerOutcome", "minutesSpentPerOutcome")
+_REPORTED_MINUTES = frozenset({KpiKind.TIME_SAVED, KpiKind.HANDLE_TIME})
+
+
 class Kpi(ApiModel):
-    """A business outcome, as a share or a count that PromQL yields."""
+    """A business outcome: read by PromQL, or pushed and imported, once each."""
 
     name: ItemName
-    """Name of the KPI, for roiTargets and reports."""
+    """Name of the KPI, for roiTargets, reports and records."""
     kind: KpiKind
-    """What it counts."""
-    query: PromQL
-    """PromQL of outcomes per second."""
+    """What it counts. TimeSaved, TimeToAnswer and HandleTime are minutes for each outcome, the others shares of
+    cases."""
+    query: PromQL | None = None
+    """PromQL of outcomes per second, read once an hour into the ledger. Without it outcomes are pushed or imported."""
     value_per_outcome: Money | None = None
     """Dollars that one outcome is worth."""
     minutes_saved_per_outcome: Number | None = None
     """Minutes of work that one outcome saves, worth the PriceBook's rate for `laborRole`."""
+    minutes_spent_per_outcome: Number | None = None
+    """Minutes of work that one outcome causes, such as an escalation: a cost, at the PriceBook's rate for
+    `laborRole`."""
     labor_role: RoleName | None = None
-    """Whose minutes are saved: a role of the PriceBook's laborRates."""
+    """Whose minutes: a role of the PriceBook's laborRates. Without minutes per outcome, the minutes that TimeSaved or
+    HandleTime report are meant."""
     guard: ItemName | None = None
     """The guard of value.guards without which an outcome does not count."""
 
+    @property
+    def has_worth(self) -> bool:
+        """Whether an outcome is worth anything."""
+        saved = self.kind is KpiKind.TIME_SAVED and self.labor_role is not None
+        return saved or not (self.value_per_outcome is None and self.minutes_saved_per_outcome is None)
+
     @rule(
-        cel="!(has(self.valuePerOutcome) && has(self.minutesSavedPerOutcome))",
-        field=".minutesSavedPerOutcome",
-        problem="both valuePerOutcome and minutesSavedPerOutcome are set, which would count the worth twice",
-        fix="keep one of them",
+        cel=f"[{', '.join(f'has(self.{field})' for field in _WORTHS)}].filter(x, x).size() <= 1",
+        problem="more than one of valuePerOutcome, minutesSavedPerOutcome and minutesSpentPerOutcome is set",
+        fix="keep one of them: an outcome that saves work and causes some is two KPIs",
         reason="FieldValueForbidden",
     )
     def _worth_is_counted_once(self) -> bool:
-        return self.value_per_outcome is None or self.minutes_saved_per_outcome is None
+        worths = (self.value_per_outcome, self.minutes_saved_per_outcome, self.minutes_spent_per_outcome)
+        return sum(worth is not None for worth in worths) <= 1
 
     @rule(
-        cel="has(self.minutesSavedPerOutcome) == has(self.laborRole)",
+        cel=(
+            "(has(self.minutesSavedPerOutcome) || has(self.minutesSpentPerOutcome)) ? has(self.laborRole) "
+            ": (!has(self.laborRole) || (self.kind in ['TimeSaved', 'HandleTime'] && !has(self.valuePerOutcome)))"
+        ),
         field=".laborRole",
-        problem="minutesSavedPerOutcome and laborRole belong together",
-        fix="set both, or neither",
+        problem="laborRole and the minutes that it pays for belong together",
+        fix="set laborRole beside minutes saved or spent per outcome, or alone on TimeSaved or HandleTime",
     )
     def _minutes_have_a_rate(self) -> bool:
-        return (self.minutes_saved_per_outcome is None) == (self.labor_role is None)
+        if self.minutes_saved_per_outcome is not None or self.minutes_spent_per_outcome is not None:
+            return self.labor_role is not None
+        return self.labor_role is None or (self.kind in _REPORTED_MINUTES and self.value_per_outcome is None)
 
     @rule(
         cel="!(self.kind in ['Deflection', 'Containment']) || has(self.guard)",
@@ -124,17 +145,40 @@ class Guard(ApiModel):
 
     name: ItemName
     """Name of the guard."""
-    query: PromQL
-    """PromQL of a share between 0 and 1, such as the share of contacts that do not come back within a week."""
-    at_least: Percent
+    query: PromQL | None = None
+    """PromQL of a share between 0 and 1, such as the share of answers that pass a check."""
+    kpi: ItemName | None = None
+    """In place of a query: a KPI of value.kpis whose share of cases is meant, such as contacts that come back."""
+    at_least: Percent | None = None
     """The share below which the outcomes do not count."""
+    at_most: Percent | None = None
+    """In place of atLeast: the share above which they do not count."""
+    min_cases: Count | None = None
+    """Cases that the share must be of: those of the KPI, or with a query those of the guarded KPI. On fewer the
+    outcomes do not count either. Defaults to 30."""
+
+    @rule(
+        cel="has(self.query) != has(self.kpi)",
+        problem="a guard needs a query or a KPI, and not both",
+        fix="write the PromQL of a share under query, or the name of a KPI under kpi",
+    )
+    def _one_source(self) -> bool:
+        return (self.query is None) != (self.kpi is None)
+
+    @rule(
+        cel="has(self.atLeast) != has(self.atMost)",
+        problem="a guard needs one limit",
+        fix="write atLeast or atMost",
+    )
+    def _one_limit(self) -> bool:
+        return (self.at_least is None) != (self.at_most is None)
 
 
 class ValueSpec(ApiModel):
     """Where the worth of an answer comes from."""
 
     per_request: Money | None = None
-    """Dollars that one served request is worth."""
+    """Dollars that one served request is worth. Not used where a KPI has a worth."""
     source: Prose | None = None
     """Where that figure comes from: resolved tickets × labour rate, minutes saved, conversions."""
     kpis: Annotated[tuple[Kpi, ...], Field(max_length=8), ListMap("name")] = ()
@@ -154,6 +198,18 @@ class ValueSpec(ApiModel):
     def _guards_exist(self) -> bool:
         return {kpi.guard for kpi in self.kpis if kpi.guard} <= {guard.name for guard in self.guards}
 
+    @rule(
+        cel=(
+            "!has(self.guards) || self.guards.all(g, !has(g.kpi) "
+            "|| (has(self.kpis) && self.kpis.exists(k, k.name == g.kpi)))"
+        ),
+        field=".guards",
+        problem="a guard names a KPI that value.kpis does not hold",
+        fix="add the KPI to value.kpis or correct its name",
+    )
+    def _guards_have_their_kpis(self) -> bool:
+        return {guard.kpi for guard in self.guards if guard.kpi} <= {kpi.name for kpi in self.kpis}
+
 
 class RoiTargetSpec(ApiModel):
     """A return to reach. A ratio is to be at least the amount, a cost at most."""
@@ -170,7 +226,8 @@ class RoiTargetSpec(ApiModel):
     window: Duration | None = None
     """Period over which the metric is taken. Defaults to 7d."""
     baseline: RoiBaseline = RoiBaseline.ABSOLUTE
-    """Absolute: the amount itself. Recorded: the amount is relative to a recorded baseline."""
+    """Absolute: the amount itself. Recorded: so many times the figure of the recorded baseline, such as '0.82' for a
+    cost that is to fall by 18%."""
 
     @rule(
         cel=cel_is_positive("self.amount"),

@@ -155,6 +155,12 @@ class CostStatus(ApiModel):
     """When monthToDate and dayToDate were exact (RFC 3339, UTC); they grow by perHour."""
     month_forecast: str | None = None
     """Dollars that the whole month costs if all demand is served: what a ceiling holds back is not taken off."""
+    month_low: str | None = None
+    """Dollars below which the month stays one time in twenty, by how days differed so far."""
+    month_high: str | None = None
+    """Dollars that the month exceeds one time in twenty."""
+    forecast_record: str | None = None
+    """How past forecasts and their ranges fared."""
     per_request: str | None = None
     """Dollars per served request."""
     per_million_tokens: str | None = None
@@ -175,9 +181,15 @@ class RoiStatus(ApiModel):
     high: str | None = None
     """Upper bound of its 95% interval."""
     target: str
-    """The amount to reach or not to exceed."""
+    """The amount to reach or not to exceed; of a relative target, in the figure's own unit."""
     state: str
-    """Met, AtRisk, Breached, Insufficient or PriceMissing."""
+    """Met, AtRisk, Breached, Insufficient, PriceMissing or Unproven."""
+    why: str | None = None
+    """Why there is no figure."""
+    cause: str | None = None
+    """What moved the figure since as long before: Cost, Value, Volume or Mix, with what each makes of the move."""
+    advice: str | None = None
+    """To retire, re-architect or scale the workload, with the arithmetic."""
 
 
 class OriginalWeights(ApiModel):

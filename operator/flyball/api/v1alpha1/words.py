@@ -77,19 +77,6 @@ class ShadowPolicy(StrEnum):
     SKYSERVE = "skyserve"
 
 
-class KpiKind(StrEnum):
-    """A business outcome of answered requests."""
-
-    CONTAINMENT = "Containment"
-    DEFLECTION = "Deflection"
-    ESCALATION = "Escalation"
-    POST_BOT_CONTACT = "PostBotContact"
-    TASK_COMPLETION = "TaskCompletion"
-    TIME_SAVED = "TimeSaved"
-    CONVERSION = "Conversion"
-    CUSTOM = "Custom"
-
-
 class RoiBaseline(StrEnum):
     """What an ROI target's amount is held against: itself, or a recorded baseline."""
 

@@ -1,0 +1,99 @@
+"""Forecasts of months, kept as they were made, and what those months did cost; and what every day cost."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from flyball.core.budgets import PastForecast
+from flyball.core.names import Period, WorkloadKey
+from flyball.core.periods import end
+from flyball.ledger.engine import reading, writing
+from flyball.ledger.queries import total
+from flyball.ledger.schema import Grain, charge, forecast, usage, workload
+from flyball.ledger.store import DAY_MS, Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Dollars that the month from `start` on is forecast to cost, as said at `made_at` (milliseconds)."""
+
+    uid: str
+    start: int
+    made_at: int
+    spent: float
+    expected: float
+    low: float
+    high: float
+
+
+def keep(ledger: Ledger, forecasts: Iterable[Forecast]) -> None:
+    """Keep the first forecast of each workload, month and day; what is kept never changes."""
+    found = list(forecasts)
+    if not found:
+        return
+    dialect = postgresql if ledger.engine.dialect.name == "postgresql" else sqlite
+    with writing(ledger.engine) as connection:
+        ids = {row.uid: row.id for row in connection.execute(select(workload.c.uid, workload.c.id))}
+        rows = [
+            {
+                "workload_id": ids[each.uid],
+                "start": each.start,
+                "made_at": each.made_at - each.made_at % DAY_MS,
+                **{name: _thousandths(getattr(each, name)) for name in ("spent", "expected", "low", "high")},
+            }
+            for each in found
+            if each.uid in ids
+        ]
+        if rows:
+            connection.execute(dialect.insert(forecast).on_conflict_do_nothing(), rows)
+
+
+def kept(ledger: Ledger, now: int, only: WorkloadKey | None = None) -> dict[str, dict[int, list[PastForecast]]]:
+    """The forecasts of months that are over, by uid and month, with what those months did cost."""
+    found: dict[str, dict[int, list[PastForecast]]] = {}
+    with reading(ledger.engine) as connection:
+        asked = select(forecast, workload.c.uid).join(workload).order_by(forecast.c.made_at)
+        if only is not None:
+            asked = asked.where(workload.c.namespace == only.namespace, workload.c.name == only.name)
+        rows = connection.execute(asked).all()
+    costs: dict[int, dict[str, float]] = {}
+    for row in rows:
+        until = month_end(row.start)
+        if until > now:
+            continue
+        if row.start not in costs:
+            costs[row.start] = {}
+            for line in total(ledger, row.start, until, now, only):
+                costs[row.start][line.uid] = costs[row.start].get(line.uid, 0.0) + float(line.dollars)
+        said = (float(row.expected), float(row.low), float(row.high))
+        past = PastForecast(*said, costs[row.start].get(row.uid, 0.0))
+        found.setdefault(row.uid, {}).setdefault(row.start, []).append(past)
+    return found
+
+
+def by_day(ledger: Ledger, begin: int, end_: int) -> dict[str, dict[int, float]]:
+    """Dollars of each day that begins from `begin` (inclusive) to `end_`, by uid and the day's beginning."""
+    found: dict[str, dict[int, float]] = {}
+    parts = {usage: ("loading", "idle", "serving", "unmeasured"), charge: ("dollars",)}
+    with reading(ledger.engine) as connection:
+        uids = {row.id: row.uid for row in connection.execute(select(workload.c.id, workload.c.uid))}
+        for table, names in parts.items():
+            sums = [func.sum(table.c[name]).label(name) for name in names]
+            asked = select(table.c.workload_id, table.c.start, *sums)
+            asked = asked.where(table.c.grain == Grain.DAY, table.c.start >= begin, table.c.start < end_)
+            for row in connection.execute(asked.group_by(table.c.workload_id, table.c.start)):
+                days = found.setdefault(uids[row.workload_id], {})
+                days[row.start] = days.get(row.start, 0.0) + float(sum(getattr(row, name) for name in names))
+    return found
+
+
+def month_end(start: int) -> int:
+    """Where the month (UTC) ends that begins at `start`, in milliseconds."""
+    return round(end(Period.MONTH, start / 1000) * 1000)
+
+
+def _thousandths(dollars: float) -> Decimal:
+    return Decimal(str(round(dollars, 3)))
