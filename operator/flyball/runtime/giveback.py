@@ -1,6 +1,6 @@
 """The budget's annotations on targets, and giving everything back when a workload goes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 
 import structlog
 
@@ -55,25 +55,35 @@ async def release(
 ) -> tuple[list[str], list[Event]]:
     """Give back everything of a workload that is being deleted, then let it go; once that is done, nothing.
 
-    Only routes hold the object back: annotations that cannot be removed now are tried again when it is gone.
+    Only routes hold the object back: annotations that cannot be removed now are tried again when it is gone. They go
+    before the finalizer, so that a process that dies in between is followed by one that still finds the object.
     """
     if known.released:
         return [], []
-    failures, events = [], []
-    if has_finalizer or known.memory.fallback.active:
-        try:
-            await cluster.restore_all(key)
-            await cluster.hold_finalizer(key, False)
-        except PortError as error:
-            failures.append(f"restore: {error}")
-            if isinstance(error, Rejected) and RELEASE not in known.blocked:
-                known.blocked.add(RELEASE)
-                text = f"cannot be deleted before its routes are restored: {error}"
-                events.append(Event(EventReason.FALLBACK_BLOCKED, text, "ShiftTraffic", warning=True))
+    failures: list[str] = []
+    events: list[Event] = []
+    held = has_finalizer or known.memory.fallback.active
+    restored = held and await _give_up(cluster.restore_all(key), known, failures, events)
     failures += await _remove_annotations(cluster, key.namespace, _targets(known), known, claims)
+    if restored:
+        await _give_up(cluster.hold_finalizer(key, False), known, failures, events)
     known.released = not failures
     log.info("released", workload=str(key), failures=failures)
     return failures, events
+
+
+async def _give_up(step: Awaitable[None], known: Known, failures: list[str], events: list[Event]) -> bool:
+    """Do one step of what must be done before the object may go; whether it was done."""
+    try:
+        await step
+    except PortError as error:
+        failures.append(f"restore: {error}")
+        if isinstance(error, Rejected) and RELEASE not in known.blocked:
+            known.blocked.add(RELEASE)
+            text = f"cannot be deleted before its routes are restored: {error}"
+            events.append(Event(EventReason.FALLBACK_BLOCKED, text, "ShiftTraffic", warning=True))
+        return False
+    return True
 
 
 async def depart(cluster: Cluster, key: WorkloadKey, known: Known, claims: Claims, reborn: bool) -> bool:

@@ -11,6 +11,7 @@ from flyball.core.conditions import KnownCondition
 from flyball.core.findings import APPROACHING, FORECAST_OVER, HALF, REACHED
 from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, VariantMemory, ZeroMemory
 from flyball.core.names import ConditionType, Period
+from flyball.core.observation import WorkloadState
 from flyball.core.periods import CALENDAR, label
 from flyball.core.slo import BUDGET_LOW
 from flyball.core.units import parse_ratio
@@ -41,6 +42,16 @@ def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
         cause = status.fallback.reason or ""
         memory = replace(memory, fallback=FallbackMemory(active=True, share=share, since=since, cause=cause))
     return memory, conditions
+
+
+def as_found(memory: Memory, state: WorkloadState) -> Memory:
+    """What a predecessor's status says, corrected by its routes: a process that dies after it gave them back and before
+    it says so leaves a status that would move them again.
+    """
+    moved = any(route.problem or route.applied_weights is not None for route in state.routes)
+    return (
+        memory if moved or state.problem or not memory.fallback.active else replace(memory, fallback=FallbackMemory())
+    )
 
 
 def _zero(status: WorkloadSLOStatus, conditions: tuple[KnownCondition, ...]) -> ZeroMemory:

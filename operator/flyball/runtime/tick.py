@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 
-from flyball.core.books import Books
 from flyball.core.decide import decide
 from flyball.core.decision import Condition, Decision, Event, VariantDecision
 from flyball.core.gpu_pools import Grant
@@ -32,6 +31,7 @@ from flyball.runtime.known import SCALE_BLOCKED, Known
 from flyball.runtime.mirror import Declared, Mirror
 from flyball.runtime.news import Shown, figures, news, ran_on
 from flyball.runtime.pools import Pools, Wanted
+from flyball.runtime.recall import as_found
 
 log = structlog.get_logger("flyball.tick")
 
@@ -72,20 +72,11 @@ class TickReport:
     defects: tuple[WorkloadKey, ...] = ()
 
 
-ReadBooks = Callable[[WorkloadKey], Books | None]
-"""What the ledger last said of a workload."""
-
-
-def no_books(_: WorkloadKey) -> Books | None:
-    """Those of an operator without a ledger."""
-    return None
-
-
 class Ticker:
     """Runs ticks over the mirror. Nothing but `tick` changes its state.
 
     `record` is handed every decision that people can come upon: those shown in a status, told in the log or an Event,
-    and all that changed or failed to change replicas or weights. `books` are what the ledger last said of a workload.
+    and all that changed or failed to change replicas or weights.
     """
 
     def __init__(
@@ -96,7 +87,6 @@ class Ticker:
         events: Events,
         record: Callable[[Record], None] = lambda _: None,
         advisers: Advisers | None = None,
-        books: ReadBooks = no_books,
     ) -> None:
         self._mirror = mirror
         self._metrics = metrics
@@ -104,7 +94,6 @@ class Ticker:
         self._events = events
         self._record = record
         self._advisers = advisers or Advisers()
-        self._books = books
         self._known: dict[WorkloadKey, Known] = {}
         self._departed: list[tuple[WorkloadKey, Known]] = []
         self._pools = Pools(mirror, cluster)
@@ -190,11 +179,12 @@ class Ticker:
         claims: Claims,
     ) -> Decided:
         known = self._known[spec.key]
+        if known.status_at is None and state is not None:
+            known.memory = as_found(known.memory, state)
         state = _contend(spec, state or WorkloadState(problem="the cluster was not observed"), claims)
         signals = signals or WorkloadSignals(problem="telemetry was not read")
         short = shortage(self._pools.grants(spec.key))
-        announced, books = self._announced.expected(entry, at), self._books(spec.key)
-        observation = Observation(spec.key, at, signals, state, announced, short, books)
+        observation = Observation(spec.key, at, signals, state, self._announced.expected(entry, at), short)
         spec = self._mirror.learn_accelerators(
             spec, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
         )
@@ -326,6 +316,8 @@ class Ticker:
 
     async def _release(self, entry: Declared, claims: Claims, at: float) -> None:
         known = self._known[entry.key]
+        if known.spec is None and isinstance(entry.spec, WorkloadSpec):
+            known.spec = entry.spec
         failures, events = await giveback.release(self._cluster, entry.key, known, entry.has_finalizer, claims)
         failures += await self._publish(entry.key, events, at)
         if failures:
