@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from flyball.core.books import Books
 from flyball.core.decide import decide
 from flyball.core.decision import Condition, Decision, Event, VariantDecision
 from flyball.core.gpu_pools import Grant
@@ -72,11 +73,20 @@ class TickReport:
     defects: tuple[WorkloadKey, ...] = ()
 
 
+ReadBooks = Callable[[WorkloadKey], Books | None]
+"""What the ledger last said of a workload."""
+
+
+def no_books(_: WorkloadKey) -> Books | None:
+    """Those of an operator without a ledger."""
+    return None
+
+
 class Ticker:
     """Runs ticks over the mirror. Nothing but `tick` changes its state.
 
     `record` is handed every decision that people can come upon: those shown in a status, told in the log or an Event,
-    and all that changed or failed to change replicas or weights.
+    and all that changed or failed to change replicas or weights. `books` are what the ledger last said of a workload.
     """
 
     def __init__(
@@ -87,6 +97,7 @@ class Ticker:
         events: Events,
         record: Callable[[Record], None] = lambda _: None,
         advisers: Advisers | None = None,
+        books: ReadBooks = no_books,
     ) -> None:
         self._mirror = mirror
         self._metrics = metrics
@@ -94,6 +105,7 @@ class Ticker:
         self._events = events
         self._record = record
         self._advisers = advisers or Advisers()
+        self._books = books
         self._known: dict[WorkloadKey, Known] = {}
         self._departed: list[tuple[WorkloadKey, Known]] = []
         self._pools = Pools(mirror, cluster)
@@ -184,7 +196,8 @@ class Ticker:
         state = _contend(spec, state or WorkloadState(problem="the cluster was not observed"), claims)
         signals = signals or WorkloadSignals(problem="telemetry was not read")
         short = shortage(self._pools.grants(spec.key))
-        observation = Observation(spec.key, at, signals, state, self._announced.expected(entry, at), short)
+        announced, books = self._announced.expected(entry, at), self._books(spec.key)
+        observation = Observation(spec.key, at, signals, state, announced, short, books)
         spec = self._mirror.learn_accelerators(
             spec, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
         )
