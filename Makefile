@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals clean
+.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals faults soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -73,6 +73,13 @@ demo: ## The main job on a real cluster, in one go
 
 demo-down: ## Take away what the demo started
 	$(PYTHON) e2e/cluster/cluster.py down
+
+faults: venv ## Break what Flyball stands on, one thing at a time; goes on where it was stopped
+	FLYBALL_FAULTS=all $(BIN)/pytest tests/runtime/test_crash_on_api_server.py
+	$(BIN)/python -m e2e.faults
+
+soak: venv ## Everything together under traffic and random faults, two hours; goes on where it was stopped
+	$(BIN)/python -m e2e.soak $(SOAK)
 
 bench: venv ## Measure speed and memory, as ratios against a floor
 	$(BIN)/python -m e2e.bench

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ def writes(log: Path, since: float = 0.0) -> Iterator[Write]:
     yield from sorted(found, key=lambda write: write.at)
 
 
-def _write(entry: dict, at: float) -> Write:  # type: ignore[type-arg] - as it stands in the log
+def _write(entry: dict[str, Any], at: float) -> Write:
     reference, user = entry["objectRef"], entry["user"]
     pod = (user.get("extra") or {}).get(_POD)
     return Write(

@@ -59,6 +59,7 @@ FAMILIES = (
     Family("flyball_last_tick_timestamp_seconds", "When the last tick finished.", per_workload=False),
     Family("flyball_tick_duration_seconds", "How long the last tick took.", per_workload=False),
     Family("flyball_leader", "1 where this replica acts, 0 where it follows the one that does.", per_workload=False),
+    Family("flyball_tasks", "Tasks of the process; it stays about the same.", per_workload=False),
     Family("flyball_ticks_total", "Ticks finished.", per_workload=False, counter=True),
     Family("flyball_ticks_failed_total", "Ticks that ended in a defect.", per_workload=False, counter=True),
     Family("flyball_defects_total", "Evaluations of one workload that ended in a defect.", (), False, True),
@@ -85,6 +86,7 @@ class Tally:
     failed_ticks: int = 0
     defects: int = 0
     leads: Callable[[], int] = lambda: 1
+    tasks: Callable[[], int | None] = lambda: None
     events_dropped: Callable[[], int] = lambda: 0
     looks_missed: Callable[[], int] = lambda: 0
     decisions_recorded: Callable[[], int] = lambda: 0
@@ -126,6 +128,7 @@ class SnapshotCollector(Collector):
     def _samples(self) -> Iterator[Sample]:
         tally = self._tally
         yield "flyball_leader", (), tally.leads()
+        yield "flyball_tasks", (), tally.tasks()
         yield "flyball_ticks_total", (), tally.ticks
         yield "flyball_ticks_failed_total", (), tally.failed_ticks
         yield "flyball_defects_total", (), tally.defects

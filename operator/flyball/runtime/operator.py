@@ -114,6 +114,7 @@ async def operate(
     loop = Loop(tally, settings.tick_seconds, to_all(*([keeper.take] if keeper else []), evidence.take))
     leadership = _leadership(settings)
     tally.leads = lambda: int(leadership.term is not None)
+    tally.tasks = lambda: len(asyncio.all_tasks())
 
     def begin(term: int) -> Ticker:
         fenced = api.fenced(lambda: leadership.left(term))
