@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals faults soak clean
+.PHONY: bench-experiments help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals faults soak clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -89,6 +89,9 @@ bench-control: venv ## Measure control quality on a part of the scenarios, withi
 
 bench-control-full: venv ## The same on all scenarios; goes on where it was stopped
 	$(BIN)/python -m e2e.bench.control --full
+
+bench-experiments: venv ## How often experiments find what is not there, and miss what is
+	$(BIN)/python -m e2e.bench.experiments
 
 rivals: venv ## Hold the lab's rivals to the rivals' own code, built from the Go module proxy
 	PYTHONPATH=e2e/cluster $(BIN)/python -m e2e.rivals $(RIVALS)

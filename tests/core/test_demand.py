@@ -1,11 +1,22 @@
 from dataclasses import replace
 
 import pytest
-from core.cases import FULL_REPLICA, GARBAGE, START, objective, observation, running, signals, spec, variant
+from core.cases import (
+    FULL_REPLICA,
+    GARBAGE,
+    START,
+    objective,
+    observation,
+    overflowing,
+    running,
+    signals,
+    spec,
+    variant,
+)
 
 from flyball.core.capacity import RequestShape
 from flyball.core.demand import SHAPE_HALF_LIFE_SECONDS, assess, limits_of
-from flyball.core.memory import FallbackMemory, Memory
+from flyball.core.memory import Memory
 from flyball.core.names import GpuVerdict, Indicator
 from flyball.core.observation import ABSENT, Reading, SignalState, VariantSignals, VariantState
 
@@ -144,13 +155,13 @@ def test_without_requests_the_last_shape_stays() -> None:
     ],
 )
 def test_what_overflows_is_part_of_the_demand_as_far_as_the_window_missed_it(passed: float, demand: float) -> None:
-    moved = FallbackMemory(active=True, share=0.5, since=START, moved_before=0.0, moved_at=START)
+    moved = overflowing(moved_before=0.0, moved_at=START)
     situation, _ = assess(spec(), observation(at=START + passed), Memory(fallback=moved))
     assert situation.demand == pytest.approx(demand)
 
 
 def test_where_everything_overflows_the_demand_is_unknown() -> None:
-    moved = FallbackMemory(active=True, share=1.0, since=START, moved_before=1.0, moved_at=START)
+    moved = overflowing(1.0, moved_before=1.0, moved_at=START)
     assert assess(spec(), observation(), Memory(fallback=moved))[0].demand is None
 
 

@@ -25,6 +25,7 @@ COMMANDS = {
     "baseline": "flyball.cli.baseline:baseline",
     "roi": "flyball.cli.roi:roi",
     "ledger": "flyball.cli.ledger:ledger",
+    "experiment": "flyball.cli.experiment:experiment",
     "gpuagent": "flyball.cli.gpuagent:gpuagent",
     "load": "flyball.lab.load.command:load",
     "trace": "flyball.lab.trace_command:trace",

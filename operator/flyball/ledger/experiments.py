@@ -1,6 +1,7 @@
 """Experiments in the ledger: registered once, blocks added as they end, one decision, nothing ever changed."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, insert, select
 
 from flyball.core.bill import Charge, Correction, PathUse
-from flyball.core.experiment import Arm, Block, Measured
+from flyball.core.experiment import Arm, Block, Measured, Metric, Plan
 from flyball.core.experiment_verdict import Judgement
 from flyball.core.names import WorkloadKey
 from flyball.core.statement import Statement, state
@@ -128,6 +129,20 @@ def spent(
         unpriced += [name for name, _ in made.unpriced]
         unpriced += ["gpu"] if any(path.use.unpriced_ms for path in paths) else []
     return dollars, requests, tokens, min(measured, default=0), tuple(unpriced)
+
+
+def past_differences(ledger: Ledger, keys: Sequence[WorkloadKey], plan: Plan, now: int, length: int) -> list[float]:
+    """By how much neighbouring blocks differed of late, as logarithms of the cost per request (or per token)."""
+    first = (now - length) // plan.block_ms * plan.block_ms
+    values: list[float | None] = []
+    for start in range(first, now - plan.block_ms, plan.block_ms):
+        dollars, requests, tokens, _, unpriced = spent(
+            ledger, keys, plan.baseline.targets, start + plan.washout_ms, start + plan.block_ms, now
+        )
+        divisor = tokens if plan.metric is Metric.COST_PER_MILLION_TOKENS else requests
+        values.append(float(dollars / divisor) if divisor > 0 and dollars > 0 and not unpriced else None)
+    pairs = zip(values[::2], values[1::2], strict=False)
+    return [math.log(second / first_) for first_, second in pairs if first_ is not None and second is not None]
 
 
 def _statement(ledger: Ledger, key: WorkloadKey, begin: int, end: int, now: int) -> Statement:
