@@ -1,5 +1,6 @@
 """From the manifest to the core's view: defaults, units, prices, and Invalid for what cannot be acted on."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from flyball.api.v1alpha1 import PriceBook, WorkloadType
 from flyball.core.kpi import Guard
 from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
+from flyball.core.own_counts import OwnCounts
 from flyball.core.spec import (
     Ceiling,
     EnginePrior,
@@ -35,6 +37,7 @@ from flyball.core.spec import (
 )
 
 DATA = Path(__file__).parent / "data" / "accept"
+UP = Objective("up", Indicator.AVAILABILITY, None, 0.95, 28 * 86400.0)
 TARGET: dict[str, Any] = {"targetRef": {"name": "chat"}, "maxReplicas": 8}
 NO_PRICE = "neither targets[].pricePerGpuHour nor cost.priceBookRef is set"
 
@@ -95,7 +98,7 @@ def test_every_part_that_is_acted_on_arrives_in_core_units() -> None:
         engine=ENGINE_PRIORS[EnginePreset.LLAMA_8B_ON_H100],
     )
     assert l4.engine == EnginePrior(0.077, 0.0003, 0.00064 / 1000, 0.000265, 38000, 64)
-    assert found.telemetry == TelemetrySource(
+    assert replace(found.telemetry, own=OwnCounts()) == TelemetrySource(
         engine="Custom",
         selector=(("model_name", "llama-3-8b"),),
         overrides=(("Running", "sum(my_running)"), ("Waiting", "sum(my_queue_length)")),
@@ -253,13 +256,13 @@ def test_a_declared_accelerator_outranks_the_one_seen() -> None:
                 {"name": "x", "indicator": "QueueTime", "threshold": "500ms", "target": "99.5%", "window": "7d"},
                 {"name": "up", "indicator": "Availability"},
             ],
-            (Objective("x", Indicator.QUEUE_TIME, 0.5, 0.995, 7 * 86400.0),),
-            id="those not measured yet are left out",
+            (Objective("x", Indicator.QUEUE_TIME, 0.5, 0.995, 7 * 86400.0), UP),
+            id="how requests end beside a latency",
         ),
         pytest.param(
             [{"name": "up", "indicator": "Availability"}],
-            default_objectives(WorkloadType.SUPPORT_BOT),
-            id="the defaults apply where nothing declared is measured",
+            (UP, *default_objectives(WorkloadType.SUPPORT_BOT)),
+            id="the defaults apply beside what says nothing of latency",
         ),
     ],
 )

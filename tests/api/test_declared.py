@@ -76,8 +76,11 @@ def objective(**fields: Any) -> dict[str, Any]:
             id="stages, with the objective on one",
         ),
         pytest.param(
-            {"objectives": [{"name": "up", "indicator": "Availability"}]},
-            ["spec.objectives[0]", "spec.objectives"],
+            {
+                "telemetry": {"segmentBy": ["tenant"]},
+                "objectives": [{"name": "up", "indicator": "Availability", "segment": {"tenant": "acme"}}],
+            },
+            ["spec.telemetry.segmentBy", "spec.objectives[0]", "spec.objectives"],
             id="only objectives that are not measured: the defaults that apply are named",
         ),
         pytest.param(

@@ -10,11 +10,24 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.advising import FakeReplicas, FakeRivals, wants
 from support.world import OVERFLOW, World
 
+from flyball.core.own_counts import CacheReading, OwnReadings
+from flyball.core.reliability import EventCounts
+from flyball.core.reliability import RequestEvent as E
 from flyball.runtime.advice import Advisers
 from flyball.runtime.exporter import FAMILIES, SnapshotCollector, Tally, reference_page
 from flyball.runtime.shadow import Shadow
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+ANSWERS = {
+    "name": "answers",
+    "kind": "Response",
+    "hits": "hits[$window]",
+    "lookups": "lookups[$window]",
+    "savesPerHit": "0.01",
+    "guard": {"query": "fresh", "atLeast": "90%"},
+}
 
 
 def scrape(tally: Tally) -> Samples:
@@ -36,6 +49,13 @@ async def tally(world: World) -> Tally:
         fallback=OVERFLOW,
         value={"perRequest": "0.01", "source": "survey"},
         roiTargets=[{"name": "worth", "metric": "ValueCostRatio", "amount": "2", "window": "2m"}],
+        telemetry={"caches": [ANSWERS]},
+    )
+    world.metrics.own = OwnReadings(
+        events=(
+            EventCounts(3600.0, ((E.REQUESTS, 90.0), (E.CLIENT_MISTAKE, 10.0), (E.RETRY, 30.0), (E.TIMEOUT, 4.0))),
+        ),
+        caches=(CacheReading("answers", 3600.0, 900.0, 3600.0, 1.0),),
     )
     world.advisers = Advisers(Shadow(FakeRivals({"hpa-queue": wants(3)}), FakeReplicas()))
     world.restart()
@@ -62,6 +82,12 @@ async def test_what_a_tick_shows(tally: Tally) -> None:
     assert value(samples, "flyball_condition", type="Ready") == 1
     assert value(samples, "flyball_condition", type="SLOMet") == 1
     assert value(samples, "flyball_fallback_share_ratio") == 0
+    assert value(samples, "flyball_requests_available_ratio") == pytest.approx(0.95)
+    assert value(samples, "flyball_request_events_ratio", event="Timeout") == pytest.approx(0.05)
+    assert value(samples, "flyball_retry_amplification") == pytest.approx(1.5)
+    assert value(samples, "flyball_cache_hit_ratio", cache="answers") == 0.25
+    assert value(samples, "flyball_cache_saving_per_hour_dollars", cache="answers") == 9
+    assert value(samples, "flyball_tokens_per_request", template="", kind="input") is not None
     shadowed = {"namespace": "team", "workload": "shadowed", "rival": "hpa-queue"}
     assert value(samples, "flyball_shadow_replicas_desired", target="gpu", **shadowed) == 3
     assert value(samples, "flyball_shadow_cost_per_hour_dollars", **shadowed) == pytest.approx(2.4)

@@ -22,6 +22,7 @@ from flyball.core.observation import (
     WorkloadSignals,
     ok,
 )
+from flyball.core.own_counts import OwnReadings
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime.advice import Advisers
 from flyball.runtime.mirror import Mirror
@@ -171,7 +172,7 @@ class FakeMetrics:
     """Implements the Metrics port: a load of `rate` requests/s on each workload, spread over its ready replicas.
 
     `good` is the share of requests within every objective, `noise` how far figures waver around their mean, and
-    `wanted` what asks for a workload, seen without its pods.
+    `wanted` what asks for a workload, seen without its pods, and `own` what users count.
     """
 
     cluster: FakeCluster
@@ -181,6 +182,7 @@ class FakeMetrics:
     waiting: float = 0.0
     noise: float = 0.0
     wanted: Reading = ABSENT
+    own: OwnReadings = field(default_factory=OwnReadings)
     problem: str = ""
     dice: random.Random = field(default_factory=lambda: random.Random(7))
 
@@ -202,7 +204,9 @@ class FakeMetrics:
         variants = tuple(self._variant(spec, v.name, v.target.name) for v in spec.variants)
         longest = [(t.window_seconds, self.rate * t.window_seconds) for t in spec.roi_targets]
         every = (*counts, *longest)
-        return WorkloadSignals(readings, variants, every, tuple((w, 500 * n) for w, n in every), self.wanted)
+        return WorkloadSignals(
+            readings, variants, every, tuple((w, 500 * n) for w, n in every), self.wanted, own=self.own
+        )
 
     def _variant(self, spec: WorkloadSpec, name: str, target: str) -> VariantSignals:
         found = self.cluster.deployments.get((spec.key.namespace, target))

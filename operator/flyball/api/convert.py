@@ -10,6 +10,7 @@ from typing import Any
 from flyball.api.declared import not_yet_acted_on, objective_acted_on
 from flyball.api.defaults import DEFAULT_TARGET, DEFAULT_WINDOW, default_objectives
 from flyball.api.latencies import latencies_of, stages_of
+from flyball.api.own_counts import own_counts_of
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS
 from flyball.api.pricing import INLINE_SOURCE, PriceBooks, gpu_price, prices_of
@@ -21,7 +22,7 @@ from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.telemetry import Telemetry
 from flyball.api.v1alpha1.words import CapacityType, FallbackTrigger
 from flyball.api.valuing import roi_targets_of, value_of
-from flyball.core.names import WorkloadKey
+from flyball.core.names import COUNTED_INDICATORS, WorkloadKey
 from flyball.core.spec import (
     Ceiling,
     EnginePrior,
@@ -135,12 +136,15 @@ def _engine(target: Target) -> EnginePrior | None:
 
 
 def _objectives(spec: WorkloadSLOSpec) -> tuple[Objective, ...]:
-    """The declared objectives that can be measured, or else the workload type's defaults.
+    """The declared objectives that can be measured, and the workload type's defaults where none is of a latency.
 
-    A workload without any objective would be scaled to its minimum, which nobody asks for.
+    A workload without any of these would be scaled to its minimum, which nobody asks for.
     """
     declared = tuple(_objective(each) for each in spec.objectives if objective_acted_on(each, spec.telemetry))
-    return declared or default_objectives(spec.workload_type)
+    if any(objective.indicator not in COUNTED_INDICATORS for objective in declared):
+        return declared
+    names = {objective.name for objective in declared}
+    return (*declared, *(each for each in default_objectives(spec.workload_type) if each.name not in names))
 
 
 def _objective(objective: ObjectiveSpec) -> Objective:
@@ -165,6 +169,7 @@ def _telemetry(telemetry: Telemetry | None) -> TelemetrySource:
         latencies=latencies_of(telemetry),
         stages=stages_of(telemetry),
         segment_by=telemetry.segment_by,
+        own=own_counts_of(telemetry),
         **_given(
             engine=telemetry.engine.value if telemetry.engine else None,
             stale_after_seconds=_seconds(telemetry.stale_after),

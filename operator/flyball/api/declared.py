@@ -12,18 +12,9 @@ from flyball.api.v1alpha1.objectives import ObjectiveSpec
 from flyball.api.v1alpha1.scaling import ScalingSpec
 from flyball.api.v1alpha1.telemetry import Telemetry
 from flyball.api.v1alpha1.words import EngineProfile, ForecastMethod
-from flyball.core.names import Enforcement, Indicator, Period, RoiMetric
+from flyball.core.names import COUNTED_INDICATORS, Enforcement, Indicator, Period, RoiMetric
 
 ENGINES_ACTED_ON = frozenset({EngineProfile.VLLM})
-INDICATORS_ACTED_ON = frozenset(
-    {
-        Indicator.TIME_TO_FIRST_TOKEN,
-        Indicator.INTER_TOKEN_LATENCY,
-        Indicator.END_TO_END,
-        Indicator.QUEUE_TIME,
-        Indicator.STAGE,
-    }
-)
 PERIODS_HELD = frozenset({Period.HOUR, Period.DAY, Period.MONTH})
 """Periods whose ceilings hold replicas back; the others only alert."""
 
@@ -89,10 +80,10 @@ def _why_not_evaluated(target: RoiTargetSpec, value: ValueSpec | None) -> str:
 
 
 def _why_not_measured(objective: ObjectiveSpec, telemetry: Telemetry) -> str:
-    if objective.indicator not in INDICATORS_ACTED_ON:
-        return f"the indicator {objective.indicator} is not measured yet"
     if not objective.segment:
         return ""
+    if objective.indicator in COUNTED_INDICATORS:
+        return "how requests end is not split by segment yet"
     split = {latency.indicator for latency in telemetry.latencies}
     if objective.indicator is Indicator.STAGE:
         stage = next((each for each in telemetry.stages if each.name == objective.stage), None)

@@ -10,13 +10,13 @@ import hashlib
 from dataclasses import replace
 from decimal import Decimal
 
-from flyball.core import cost, fallback, pacing, roi, slo, stages, zero
+from flyball.core import cost, efficiency, fallback, pacing, roi, slo, stages, zero
 from flyball.core.baseline import fingerprint
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport, SpotReport
 from flyball.core.demand import Situation, assess
 from flyball.core.findings import Findings
 from flyball.core.memory import Memory
-from flyball.core.names import Mode
+from flyball.core.names import COUNTED_INDICATORS, FALLBACK_MENDS, Indicator, Mode
 from flyball.core.observation import Observation, VariantState
 from flyball.core.pacing import Budgets
 from flyball.core.report import conclude
@@ -34,18 +34,20 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     memory = replace(memory, generation=spec.generation, started_at=started_at)
     states = tuple(observation.state.variant(v.name) for v in spec.variants)
     sure = stages.surely_missed(spec, observation, memory)
-    situation, memory = assess(*stages.of_the_engine(spec, observation, sure), memory)
+    situation, memory = assess(*stages.of_the_engine(efficiency.steering(spec), observation, sure), memory)
     measured_now = tuple(
         slo.report(o, observation.signals.objective(o.name), memory.state(f"objective/{o.name}"))
         for o in spec.objectives
     )
     objectives = stages.blamed(spec, observation, measured_now, sure)
     to_zero, memory = zero.step(spec, observation, situation, memory)
-    case = case_of(spec, observation, situation, objectives, states)
+    steering = efficiency.among(spec, objectives, frozenset(Indicator) - COUNTED_INDICATORS)
+    case = case_of(spec, observation, situation, steering, states)
     budgets, memory = pacing.look(spec, observation, case.plans, situation.curve, memory)
     sizing, memory = size(replace(case, paces=budgets.paces), to_zero, memory)
     memory = pacing.learn(case.plans, situation, float(sizing.wanted_per_hour), at, memory)
-    memory = _fall_back(spec, observation, situation, objectives, sizing, to_zero, memory)
+    mended = efficiency.among(spec, objectives, FALLBACK_MENDS)
+    memory = _fall_back(spec, observation, situation, mended, sizing, to_zero, memory)
     memory = _account(spec, observation, situation, states, memory)
     findings = _findings(spec, observation, situation, objectives, states, sizing, to_zero, budgets, memory)
     told = conclude(findings, memory)
@@ -72,6 +74,7 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
             if variant.spot
         ),
         stages=stages.told(spec, observation.signals),
+        efficiency=efficiency.look(spec, observation, situation, states, memory),
     )
     return decision, replace(memory, states=told.states)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
+from flyball.core.efficiency_report import Efficiency
 from flyball.core.names import ConditionType, EventReason, GpuVerdict, Mode, WorkloadKey
 
 
@@ -195,3 +196,4 @@ class Decision:
     capacity_per_replica: float | None = None
     spot: tuple[SpotReport, ...] = ()
     stages: tuple[StageReport, ...] = ()
+    efficiency: Efficiency = Efficiency()

@@ -41,6 +41,26 @@ class Indicator(StrEnum):
     AVAILABILITY = "Availability"
     TRUNCATION = "Truncation"
     RETRIEVAL = "Retrieval"
+    TIMEOUTS = "Timeouts"
+    RATE_LIMITS = "RateLimits"
+    FALLBACKS = "Fallbacks"
+    RETRIES = "Retries"
+
+
+COUNTED_INDICATORS = frozenset(
+    {
+        Indicator.AVAILABILITY,
+        Indicator.TRUNCATION,
+        Indicator.RETRIEVAL,
+        Indicator.TIMEOUTS,
+        Indicator.RATE_LIMITS,
+        Indicator.FALLBACKS,
+        Indicator.RETRIES,
+    }
+)
+"""Indicators whose good events are told by how requests end, not by how long they take: more GPUs do not mend them."""
+FALLBACK_MENDS = frozenset(Indicator) - COUNTED_INDICATORS | {Indicator.AVAILABILITY, Indicator.TIMEOUTS}
+"""Indicators that overflow to a fallback does something for: it truncates, retrieves and retries as the primary does."""
 
 
 class Period(StrEnum):

@@ -12,6 +12,7 @@ from flyball.core.forecast import LEVELS
 from flyball.core.kpi import Value
 from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
+from flyball.core.own_counts import OwnCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +233,7 @@ class TelemetrySource:
     `selector` are label equalities that its series carry beside namespace and target. `overrides` maps a signal's name
     to the user's own PromQL. `stale_after_seconds` is the age past which a sample teaches nothing. `latencies` are
     measured outside of the engine (at a gateway, in an application), by what they measure, `stages` are those of a
-    request's path, and `segment_by` the labels that split them.
+    request's path, and `segment_by` the labels that split them. `own` is what the user counts.
     """
 
     engine: str = "VLLM"
@@ -242,6 +243,7 @@ class TelemetrySource:
     latencies: tuple[tuple[Indicator, LatencySource], ...] = ()
     stages: tuple[Stage, ...] = ()
     segment_by: tuple[str, ...] = ()
+    own: OwnCounts = OwnCounts()
 
     def latency(self, objective: Objective) -> LatencySource | None:
         """The histogram that an objective is counted from; None where it is the engine's own."""

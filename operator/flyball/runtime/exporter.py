@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from flyball.core.names import GpuVerdict, WorkloadKey
+from flyball.runtime import efficiency_status
 from flyball.runtime.advice import Sample
 from flyball.runtime.tick import Outcome, TickReport
 
@@ -43,6 +44,14 @@ FAMILIES = (
     Family("flyball_gpu_verdict", "1 for the GPU verdict that holds.", ("verdict",)),
     Family("flyball_gpu_tokens_per_second", "Output tokens per second and GPU."),
     Family("flyball_gpu_knee_tokens_per_second", "Output tokens per second and GPU at the fitted knee."),
+    Family("flyball_requests_available_ratio", "Share of requests without a timeout, rate limit or service error."),
+    Family("flyball_request_events_ratio", "Share of requests to which something happened.", ("event",)),
+    Family("flyball_client_mistakes_ratio", "Share of all requests that were mistakes of clients."),
+    Family("flyball_retry_amplification", "Requests that one request becomes by retries."),
+    Family("flyball_tokens_per_request", "Mean tokens per request; all templates: none.", ("template", "kind")),
+    Family("flyball_cache_hit_ratio", "Share of a cache's lookups that hit.", ("cache",)),
+    Family("flyball_cache_point_worth_per_hour_dollars", "Dollars per hour of one point of hit rate.", ("cache",)),
+    Family("flyball_cache_saving_per_hour_dollars", "Dollars per hour that hits save.", ("cache",)),
     Family("flyball_cost_per_hour_dollars", "Dollars per hour of all replicas."),
     Family("flyball_cost_month_to_date_dollars", "Dollars since the month began (UTC)."),
     Family("flyball_cost_per_request_dollars", "Dollars per served request over the last hour."),
@@ -178,6 +187,7 @@ def _of_workload(outcome: Outcome) -> Iterator[Sample]:
         yield "flyball_gpu_verdict", (str(verdict),), int(decision.gpu.verdict is verdict)
     yield "flyball_gpu_tokens_per_second", (), decision.gpu.tokens
     yield "flyball_gpu_knee_tokens_per_second", (), decision.gpu.knee_tokens
+    yield from efficiency_status.samples(decision.efficiency)
     cost = decision.cost
     yield "flyball_cost_per_hour_dollars", (), None if cost.per_hour is None else float(cost.per_hour)
     yield "flyball_cost_month_to_date_dollars", (), float(cost.month_to_date)

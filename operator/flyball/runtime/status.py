@@ -11,6 +11,7 @@ from flyball.core.names import ConditionType, Period
 from flyball.core.observation import Observation
 from flyball.core.spec import Invalid, Objective, WorkloadSpec
 from flyball.core.units import format_duration, format_money, format_ratio
+from flyball.runtime import efficiency_status
 from flyball.runtime.news import Status
 
 
@@ -41,6 +42,7 @@ def render(spec: WorkloadSpec, observation: Observation, decision: Decision, kno
         "stages": [_stage(report) for report in decision.stages],
         "targets": _targets(spec, observation, decision),
         "gpu": _gpu(decision),
+        **efficiency_status.render(decision.efficiency),
         "cost": _cost(decision),
         "roi": [_roi(spec, report) for report in decision.roi],
         "fallback": _fallback(observation, decision),

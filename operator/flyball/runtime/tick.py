@@ -24,7 +24,7 @@ from flyball.core.rationing import GPUS_SHORT, limited_by_pool, shortage
 from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
 from flyball.core.units import counted
 from flyball.ledger.record import Record, record_of
-from flyball.runtime import giveback, routes, status
+from flyball.runtime import efficiency_status, giveback, routes, status
 from flyball.runtime.advice import Advisers, Sample, Seen
 from flyball.runtime.announced import Announced
 from flyball.runtime.giveback import Claims
@@ -231,7 +231,8 @@ class Ticker:
         failures += await self._publish(spec.key, events, at)
         advice = self._advisers.advice(spec, known.status)
         rendered = {**status.render(spec, observation, decision, known.conditions), **advice.status}
-        shown = Shown(rendered, {**figures(spec, observation, decision), **advice.figures}, advice.states)
+        states = {**efficiency_status.states(decision.efficiency), **advice.states}
+        shown = Shown(rendered, {**figures(spec, observation, decision), **advice.figures}, states)
         failures += await self._write_status(spec.key, shown, at)
         why_shown = known.status_why if known.status_at == at else ""
         wants = _wants(decision)

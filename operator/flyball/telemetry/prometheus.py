@@ -11,10 +11,11 @@ import structlog
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import overrides, queries, stages, wakeup
+from flyball.telemetry import overrides, own_counts, queries, reliability, stages, wakeup
 from flyball.telemetry.answers import Answer, Table
 from flyball.telemetry.objectives import engine_histograms, needed_edges
 from flyball.telemetry.outside import OutsideReader
+from flyball.telemetry.own_counts import OwnCountsReader
 from flyball.telemetry.profiles import CUSTOM, ENGINES, GPU, EngineProfile
 from flyball.telemetry.promql import usable_label
 from flyball.telemetry.queries import Plan
@@ -41,6 +42,7 @@ class PrometheusMetrics:
         self._slow_slot = asyncio.Semaphore(1)
         self._slow = SlowWindows(settings.slow_refresh_seconds, Table)
         self._failures: dict[str, str] = {}
+        self._own_counts = OwnCountsReader(settings.slow_refresh_seconds)
         self._outside = OutsideReader(self._ask, self._note, settings.slow_refresh_seconds)
 
     async def read(self, workloads: Sequence[WorkloadSpec], at: float) -> Mapping[WorkloadKey, WorkloadSignals]:
@@ -62,17 +64,28 @@ class PrometheusMetrics:
         ):
             signals.update(found)
         await outside
-        return signals
+        return signals | await self._counted({spec.key: spec for spec in asked}, signals, at)
 
     async def aclose(self) -> None:
         """Stop what runs in the background and close the connections."""
         await self._slow.aclose()
         await self._outside.aclose()
+        await self._own_counts.aclose()
         self._client.close()
 
     async def _read_outside(self, specs: Sequence[WorkloadSpec], at: float, deadline: float) -> Outside:
         plan = queries.plan(specs, self._settings.rate_window_seconds)
         return await self._outside.read(specs, plan, at, deadline, partial(self._ask_slowly, at=at))
+
+    async def _counted(
+        self, specs: Mapping[WorkloadKey, WorkloadSpec], signals: Mapping[WorkloadKey, WorkloadSignals], at: float
+    ) -> dict[WorkloadKey, WorkloadSignals]:
+        """The signals with what users count, and with the objectives about how requests end."""
+        shortest = self._settings.rate_window_seconds
+        asked = queries.plan(list(specs.values()), shortest).windows
+        counts = await self._own_counts.read(specs.values(), asked, at, partial(self._ask_slowly, at=at))
+        whole = {key: own_counts.apply(spec, signals[key], counts[key]) for key, spec in specs.items()}
+        return {key: reliability.judge(spec, whole[key], asked, shortest) for key, spec in specs.items()}
 
     async def _engine(
         self, name: str, specs: Sequence[WorkloadSpec], at: float, deadline: float, outside: Awaitable[Outside]

@@ -7,9 +7,9 @@ every further window. The parts of a query are told apart by a label. Pure.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from flyball.core.names import Indicator
+from flyball.core.names import COUNTED_INDICATORS, Indicator
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import windows
+from flyball.telemetry import reliability, windows
 from flyball.telemetry.profiles import EngineProfile, GpuProfile
 from flyball.telemetry.profiles.model import Counter, Gauge, Histogram, Selector
 from flyball.telemetry.promql import Scope, any_of, duration, either, folded, grouped, series, tagged
@@ -58,6 +58,13 @@ class Plan:
     windows: Mapping[float, float]
     latencies: Mapping[Indicator, frozenset[float]]
     counts: frozenset[float]
+
+    @property
+    def events(self) -> frozenset[float]:
+        """The windows beside the rate window over which it is asked how requests ended."""
+        declared = (self.latencies.get(indicator, frozenset()) for indicator in COUNTED_INDICATORS)
+        always = {windows.SHORT_SECONDS, windows.LONG_SECONDS} & self.counts
+        return frozenset(always).union(*declared) - {self.rate_window_seconds}
 
     def further_windows(self) -> tuple[float, ...]:
         """All windows that need a query of their own, ascending."""
@@ -122,6 +129,8 @@ def window_query(profile: EngineProfile, plan: Plan, window: float, edges: Mappi
             (OUTPUT_TOKENS, profile.output_tokens),
         ):
             parts += _counted(part, counter, profile, plan.scope, "increase", window)
+    if window in plan.events:
+        parts += reliability.parts(profile, plan.scope, window)
     return either(parts)
 
 
@@ -172,9 +181,8 @@ def _rates(profile: EngineProfile, plan: Plan) -> str:
         counters += _means(token_time(rank), histogram)
     for rank, ratio in enumerate(profile.cached_prompt_share):
         counters += [(cached(rank, "part"), ratio.part), (cached(rank, "whole"), ratio.whole)]
-    return either(
-        text for part, counter in counters for text in _counted(part, counter, profile, scope, "rate", window)
-    )
+    found = [text for part, counter in counters for text in _counted(part, counter, profile, scope, "rate", window)]
+    return either((*found, *reliability.parts(profile, scope, window)))
 
 
 def _means(part: str, histogram: Histogram | None) -> list[tuple[str, Counter]]:

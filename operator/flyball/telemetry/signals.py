@@ -1,11 +1,13 @@
 """From answers to the signals of a workload. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from flyball.core.observation import ABSENT, Reading, SignalState, VariantSignals, WorkloadSignals, ok
+from flyball.core.own_counts import OwnReadings
+from flyball.core.reliability import EventCounts
 from flyball.core.spec import Variant, WorkloadSpec
-from flyball.telemetry import queries, windows
+from flyball.telemetry import queries, reliability, windows
 from flyball.telemetry.answers import Answer, Row, Table
 from flyball.telemetry.freshness import Freshness, freshness, mean_share, quotient, total
 from flyball.telemetry.objectives import WindowTables, read_objective
@@ -42,7 +44,14 @@ def read_workload(spec: WorkloadSpec, profile: EngineProfile | None, plan: Plan,
         completions=_by_window(spec, plan, answers, (queries.COMPLETIONS,)),
         tokens=_by_window(spec, plan, answers, (queries.PROMPT_TOKENS, queries.OUTPUT_TOKENS)),
         window_seconds=plan.rate_window_seconds,
+        own=OwnReadings(events=tuple(_events(spec, profile, plan, answers)) if profile and whole.pods else ()),
     )
+
+
+def _events(spec: WorkloadSpec, profile: EngineProfile, plan: Plan, answers: Answers) -> Iterator[EventCounts]:
+    yield reliability.counts(spec, profile, answers.table(queries.RATES), plan.rate_window_seconds)
+    for window in sorted(plan.events & answers.further.keys()):
+        yield reliability.counts(spec, profile, answers.further[window], window)
 
 
 def _freshness(spec: WorkloadSpec, variant: Variant, answers: Answers) -> Freshness:

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from flyball.api.model import ApiModel, rule
 from flyball.api.scalars import Duration, ItemName, LabelValue, Percent, StageName, cel_is_positive, is_positive
-from flyball.core.names import Indicator
+from flyball.core.names import COUNTED_INDICATORS, Indicator
 
-COUNTED_INDICATORS = frozenset({Indicator.AVAILABILITY, Indicator.TRUNCATION})
-"""Indicators whose good events are counted by outcome, so that a threshold says nothing."""
-TIMED_INDICATORS = frozenset(Indicator) - COUNTED_INDICATORS - {Indicator.RETRIEVAL}
-"""Indicators that are nothing without a threshold. Retrieval may have one."""
+TIMED_INDICATORS = frozenset(Indicator) - COUNTED_INDICATORS
+"""Indicators that are nothing without a threshold."""
+
+_COUNTED = ", ".join(f"'{indicator}'" for indicator in Indicator if indicator in COUNTED_INDICATORS)
 
 
 class ObjectiveSpec(ApiModel):
@@ -22,8 +22,11 @@ class ObjectiveSpec(ApiModel):
     indicator: Indicator
     """What is measured. TimeToFirstToken, EndToEnd and QueueTime: seconds per request. InterTokenLatency: a request's
     mean time per output token, counted as the deadline arrival + TTFT threshold + (tokens - 1) x threshold where there
-    is an objective for the first token, too. Stage: a stage of telemetry.stages. Availability: requests answered
-    without error. Truncation: answers not cut off by the token limit. Retrieval: requests whose retrieval succeeded."""
+    is an objective for the first token, too. Stage: a stage of telemetry.stages. The others count how requests end, as
+    the engine's metrics or telemetry.requestEvents tell, and never call for a GPU. Availability: requests without a
+    timeout, rate limit or service error; clients' mistakes (4xx but 408 and 429) count neither way. Timeouts and
+    RateLimits: requests without one. Truncation: answers not cut off by the token limit. Retrieval: retrievals that
+    succeeded. Retries: requests that repeat no other. Fallbacks: requests that no gateway answered elsewhere."""
     threshold: Duration | None = None
     """Latency that a good request does not exceed. Best a bucket edge of the engine's histogram; else interpolated."""
     target: Percent | None = None
@@ -36,7 +39,7 @@ class ObjectiveSpec(ApiModel):
     """Label values that narrow the objective to some requests; the labels must stand in telemetry.segmentBy."""
 
     @rule(
-        cel="self.indicator in ['Availability', 'Truncation', 'Retrieval'] || has(self.threshold)",
+        cel=f"self.indicator in [{_COUNTED}] || has(self.threshold)",
         field=".threshold",
         problem="threshold is missing",
         fix="write the latency that a good request does not exceed, such as 500ms",
@@ -46,10 +49,10 @@ class ObjectiveSpec(ApiModel):
         return self.indicator not in TIMED_INDICATORS or self.threshold is not None
 
     @rule(
-        cel="!(self.indicator in ['Availability', 'Truncation']) || !has(self.threshold)",
+        cel=f"!(self.indicator in [{_COUNTED}]) || !has(self.threshold)",
         field=".threshold",
         problem="threshold is set on an indicator that counts outcomes",
-        fix="remove threshold, or use EndToEnd for a latency",
+        fix="remove threshold, or use EndToEnd or Stage for a latency",
         reason="FieldValueForbidden",
     )
     def _counted_has_no_threshold(self) -> bool:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from flyball.api.model import ApiModel, ListMap
 from flyball.api.v1alpha1.advice import PlanStatus, RivalStatus
+from flyball.api.v1alpha1.efficiency import CacheStatus, PromptTrendStatus, ReliabilityStatus, TokenStatus
 
 
 class StatusCondition(ApiModel):
@@ -263,6 +264,14 @@ class WorkloadSLOStatus(ApiModel):
     """Each target as it is and as it should be."""
     gpu: GpuStatus | None = None
     """GPU utilization read with its queue."""
+    reliability: ReliabilityStatus | None = None
+    """How requests ended."""
+    tokens: TokenStatus | None = None
+    """What requests are made of."""
+    prompt_trend: PromptTrendStatus | None = None
+    """Whether prompts grow."""
+    caches: Annotated[tuple[CacheStatus, ...], ListMap("name")] = ()
+    """Hit rates of caches, and what they are worth."""
     cost: CostStatus | None = None
     """Dollars."""
     roi: Annotated[tuple[RoiStatus, ...], ListMap("name")] = ()

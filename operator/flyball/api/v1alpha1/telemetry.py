@@ -7,6 +7,7 @@ from pydantic import Field
 from flyball.api.model import ApiModel, ListMap, ListSet, rule
 from flyball.api.scalars import Duration, LabelName, LabelValue, PromQL, cel_is_positive, is_positive
 from flyball.api.v1alpha1.latency import RequestLatency, RequestStage
+from flyball.api.v1alpha1.own_counts import CacheSpec, RequestEventSpec, TokenCountSpec
 from flyball.api.v1alpha1.words import EngineProfile, GatewayProfile, Signal
 
 _SIGNALS = ", ".join(f"'{signal}'" for signal in Signal)
@@ -47,6 +48,12 @@ class Telemetry(ApiModel):
     segment_by: Annotated[tuple[LabelName, ...], Field(max_length=8), ListSet()] = ()
     """Labels of the series of latencies and stages by which they are split, such as model, tenant, prompt_template,
     route, tier or deployment_version."""
+    request_events: Annotated[tuple[RequestEventSpec, ...], Field(max_length=12), ListMap("event")] = ()
+    """How requests end, as your own metrics count it; the engine's are known where its profile has them."""
+    tokens: Annotated[tuple[TokenCountSpec, ...], Field(max_length=5), ListMap("count")] = ()
+    """What requests are made of, by prompt template; without it, the engine's means are shown."""
+    caches: Annotated[tuple[CacheSpec, ...], Field(max_length=8), ListMap("name")] = ()
+    """Caches whose hit rates, and what they are worth, are to be told."""
     stale_after: Duration | None = None
     """Age past which a sample is no longer believed. Defaults to 60s."""
 

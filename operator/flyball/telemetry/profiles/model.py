@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from flyball.core.names import Indicator
+from flyball.core.reliability import RequestEvent
 
 
 class Unit(StrEnum):
@@ -107,6 +108,18 @@ class Ratio:
 
 
 @dataclass(frozen=True, slots=True)
+class Endings:
+    """A counter of finished requests, told apart by a label.
+
+    `events` says what its values tell beside that there was a request; None where they are HTTP statuses.
+    """
+
+    counter: Counter
+    label: str
+    events: Mapping[str, tuple[RequestEvent, ...]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """Where an exporter says its version: series whose value is 1, newest first, and the label."""
 
@@ -155,6 +168,7 @@ class EngineProfile:
     latencies: Mapping[Indicator, tuple[Histogram, ...]] = field(default_factory=lambda: MappingProxyType({}))
     repeated: tuple[str, ...] = ()
     version: Version | None = None
+    endings: tuple[Endings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,10 @@
 from types import MappingProxyType
 
 from flyball.core.names import Indicator
+from flyball.core.reliability import RequestEvent
 from flyball.telemetry.profiles.model import (
     Counter,
+    Endings,
     EngineProfile,
     Evidence,
     Gauge,
@@ -36,6 +38,25 @@ _TOKEN_TIME = (
     Histogram(
         ("vllm:inter_token_latency_seconds", "vllm:time_per_output_token_seconds"), TOKEN_GAP_EDGES, estimated=True
     ),
+)
+
+_ENDINGS = (
+    Endings(
+        counter("vllm:request_success_total"),
+        "finished_reason",
+        MappingProxyType(
+            {
+                "stop": (RequestEvent.ANSWER,),
+                "length": (RequestEvent.ANSWER, RequestEvent.TRUNCATED),
+                "repetition": (RequestEvent.ANSWER,),
+                "error": (RequestEvent.SERVICE_ERROR,),
+                "abort": (RequestEvent.CLIENT_MISTAKE,),
+            }
+        ),
+    ),
+    # The API server's own counter (prometheus-fastapi-instrumentator), by classes such as 5xx. It rejects with 503 what
+    # the engine has no room for, and answers no 408 or 429 of its own.
+    Endings(Counter((Selector("http_requests_total", (("handler", "=~", "/v1/.+"),)),)), "status"),
 )
 
 
@@ -76,4 +97,5 @@ VLLM = EngineProfile(
             Indicator.QUEUE_TIME: (Histogram(("vllm:request_queue_time_seconds",), REQUEST_EDGES),),
         }
     ),
+    endings=_ENDINGS,
 )
