@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: bench-experiments help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals faults soak clean
+.PHONY: bench-experiments help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals faults soak fuzz audit sbom clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -80,6 +80,17 @@ faults: venv ## Break what Flyball stands on, one thing at a time; goes on where
 
 soak: venv ## Everything together under traffic and random faults, two hours; goes on where it was stopped
 	$(BIN)/python -m e2e.soak $(SOAK)
+
+fuzz: venv ## Inputs that nobody should send, by the hundred thousand; goes on where it was stopped
+	$(BIN)/python -m e2e.fuzz $(FUZZ)
+
+audit: venv ## Hold the locked dependencies against known advisories; needs an advisory service on the network
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+sbom: venv ## What the image is made of, as CycloneDX: build/sbom.json
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible --output-file build/sbom.json requirements.lock
+	@echo build/sbom.json
 
 bench: venv ## Measure speed and memory, as ratios against a floor
 	$(BIN)/python -m e2e.bench

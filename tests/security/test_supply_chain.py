@@ -1,0 +1,38 @@
+"""`make sbom` names all that the image is made of, and `make audit` never passes over what it could not look up."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LOCK = ROOT / "requirements.lock"
+
+
+def _recipe(target: str) -> list[str]:
+    """The commands of a target of the Makefile."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    found = re.search(rf"^{target}:[^\n]*\n((?:\t[^\n]*\n)+)", text, re.MULTILINE)
+    assert found, f"no target {target}"
+    return [line.strip() for line in found[1].splitlines()]
+
+
+def test_the_bill_of_materials_holds_every_locked_package_with_its_hashes() -> None:
+    (command,) = [line for line in _recipe("sbom") if "cyclonedx-py" in line]
+    program, *words = command.replace("$(BIN)", str(Path(sys.executable).parent)).split()
+    words[words.index("--output-file") + 1] = "-"
+    made = subprocess.run([program, *words], cwd=ROOT, capture_output=True, text=True, check=True)
+    bill = json.loads(made.stdout)
+    assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "flyball")
+    locked = dict(re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==([^\s;\\]+)", LOCK.read_text(), re.MULTILINE))
+    assert {each["name"]: each["version"] for each in bill["components"]} == locked
+    for each in bill["components"]:
+        assert each["purl"].startswith(f"pkg:pypi/{each['name']}@{each['version']}")
+        assert any(reference.get("hashes") for reference in each["externalReferences"]), each["name"]
+
+
+def test_an_audit_that_could_not_look_something_up_fails() -> None:
+    (command,) = _recipe("audit")
+    assert "pip-audit" in command
+    assert {"--strict", "--require-hashes", "requirements.lock"} <= set(command.split())
