@@ -98,6 +98,30 @@ async def test_a_server_that_hangs_is_unavailable(serve: Serve) -> None:
     release.set()
 
 
+async def test_a_write_is_sent_only_while_its_fence_allows_it_and_takes_no_longer(serve: Serve) -> None:
+    asked: list[str] = []
+    release = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        if request.method == "PATCH":
+            await release.wait()
+        return web.json_response({"metadata": {}})
+
+    left = 0.05
+    async with connect(await serve(handler)) as api:
+        fenced = api.fenced(lambda: left)
+        with pytest.raises(Unavailable, match=r"no answer within 0.05 s"):
+            await fenced.patch(DEPLOYMENTS, "chat", "shop", {}, PatchType.MERGE)
+        left = 0.0
+        with pytest.raises(Unavailable, match="not sent, since another process may hold the lease"):
+            await fenced.patch(DEPLOYMENTS, "chat", "shop", {}, PatchType.MERGE)
+        await fenced.get(DEPLOYMENTS, "chat", "shop")
+        release.set()
+        await api.patch(DEPLOYMENTS, "chat", "shop", {}, PatchType.MERGE)
+    assert asked == ["PATCH", "GET", "PATCH"]
+
+
 async def test_an_answer_that_is_no_json_is_unavailable(serve: Serve) -> None:
     async def handler(request: web.Request) -> web.Response:
         return web.Response(text="<html>sign in</html>")
