@@ -225,7 +225,7 @@ async def _evaluate(
             tally.alive_at = time.time()
             term = leadership.term
             if term in tickers:
-                await loop.run(tickers[term], lambda term=term: leadership.term == term)
+                await loop.run(tickers[term], partial(_leads, leadership, term))
             elif not await list_all():
                 await asyncio.sleep(RELIST_RETRY_SECONDS)
             elif term is not None:
@@ -237,6 +237,10 @@ async def _evaluate(
                 await ticker.save(time.time())
     finally:
         await asyncio.to_thread(leadership.close)
+
+
+def _leads(leadership: Leadership | Alone, term: int | None) -> bool:
+    return leadership.term == term
 
 
 async def _follow(leadership: Leadership | Alone, loop: Loop, tally: Tally) -> None:
