@@ -23,12 +23,13 @@ def documented(repository):
     """The tables of docs/security/rbac.md: by name, (group, resource) → verbs, less what is switched off."""
     text = (repository / "docs" / "security" / "rbac.md").read_text()
 
-    def table(name, *, fallback=True, discovery=False):
+    def table(name, *, fallback=True, discovery=False, ledger=False):
         section = text.split(f"<!-- rules: {name} -->")[1].lstrip()
         rows = [line.split("|")[1:-1] for line in section.split("\n\n")[0].splitlines()[2:]]
         grants = {}
         for group, resource, verbs, why in rows:
-            if (fallback or "*fallback*" not in why) and (discovery or "*discovery*" not in why):
+            given = {"*fallback*": fallback, "*discovery*": discovery, "*ledger*": ledger}
+            if all(on or flag not in why for flag, on in given.items()):
                 grants.setdefault((group.strip(), resource.strip()), set()).update(re.split(r",\s*", verbs.strip()))
         return grants
 
@@ -132,6 +133,13 @@ def test_other_kinds_of_targets_get_the_rights_of_deployments(render):
     assert (group, resource) in _grants(rendered.one("ClusterRole", "flyball-system-flyball-restore")["rules"])
 
 
+def test_with_a_ledger_it_may_ask_who_pushes_outcomes(render, documented):
+    rendered = render({"ledger": {"enabled": True, "persistentVolumeClaim": {"create": True}}})
+    grants = _grants(rendered.one("ClusterRole", "flyball-system-flyball")["rules"])
+    assert grants == documented("workloads") | documented("cluster", ledger=True)
+    assert grants["authentication.k8s.io", "tokenreviews"] == {"create"}
+
+
 def test_people_s_roles_are_aggregated(render):
     rendered = render()
     view = rendered.one("ClusterRole", "flyball-system-flyball-view")
@@ -147,6 +155,7 @@ def test_people_s_roles_are_aggregated(render):
         ("flyball.dev", "demandevents"): changing,
         ("flyball.dev", "roiexperiments"): changing,
         ("flyball.dev", "promql"): {"use"},
+        ("flyball.dev", "workloadslos/outcomes"): {"create"},
     }
     assert all(view["metadata"]["labels"][aggregate.format(role)] == "true" for role in ("view", "edit", "admin"))
     assert aggregate.format("view") not in edit["metadata"]["labels"]

@@ -81,6 +81,15 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 - apiGroups: [flyball.dev]
   resources: [gpupools/status]
   verbs: [patch]
+{{- if .Values.ledger.enabled }}
+# Who pushes outcomes, and whether that user may create workloadslos/outcomes.
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
+{{- end }}
 # get: which accelerator a replica runs on, which decides its price; asked only where the pod does not say.
 # list, with gpuPools.discovery: how many GPUs there are, for GPUPools that do not say.
 - apiGroups: [""]

@@ -10,7 +10,7 @@ The tick is driven over these by the operator, by the lab and by tests; it knows
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from flyball.core.decision import Event
 from flyball.core.gpu_pools import NodeGpus
@@ -155,6 +155,18 @@ class HourlyLoad(Protocol):
         """Each whole hour from `begin` to `end` (multiples of an hour since the epoch), in a number of queries
         independent of that of the workloads. Those that cannot be asked for are left out. Raises PortError.
         """
+        ...
+
+
+class Reporters(Protocol):
+    """Who may report business outcomes of which workload."""
+
+    async def user(self, token: str) -> dict[str, Any] | None:
+        """Who holds a bearer token; None where it is not valid. Raises PortError."""
+        ...
+
+    async def may_report(self, user: dict[str, Any], workload: WorkloadKey) -> bool:
+        """Whether that user may report outcomes of a workload. Raises PortError."""
         ...
 
 

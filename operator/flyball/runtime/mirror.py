@@ -167,6 +167,11 @@ class Mirror:
         found = declared.spec
         return found if isinstance(found, WorkloadSpec) and found.generation == spec.generation else spec
 
+    def workload(self, key: WorkloadKey) -> WorkloadSpec | None:
+        """The valid spec of that name; None where there is none."""
+        found = self._declared.get(key)
+        return found.spec if found is not None and isinstance(found.spec, WorkloadSpec) else None
+
     def declared(self) -> tuple[Declared, ...]:
         """Everything declared now, oldest first: where two claim one target, the older keeps it."""
         return tuple(sorted(self._declared.values(), key=lambda declared: declared.created))

@@ -27,6 +27,7 @@ from flyball.cluster.events import EventRecorder
 from flyball.cluster.experiments import KubernetesExperiments
 from flyball.cluster.lease import Lease
 from flyball.cluster.resources import Object
+from flyball.cluster.reviews import Reviews
 from flyball.core.ports import Metrics, Missing, PortError, Rejected, Rivals
 from flyball.ledger.recorder import Recorder
 from flyball.runtime.accountant import Accountant
@@ -34,6 +35,7 @@ from flyball.runtime.advice import Advisers
 from flyball.runtime.bookkeeper import Bookkeeper
 from flyball.runtime.evidence import Evidence, to_all
 from flyball.runtime.exporter import Tally
+from flyball.runtime.intake import Intake
 from flyball.runtime.leadership import Alone, Candidate, Leadership
 from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
@@ -125,10 +127,12 @@ async def operate(
         return Ticker(mirror, metrics, written, events, record, advisers, books)
 
     find = recorder.find_line if recorder else None
+    intake = Intake(settings.ledger, settings.ledger_zone, Reviews(api), mirror.workload) if settings.ledger else None
+    take = intake.take if intake else None
     with closing(recorder) if recorder else nullcontext(), closing(keeper) if keeper else nullcontext():
         async with (
             aclosing(evidence),
-            serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after, find) as port,
+            serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after, find, take) as port,
         ):
             log.info("serving", port=port, prometheus=settings.prometheus.url, tick_seconds=settings.tick_seconds)
             await _supervise(

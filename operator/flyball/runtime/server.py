@@ -1,15 +1,17 @@
 """The operator's own HTTP endpoints: /metrics, /healthz (a tick finished lately, or the first waits for the API
-server), /readyz (mirror synced) and /decisions/ID (the record of a decision, one line of JSON)."""
+server), /readyz (mirror synced), /decisions/ID (the record of a decision, one line of JSON) and, with a ledger, POST
+/outcomes (business outcomes that are pushed)."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from flyball.runtime import intake
 from flyball.runtime.exporter import SnapshotCollector, Tally
 
 
@@ -20,10 +22,12 @@ async def serve(
     ready: Callable[[], bool],
     stalled_after_seconds: float,
     find_decision: Callable[[str], bytes | None] | None = None,
+    take_outcomes: Callable[[web.Request], Awaitable[web.Response]] | None = None,
 ) -> AsyncIterator[int]:
     """Serve while the context lasts; yields the port. Raises OSError when the address cannot be bound.
 
     `find_decision` gives a decision's record by its id; it may read files. None where decisions are not recorded.
+    `take_outcomes` answers what is pushed to /outcomes, which is not there without it.
     """
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(tally))
@@ -55,7 +59,7 @@ async def serve(
             return web.Response(status=404, text=f"decision {name} is not recorded, or its record was dropped by now\n")
         return web.Response(body=line, content_type="application/json")
 
-    app = web.Application()
+    app = web.Application(client_max_size=intake.MOST_BYTES)
     app.add_routes(
         [
             web.get("/metrics", metrics),
@@ -64,6 +68,8 @@ async def serve(
             web.get("/decisions/{id}", decision),
         ]
     )
+    if take_outcomes is not None:
+        app.router.add_post(intake.PATH, take_outcomes)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
