@@ -102,6 +102,18 @@ PROMETHEUS = Component(
 HELM = Component("helm", packages=("helm.sh/helm/v3/cmd/helm",))
 COREDNS = Component("coredns")
 PAUSE = Component("pause", static=True)
+COLLECTOR = Component(
+    "collector",
+    static=True,
+    substitutes=(
+        Substitute(
+            "github.com/prometheus/prometheus",
+            "storage/remote/otlptranslator/prometheusremotewrite",
+            ours="prometheus_names.go.txt",
+        ),
+    ),
+)
+"""The OpenTelemetry Collector, which the cluster does not need: tests of span metrics build it when they run."""
 COMPONENTS = (PAUSE, KUBE, CONTAINERD, COREDNS, PROMETHEUS, HELM, TRAEFIK)
 
 

@@ -31,6 +31,7 @@ COMMANDS = {
     "trace": "flyball.lab.trace_command:trace",
     "lab": "flyball.lab.run_command:lab",
     "modelserver": "flyball.lab.modelserver.command:modelserver",
+    "retrieval": "flyball.lab.retrieval.command:retrieval",
 }
 
 

@@ -73,7 +73,7 @@ class Distribution:
 class StageReading:
     """One stage over the telemetry window: percentiles in seconds, and the number of requests that passed it.
 
-    Nothing is known of a stage without requests.
+    The bounds say where the p95 may lie for all that so many requests tell. Nothing is known of a stage without any.
     """
 
     name: str
@@ -81,6 +81,7 @@ class StageReading:
     p95: float = math.nan
     p99: float = math.nan
     requests: float = 0.0
+    p95_bounds: tuple[float, float] = (0.0, math.inf)
 
 
 @dataclass(frozen=True, slots=True)

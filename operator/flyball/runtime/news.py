@@ -96,6 +96,11 @@ def figures(spec: WorkloadSpec, observation: Observation, decision: Decision) ->
     signals = observation.signals
     for objective, report in zip(spec.objectives, decision.objectives, strict=True):
         found |= _of_objective(objective, report, signals.objective(objective.name))
+    found |= {
+        f"stage {stage.name} p95": Figure(stage.p95, *stage.p95_bounds, SMALL_SECONDS)
+        for stage in signals.stages
+        if stage.requests > 0
+    }
     cost = decision.cost
     if cost.per_request is not None:
         found["cost per request"] = _per_request(float(cost.per_request), cost.requests, SMALL_DOLLARS_PER_REQUEST)
@@ -156,6 +161,7 @@ def _states(shown: Shown) -> dict[str, str]:
         found[f"condition {condition['type']}"] = f"{condition['status']} {condition['reason']}"
     for part, kind in (("objectives", "objective"), ("roi", "ROI target")):
         found |= {f"{kind} {item['name']}": item["state"] for item in status.get(part, ())}
+    found |= {f"what slows {item['name']}": item.get("slowBecauseOf") for item in status.get("objectives", ())}
     for target in status.get("targets", ()):
         found |= {f"target {target['name']} {field}": target.get(field) for field in _TARGET_STATES}
     found["GPU verdict"] = _verdict(status)

@@ -114,7 +114,7 @@ def _stage(name: str, buckets: Buckets | None) -> StageReading:
     seen = percentiles(buckets) if buckets is not None and buckets.total >= FEWEST_EVENTS else None
     if buckets is None or seen is None:
         return StageReading(name)
-    return StageReading(name, seen.p50, seen.p95, seen.p99, buckets.total)
+    return StageReading(name, seen.p50, seen.p95, seen.p99, buckets.total, seen.p95_bounds)
 
 
 def _found(
