@@ -61,6 +61,53 @@ def test_says_why_and_what_is_not_as_it_should_be(explain: Any) -> None:
     ]
 
 
+EFFICIENCY = {
+    "reliability": {
+        "window": "1h", "requests": "1234", "availability": "98.77%",
+        "events": [{"event": "Timeout", "share": "1.00%"}, {"event": "RateLimited", "share": "0.00%"}],
+        "clientMistakes": "12.50%", "retryAmplification": "1.20",
+    },
+    "tokens": {
+        "mean": {"input": "1000", "cached": "400", "output": "200", "retrievalContext": "900"},
+        "templates": [{"template": "faq", "requests": "75%", "tokens": {"input": "500"}}],
+    },
+    "promptTrend": {
+        "state": "Growing", "tokens": "1000", "perDay": "2.0%", "low": "1.5%", "high": "2.4%", "days": 27,
+    },
+    "caches": [
+        {
+            "name": "engine-prefix", "kind": "Prefix", "state": "Counted", "hitRate": "40%", "perPoint": "0.0720",
+            "saving": "4.32", "reckonedFrom": "Guessed",
+        },
+        {
+            "name": "answers", "kind": "Response", "state": "GuardBroken", "hitRate": "25%", "perPoint": "0.1008",
+            "reckonedFrom": "Measured", "reason": "what it serves is 2h old, more than 10m",
+        },
+        {"name": "vectors", "kind": "Retrieval", "state": "Unmeasured", "reason": "nothing was looked up"},
+    ],
+}  # fmt: skip
+
+
+def test_tells_how_requests_end_what_they_are_made_of_and_what_caches_save(explain: Any) -> None:
+    lines = explain({"status": STATUS | EFFICIENCY}).output.splitlines()
+    begin = lines.index("spare: 0 now, 0 wanted") + 1
+    assert lines[begin : begin + 7] == [
+        (
+            "requests: 1234 requests in 1h: 98.77% available, Timeout 1.00%, clients' mistakes 12.50% of all, not counted, "
+            "retries make 1.20 requests of one"
+        ),
+        "tokens: 1000 in, 400 of them cached, 900 of them retrieved, 200 out per request",
+        "  faq, 75% of requests: 500 in per request",
+        "prompts: Growing, 2.0% a day (1.5% to 2.4%, 27 days), 1000 tokens now",
+        "cache engine-prefix (Prefix): hit rate 40%, a point is worth $0.0720/h, by a guessed capacity, saves $4.32/h",
+        (
+            "cache answers (Response): hit rate 25%, a point is worth $0.1008/h, no saving: GuardBroken, "
+            "what it serves is 2h old, more than 10m"
+        ),
+        "cache vectors (Retrieval): no saving: Unmeasured, nothing was looked up",
+    ]
+
+
 @pytest.mark.parametrize(
     ("gpu", "line"),
     [

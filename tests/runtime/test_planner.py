@@ -84,6 +84,18 @@ async def test_a_plan_says_how_many_gpus_by_when_and_what_buying_for_the_peak_co
     assert int(purchase["buying"]) > int(purchase["scaling"])
 
 
+async def test_prompts_that_grow_are_told_and_not_forgotten_by_a_restart(planned: Planned) -> None:
+    planned.hours.prompts = lambda end: 300.0 * 1.02 ** ((end - 1) // 86400 - START // 86400)
+    planned.world.apply()
+    await planned.world.tick(READ)
+    trend = planned.world.status()["promptTrend"]
+    assert (trend["state"], trend["perDay"]) == ("Growing", "2.0%")
+    assert trend["tokens"] == "294"
+    planned.restart()
+    await planned.world.tick(1)
+    assert planned.world.status()["promptTrend"] == trend
+
+
 @pytest.mark.parametrize(
     ("hours", "message"),
     [

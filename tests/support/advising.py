@@ -15,10 +15,13 @@ GAUGES = {ReplicaSignal.RUNNING: 4.0, ReplicaSignal.WAITING: 0.0, ReplicaSignal.
 
 @dataclass
 class FakeHours:
-    """Implements the HourlyLoad port: `rate` requests/s in each hour from `since` on, by its end; NaN before."""
+    """Implements the HourlyLoad port: `rate` requests/s and mean `prompts` in each hour from `since` on, by its end; NaN
+    before.
+    """
 
     rate: Callable[[float], float] = lambda _: 10.0
     peak: float = 1.2
+    prompts: Callable[[float], float] = lambda _: 300.0
     since: float = 0.0
     fail: PortError | None = None
     left_out: frozenset[str] = frozenset()
@@ -36,7 +39,7 @@ class FakeHours:
 
     def _hour(self, at: float) -> HourOfLoad:
         rate = self.rate(at) if at > self.since else float("nan")
-        return HourOfLoad(at, rate, rate * self.peak, 300.0)
+        return HourOfLoad(at, rate, rate * self.peak, self.prompts(at))
 
 
 @dataclass

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from flyball.cli.advice import plan_lines, shadow_lines
+from flyball.cli.efficiency import efficiency_lines
 from flyball.cluster.client import connect
 from flyball.cluster.resources import WORKLOADS
 from flyball.core.ports import PortError
@@ -48,6 +49,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         lines.append(f"{target['name']}: {target['current']} now, {target['desired']} wanted{limit}")
         lines += [f"  because {part}" for part in target.get("reason", "").split("; ") if part]
     lines += _gpu_lines(status["gpu"]) if status.get("gpu") else []
+    lines += efficiency_lines(status)
     wrong = [c for c in status.get("conditions", ()) if _wrong(c)]
     lines += [f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in wrong]
     lines += plan_lines(status["plan"]) if status.get("plan") else []

@@ -81,8 +81,8 @@ def of_statuses(counts: Iterable[tuple[str, float]]) -> dict[RequestEvent, float
             found[RequestEvent.REQUESTS] += count
             for event in OF_STATUS:
                 found.setdefault(event, 0.0)
-            if (event := event_of_status(status)) is not None:
-                found[event] += count
+            if (told := event_of_status(status)) is not None:
+                found[told] += count
     return found
 
 

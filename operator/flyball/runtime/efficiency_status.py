@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from flyball.core.efficiency_report import Efficiency
 from flyball.core.reliability import ReliabilityReport
 from flyball.core.reuse import CacheReport, SavingState
-from flyball.core.tokens import TokenReport, TokensPerRequest
+from flyball.core.tokens import PromptTrend, TokenReport, TokensPerRequest
 from flyball.core.units import format_duration, format_money, format_ratio
 from flyball.runtime.advice import Sample
 from flyball.runtime.news import Status
@@ -66,6 +66,19 @@ def _by_kind(mean: TokensPerRequest) -> Iterator[tuple[str, float]]:
     ):
         if tokens is not None:
             yield name, tokens
+
+
+def prompt_status(found: PromptTrend) -> Status:
+    """The trend of prompts."""
+    trend = found.trend
+    return {
+        "state": found.state,
+        "tokens": f"{found.tokens:.0f}",
+        "perDay": format_ratio(trend.per_day),
+        "low": format_ratio(trend.low),
+        "high": format_ratio(trend.high),
+        "days": trend.days,
+    }
 
 
 def _cache(report: CacheReport) -> Status:

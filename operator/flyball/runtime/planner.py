@@ -1,4 +1,5 @@
-"""`status.plan`: reads the past by the hour, makes each plan anew now and then, and tells it where it changed.
+"""`status.plan` and `status.promptTrend`: reads the past by the hour, makes both anew now and then, and tells a plan
+where it changed.
 
 History comes from Prometheus, which outlives the operator: a restarted one keeps to the plan in the status until it has
 read four weeks again. One query at a time, and so many plans at a look that they take no more than a fraction of a
@@ -15,9 +16,11 @@ from flyball.core.names import WorkloadKey
 from flyball.core.outlook import HourOfLoad, Outlook, foresee, stale, still_unmeasured, worth_telling
 from flyball.core.ports import HourlyLoad, PortError
 from flyball.core.spec import WorkloadSpec
+from flyball.core.tokens import PromptTrend, prompt_trend
 from flyball.core.trends import HOUR_SECONDS
 from flyball.runtime.advice import Advice, Seen
 from flyball.runtime.aside import Aside, in_thread_of_its_own
+from flyball.runtime.efficiency_status import prompt_status
 from flyball.runtime.hours import LoadByHour, Part
 from flyball.runtime.news import Status
 from flyball.runtime.plan_status import render
@@ -67,6 +70,7 @@ class Planner:
         self._seen: dict[WorkloadKey, Seen] = {}
         self._told: dict[WorkloadKey, _Told] = {}
         self._made: dict[WorkloadKey, _Made] = {}
+        self._prompts: dict[WorkloadKey, PromptTrend] = {}
         self._guessed: dict[WorkloadKey, tuple[int, tuple[str, ...]]] = {}
         self._aside = Aside("plan")
         self._not_before = 0.0
@@ -77,14 +81,21 @@ class Planner:
         self._seen = {each.spec.key: each for each in seen}
         self._told = {key: told for key, told in self._told.items() if key in self._seen}
         self._made = {key: made for key, made in self._made.items() if key in self._seen}
+        self._prompts = {key: prompts for key, prompts in self._prompts.items() if key in self._seen}
         self._aside.offer(lambda: self._work(at))
 
     def advice(self, spec: WorkloadSpec, before: Status) -> Advice:
-        """The plan told last; until there is one, that of the predecessor."""
-        told = self._told.get(spec.key)
-        if told is None:
-            return Advice({"plan": before["plan"]}) if before.get("plan") else Advice()
-        return Advice({"plan": told.status}, {"plan": f"{told.status['state']}, revision {told.revision}"})
+        """What was told last; until there is something, what the predecessor told."""
+        told, prompts = self._told.get(spec.key), self._prompts.get(spec.key)
+        status = {name: before[name] for name in ("plan", "promptTrend") if before.get(name)}
+        states = {}
+        if told is not None:
+            status["plan"] = told.status
+            states["plan"] = f"{told.status['state']}, revision {told.revision}"
+        if prompts is not None:
+            status["promptTrend"] = prompt_status(prompts)
+            states["prompts"] = prompts.state
+        return Advice(status, states)
 
     async def settled(self) -> None:
         """Wait until what was taken in is worked off."""
@@ -109,9 +120,12 @@ class Planner:
             hours = {each.spec.key: self._load.hours(each.spec.key, at) for each in due}
             guessed = {each.spec.key: self._guessed[each.spec.key][1] for each in due}
             found = await in_thread_of_its_own(
-                lambda: [_foreseen(each, hours, guessed) for each in due], PLANNING_SECONDS
+                lambda: [(_foreseen(each, hours, guessed), _prompts(hours[each.spec.key])) for each in due],
+                PLANNING_SECONDS,
             )
-            for each, outlook in zip(due, found, strict=True):
+            for each, (outlook, prompts) in zip(due, found, strict=True):
+                if prompts is not None:
+                    self._prompts[each.spec.key] = prompts
                 known = outlook is not None and outlook.plan is not None
                 self._made[each.spec.key] = _Made(at, known, self._inputs(each))
                 if outlook is not None:
@@ -177,3 +191,9 @@ def _foreseen(
     except Exception:
         log.exception("a defect of Flyball, please report it", workload=str(seen.spec.key))
         return Outlook(seen.observation.at, 0, problem="the plan failed by a defect of Flyball: see the operator's log")
+
+
+def _prompts(hours: Sequence[HourOfLoad] | None) -> PromptTrend | None:
+    if hours is None:
+        return None
+    return prompt_trend([h.end for h in hours], [h.rate for h in hours], [h.prompt_tokens for h in hours])
