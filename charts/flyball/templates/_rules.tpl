@@ -115,7 +115,7 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 {{- range .Values.rbac.targets }}
 - apiGroups: [{{ .apiGroup | quote }}]
   resources: [{{ .resource }}]
-  verbs: [get, list, patch]
+  verbs: [list, patch]
 {{- end }}
 {{- end }}
 
