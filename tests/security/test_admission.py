@@ -52,6 +52,8 @@ REFUSED_WITHOUT = {
     "queries": "have Flyball ask PromQL of one's own; ask for verb use on promql.flyball.dev",
 }
 QUERY = "sum(rate(gateway_requests_total[1m]))"
+COUNT = "sum(increase(salaries_total[$window]))"
+CACHE = {"name": "answers", "kind": "Response", "hits": COUNT, "lookups": COUNT}
 
 
 def _everything(name: str = "chat") -> Object:
@@ -199,6 +201,9 @@ class TestOnAnApiServer:
         [
             pytest.param("telemetry", {"overrides": {"Waiting": QUERY}}, id="override"),
             pytest.param("telemetry", {"stages": [{"name": "Retrieval", "query": QUERY}]}, id="stage"),
+            pytest.param("telemetry", {"requestEvents": [{"event": "Retry", "query": COUNT}]}, id="request event"),
+            pytest.param("telemetry", {"tokens": [{"count": "Input", "query": COUNT}]}, id="tokens"),
+            pytest.param("telemetry", {"caches": [CACHE]}, id="cache"),
             pytest.param("value", {"kpis": [{"name": "sold", "kind": "Conversion", "query": QUERY}]}, id="KPI"),
             pytest.param("value", {"guards": [{"name": "g", "query": QUERY, "atLeast": "1%"}]}, id="guard"),
         ],
@@ -262,6 +267,11 @@ JUDGED = {
     "telemetry.overrides{}",
     "telemetry.stages[].query",
     "telemetry.latencies[].query",
+    "telemetry.requestEvents[].query",
+    "telemetry.tokens[].query",
+    "telemetry.caches[].hits",
+    "telemetry.caches[].lookups",
+    "telemetry.caches[].guard.query",
     "value.kpis[].query",
     "value.guards[].query",
 }
