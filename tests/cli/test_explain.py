@@ -93,8 +93,8 @@ def test_tells_how_requests_end_what_they_are_made_of_and_what_caches_save(expla
     begin = lines.index("spare: 0 now, 0 wanted") + 1
     assert lines[begin : begin + 7] == [
         (
-            "requests: 1234 requests in 1h: 98.77% available, Timeout 1.00%, clients' mistakes 12.50% of all, not counted, "
-            "retries make 1.20 requests of one"
+            "requests: 1234 requests in 1h: 98.77% available, Timeout 1.00%, clients' mistakes 12.50% of all, not "
+            "counted, retries make 1.20 requests of one"
         ),
         "tokens: 1000 in, 400 of them cached, 900 of them retrieved, 200 out per request",
         "  faq, 75% of requests: 500 in per request",

@@ -15,8 +15,9 @@ GAUGES = {ReplicaSignal.RUNNING: 4.0, ReplicaSignal.WAITING: 0.0, ReplicaSignal.
 
 @dataclass
 class FakeHours:
-    """Implements the HourlyLoad port: `rate` requests/s and mean `prompts` in each hour from `since` on, by its end; NaN
-    before.
+    """Implements the HourlyLoad port: `rate` requests/s and mean `prompts` in each hour from `since` on, by its end.
+
+    The rate is NaN before.
     """
 
     rate: Callable[[float], float] = lambda _: 10.0
