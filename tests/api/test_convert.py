@@ -18,12 +18,23 @@ from flyball.api.presets import ENGINE_PRIORS, EnginePreset
 from flyball.api.v1alpha1 import PriceBook, WorkloadType
 from flyball.core.kpi import Guard
 from flyball.core.latency import LatencySource, Stage
-from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
+from flyball.core.names import (
+    Enforcement,
+    FallbackKind,
+    Indicator,
+    Mode,
+    Period,
+    Precedence,
+    RoiMetric,
+    RouteKind,
+    WorkloadKey,
+)
 from flyball.core.own_counts import OwnCounts
 from flyball.core.spec import (
     Ceiling,
     EnginePrior,
     Fallback,
+    FallbackBackend,
     FallbackRoute,
     Invalid,
     Objective,
@@ -149,6 +160,7 @@ def test_every_part_that_is_acted_on_arrives_in_core_units() -> None:
         return_hold_seconds=60.0,
         price_per_request=Decimal("0.004"),
         labor_cost_per_request=Decimal(0),
+        steps=(0.1, 0.25, 0.5),
     )
     query = 'sum(rate(gateway_requests_total{route="chat"}[1m]))'
     small = TargetRef("apps/v1", "Deployment", "chat-small")
@@ -163,6 +175,29 @@ def test_what_is_left_out_keeps_the_core_defaults() -> None:
     assert found.scaling == Scaling()
     route = FallbackRoute("chat", "a", "b")
     assert found.fallback == Fallback((route,), on_objectives=False, on_capacity=True, on_ceiling=False)
+
+
+def test_tiers_and_what_answers_them() -> None:
+    routes = [
+        {"httpRoute": "chat", "ruleName": "free", "primary": "a", "fallback": "small", "trafficShare": "60%"},
+        {"grpcRoute": "ask", "primary": "a", "fallback": "queue", "order": 1},
+    ]
+    backends = [
+        {"name": "small", "kind": "SmallerModel", "pricePerRequest": "0.001"},
+        {"name": "queue", "kind": "HumanQueue", "laborCostPerRequest": "4", "maxRequestsPerSecond": "0.5"},
+    ]
+    found = read(raw(fallback={"routes": routes, "backends": backends, "maxCostPerHour": "100"}))
+    assert found.fallback == Fallback(
+        (
+            FallbackRoute("chat", "a", "small", "free", RouteKind.HTTP, 0, 0.6),
+            FallbackRoute("ask", "a", "queue", None, RouteKind.GRPC, 1),
+        ),
+        backends=(
+            FallbackBackend("small", FallbackKind.SMALLER_MODEL, Decimal("0.001")),
+            FallbackBackend("queue", FallbackKind.HUMAN_QUEUE, None, Decimal(4), 0.5),
+        ),
+        max_cost_per_hour=Decimal(100),
+    )
 
 
 @pytest.mark.parametrize(

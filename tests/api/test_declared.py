@@ -130,8 +130,7 @@ def objective(**fields: Any) -> dict[str, Any]:
             ["spec.roiTargets[0]"],
             id="a ratio of outcomes that are worth nothing",
         ),
-        pytest.param({"fallback": FALLBACK}, [], id="a fallback in one step"),
-        pytest.param({"fallback": FALLBACK | {"steps": ["10%", "50%"]}}, ["spec.fallback.steps"], id="fallback steps"),
+        pytest.param({"fallback": FALLBACK | {"steps": ["10%", "50%"]}}, [], id="a fallback in steps"),
         pytest.param({"scaling": {"up": {"maxStep": 2}, "headroom": "20%"}}, [], id="scaling limits"),
         pytest.param(
             {

@@ -8,7 +8,7 @@ import pytest
 from flyball.api.pricing import price_per_gpu_hour, prices_of
 from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec
 from flyball.api.v1alpha1.words import CapacityType
-from flyball.core.spec import HostedModel, Unit
+from flyball.core.spec import BackendPrice, HostedModel, Unit
 
 GPUS = [{"accelerator": "NVIDIA-L4", "onDemand": "0.80", "spot": "0.35"}]
 FALLBACK = {"routes": [{"httpRoute": "chat", "primary": "own", "fallback": "hosted"}], "hostedModel": "small"}
@@ -87,6 +87,31 @@ def test_dates_are_days_of_utc_and_a_hosted_model_is_found_by_its_name() -> None
     assert (found.effective_at, found.stale_at) == (1_835_395_200.0, 1_835_481_600.0)
     assert found.hosted == HostedModel("small", Decimal("0.15"), Decimal("0.6"))
     assert found.missing == ()
+
+
+BACKENDS = [
+    {"name": "hosted", "kind": "HostedModel", "hostedModel": "large"},
+    {"name": "queue", "kind": "HumanQueue", "labor": {"role": "Clerk", "minutesPerRequest": "6"}},
+]
+
+
+def test_every_fallback_backend_is_priced_by_its_own_model_and_role() -> None:
+    rates = book(
+        hostedModels=[{"name": "large", "perMillionInputTokens": "3", "perMillionOutputTokens": "15"}],
+        laborRates=[{"role": "Clerk", "perHour": "40"}],
+    )
+    routes = [{"httpRoute": name, "primary": "own", "fallback": name} for name in ("hosted", "queue")]
+    spec = workload(fallback={"routes": routes, "backends": BACKENDS})
+    found = prices_of(spec, "prices", shelf(rates))
+    assert found.backends == (
+        BackendPrice("hosted", HostedModel("large", Decimal(3), Decimal(15))),
+        BackendPrice("queue", labor_per_request=Decimal(4)),
+    )
+    assert (found.components, found.missing) == ((), ())
+    assert prices_of(spec, "prices", shelf(book())).missing == (
+        "PriceBook prices holds no hosted model large",
+        "PriceBook prices holds no rate of labour role Clerk",
+    )
 
 
 @pytest.mark.parametrize(

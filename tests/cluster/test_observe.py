@@ -1,5 +1,6 @@
 """What is seen of workloads on a real API server, and in how many requests."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +13,20 @@ from support.objects import (
     SCHEDULED,
     UNSCHEDULABLE,
     autoscaler,
+    backend,
     deployment,
     endpoint_slice,
+    grpc_route,
     http_route,
     pod,
+    rule,
     workload,
 )
 
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.groups import GROUP_KIND, GROUP_LABEL, SET_LABEL, WORKER_LABEL
+from flyball.core.names import RouteKind
 from flyball.core.observation import RouteState, VariantState, WorkloadState
 from flyball.core.spec import TargetRef
 
@@ -233,6 +238,18 @@ async def test_routes_with_their_endpoints(kubectl: Kubectl, cluster: Kubernetes
     (moved,) = (await observe(cluster, kubectl.namespace, routes=(ROUTE,))).routes
     assert (moved.original_weights, moved.applied_weights) == ((1, 0), (3, 1))
     assert (moved.primary_weight, moved.fallback_weight) == (3, 1)
+
+
+async def test_grpc_routes_are_read_where_one_is_declared(
+    kubectl: Kubectl, cluster: KubernetesCluster, requests: list[str]
+) -> None:
+    kubectl.create(http_route(), grpc_route(rule(backend("chat", 9), backend("chat-small", 1))))
+    asked = replace(ROUTE, kind=RouteKind.GRPC)
+    found = (await observe(cluster, kubectl.namespace, routes=(ROUTE, asked))).routes
+    assert [(each.primary_weight, each.fallback_weight) for each in found] == [(1, 0), (9, 1)]
+    requests.clear()
+    await observe(cluster, kubectl.namespace, routes=(ROUTE,))
+    assert not [path for path in requests if "grpcroutes" in path]
 
 
 async def test_a_route_that_does_not_exist(kubectl: Kubectl, cluster: KubernetesCluster) -> None:

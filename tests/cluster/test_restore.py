@@ -1,15 +1,16 @@
 """Leaving a cluster as it was, with the operator gone."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from support.api_server import Kubectl
-from support.objects import CHAT, ROUTE, backend, deployment, http_route, rule, workload_slo
+from support.objects import CHAT, ROUTE, backend, deployment, grpc_route, http_route, rule, workload_slo
 
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.restore import restore_everything
-from flyball.core.names import WorkloadKey
+from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState
 
 if TYPE_CHECKING:
@@ -43,6 +44,17 @@ async def test_restores_everything_and_says_so(used: Kubectl, api: ApiServer) ->
     assert [each["weight"] for each in backends] == [9, 1]
     assert used.get("deployment", "chat")["metadata"]["annotations"] == {"team": "shop"}
     used("delete", "workloadslo", "chat", "--timeout=120s")
+
+
+async def test_a_grpc_route_is_restored_too(used: Kubectl, api: ApiServer) -> None:
+    used.create(grpc_route(rule(backend("chat", 7), backend("chat-small", 0))))
+    key, asked = WorkloadKey(used.namespace, "chat"), replace(ROUTE, kind=RouteKind.GRPC)
+    await KubernetesCluster(api).set_weights(key, asked, RouteState("chat", 7, 0), 0, 1)
+    said: list[str] = []
+    assert await restore_everything(api, said.append, namespaces=[used.namespace]) == 0
+    assert any("grpcroutes" in line and "are 7:0 again" in line for line in said)
+    backends = used.get("grpcroute", "chat")["spec"]["rules"][0]["backendRefs"]
+    assert [each["weight"] for each in backends] == [7, 0]
 
 
 async def test_a_second_time_there_is_nothing_to_do(

@@ -99,6 +99,11 @@ def test_observes_what_was_remembered() -> None:
     assert (state.original_weights, state.applied_weights, state.problem) == ((9, 1), (50, 50), "")
 
 
+OTHER_PAIR = {
+    ORIGINAL: json.dumps(
+        {"chat/other": {"owner": "shop/chat", "primary": "chat", "fallback": "other", "weights": [9, 0]}}
+    )
+}
 REFUSED = {"type": "Accepted", "status": "False", "message": "no such listener"}
 PARENTS = {"parents": [{"parentRef": {"name": "edge"}, "conditions": [REFUSED]}]}
 CANARY = {"ownerReferences": [{"kind": "Canary", "name": "chat"}]}
@@ -116,6 +121,12 @@ ROLLOUT = {"labels": {"rollouts.argoproj.io/gatewayapi-canary": "in-progress"}}
             WorkloadKey("shop", "search"),
             "WorkloadSLO shop/chat already",
             id="another's",
+        ),
+        pytest.param(
+            http_route(rule(*PAIR, backend("other", 0), name="ask"), annotations=OTHER_PAIR),
+            KEY,
+            "already moves this rule of HTTPRoute chat from chat to other",
+            id="two entries of one workload for one rule",
         ),
         pytest.param(http_route(annotations={ORIGINAL: "{"}), KEY, "remove both", id="unreadable annotations"),
         pytest.param(

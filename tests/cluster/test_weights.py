@@ -1,17 +1,18 @@
 """Moving weights and giving them back: the patches as data, and what a real API server makes of them."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from support.api_server import Kubectl
-from support.objects import ROUTE, backend, http_route, rule
+from support.objects import ROUTE, backend, grpc_route, http_route, rule
 
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer
 from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable
 from flyball.cluster.weights import restore_patch, weights_patch
-from flyball.core.names import WorkloadKey
+from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState
 from flyball.core.ports import Conflict, Missing, Rejected
 from flyball.core.spec import FallbackRoute
@@ -53,7 +54,7 @@ def test_an_absent_weight_is_restored_as_absent() -> None:
         annotations=annotations,
         labels={"flyball.dev/route-state": "fallback"},
     )
-    patch, conflict = restore_patch(found, "chat/chat-small")
+    patch, conflict = restore_patch(found, "chat/chat-small", RouteKind.HTTP)
     assert conflict == ""
     assert patch[3:] == [
         {"op": "remove", "path": f"{PRIMARY}/weight"},
@@ -105,6 +106,24 @@ class TestOnApiServer:
         assert after["spec"] == before["spec"]
         assert after["metadata"]["labels"] == {"team": "shop"}
         assert flyball_metadata(after) == []
+
+    async def test_a_grpc_route_is_moved_and_given_back(
+        self, kubectl: Kubectl, cluster: KubernetesCluster, key: WorkloadKey
+    ) -> None:
+        asked = replace(ROUTE, kind=RouteKind.GRPC)
+        kubectl.create(
+            http_route(rule(backend("chat", 8), backend("chat-small", 2))),
+            grpc_route(rule(backend("chat", 9), backend("chat-small", 1))),
+        )
+        before = kubectl.get("grpcroute", "chat")
+        await cluster.set_weights(key, asked, RouteState("chat", 9, 1), 60, 40)
+        assert weights_of(kubectl.get("grpcroute", "chat")) == (60, 40)
+        assert weights_of(kubectl.get("httproute", "chat")) == (8, 2)
+        await cluster.restore_weights(key, ROUTE)
+        assert weights_of(kubectl.get("grpcroute", "chat")) == (60, 40), "of the same name, and another kind"
+        await cluster.restore_all(key)
+        after = kubectl.get("grpcroute", "chat")
+        assert (after["spec"], flyball_metadata(after)) == (before["spec"], [])
 
     async def test_two_rules_are_remembered_apart(
         self, kubectl: Kubectl, cluster: KubernetesCluster, key: WorkloadKey

@@ -16,7 +16,7 @@ from hypothesis import settings
 from flyball.core.decide import decide
 from flyball.core.decision import Decision
 from flyball.core.memory import FallbackMemory, Memory
-from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, WorkloadKey
+from flyball.core.names import Enforcement, FallbackState, Indicator, Mode, Period, Precedence, WorkloadKey
 from flyball.core.observation import (
     ObjectiveReading,
     Observation,
@@ -103,6 +103,12 @@ def running(replicas: int = 2, name: str = "gpu", **fields: Any) -> VariantState
 
 def route(name: str = "chat", **fields: Any) -> RouteState:
     return RouteState(name, **{"primary_ready_endpoints": 2, "fallback_ready_endpoints": 1, **fields})
+
+
+def overflowing(share: float = 0.5, **fields: Any) -> FallbackMemory:
+    """The memory of a fallback that takes that share of the one route's traffic."""
+    given = {"level": share, "share": share, "parts": (share,), "since": START, "stepped_at": START, **fields}
+    return FallbackMemory(**{"state": FallbackState.SHEDDING, **given})
 
 
 def shares(*bad_of_total: tuple[float, float], state: SignalState = SignalState.OK) -> ObjectiveReading:

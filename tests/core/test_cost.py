@@ -17,8 +17,8 @@ from flyball.core.cost import (
     unpriced,
 )
 from flyball.core.memory import SpendMemory, SpendRate
-from flyball.core.names import Period
-from flyball.core.spec import Component, Prices, Unit
+from flyball.core.names import FallbackKind, Period
+from flyball.core.spec import BackendPrice, Component, FallbackBackend, Prices, Unit
 
 NOVEMBER = datetime(2026, 11, 10, tzinfo=UTC).timestamp()
 HOUR = 3600.0
@@ -107,15 +107,30 @@ def test_days_are_counted_like_months() -> None:
 def test_overflow_is_paid_by_the_request_with_its_labour() -> None:
     """2 requests/s at $0.004 and $0.001 of labour: 2 × 0.005 × 3600 = $36/h."""
     priced = fallback(price_per_request=Decimal("0.004"), labor_cost_per_request=Decimal("0.001"))
-    found = spend_rate(spec(fallback=priced), NOVEMBER, Decimal(4), 5.0, 2.0, None)
+    found = spend_rate(spec(fallback=priced), NOVEMBER, Decimal(4), 5.0, (("chat-hosted", 0.4),), None)
     assert (found.replicas, found.overflow, found.total) == (4, 36, 40)
-    none = spend_rate(spec(fallback=priced), NOVEMBER + 60, Decimal(4), 5.0, 0.0, None)
+    none = spend_rate(spec(fallback=priced), NOVEMBER + 60, Decimal(4), 5.0, (), None)
     memory = spend(spend(SpendMemory(), found, HOUR), none, HOUR)
     assert overflowed_in(memory, NOVEMBER + 120, 120.0) == pytest.approx(120.0)
 
 
+def test_every_fallback_backend_has_its_own_price_and_labour() -> None:
+    """1 request/s at $0.002 on a smaller model, and 0.5 at $6 of labour in a queue: 7.20 + 10800 = $10807.20/h."""
+    priced = fallback(
+        backends=(
+            FallbackBackend("small", FallbackKind.SMALLER_MODEL, price_per_request=Decimal("0.002")),
+            FallbackBackend("queue", FallbackKind.HUMAN_QUEUE),
+        )
+    )
+    book = Prices(backends=(BackendPrice("queue", labor_per_request=Decimal(6)),))
+    moved = (("small", 0.2), ("queue", 0.1))
+    found = spend_rate(spec(fallback=priced, prices=book), NOVEMBER, Decimal(4), 5.0, moved, None)
+    assert found.overflow == Decimal("10807.20")
+    assert found.overflow_per_second == pytest.approx(1.5)
+
+
 def test_without_overflow_or_fallback_only_replicas_cost() -> None:
-    for workload, moved in ((spec(), 2.0), (spec(fallback=fallback()), 0.0)):
+    for workload, moved in ((spec(), (("chat-hosted", 0.4),)), (spec(fallback=fallback()), ())):
         assert spend_rate(workload, 0.0, Decimal(4), 5.0, moved, None) == SpendRate(0.0, Decimal(4))
 
 
@@ -128,7 +143,7 @@ def test_components_are_paid_for_every_request_wherever_it_is_served() -> None:
             Component("vectors", "VectorDatabase", Unit.HOUR, Decimal("0.35")),
         )
     )
-    found = spend_rate(spec(prices=book), NOVEMBER, Decimal(4), 5.0, 0.0, RequestShape(80.0, 100.0, 100.0))
+    found = spend_rate(spec(prices=book), NOVEMBER, Decimal(4), 5.0, (), RequestShape(80.0, 100.0, 100.0))
     assert (found.components, found.total) == (Decimal("9.35"), Decimal("13.35"))
 
 

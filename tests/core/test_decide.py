@@ -14,6 +14,7 @@ from core.cases import (
     desired,
     fallback,
     observation,
+    overflowing,
     reasons,
     route,
     running,
@@ -28,7 +29,7 @@ from hypothesis import strategies as st
 from flyball.core.cost import replica_price
 from flyball.core.decide import decide, decision_id
 from flyball.core.decision import VariantDecision
-from flyball.core.memory import FallbackMemory, Memory
+from flyball.core.memory import Memory
 from flyball.core.names import Enforcement, GpuVerdict, Mode, Period, Precedence
 from flyball.core.observation import ABSENT, Reading, SignalState, VariantState
 from flyball.core.spec import Variant
@@ -187,10 +188,10 @@ def test_the_month_of_a_steady_workload_is_its_rate_times_the_time_however_it_ti
 
 
 def test_a_return_is_decided_by_what_serves_not_by_what_is_asked_for() -> None:
-    """Two of four are ready: 12.1 requests/s are not carried yet; with four they are, and relief begins."""
-    active = FallbackMemory(active=True, share=0.5, since=START - 1000.0, moved_before=0.5, moved_at=START - 1000.0)
+    """17.6 requests/s arrive. Two of four replicas are ready and carry half of it; four carry it all: relief begins."""
+    active = overflowing(since=START - 1000.0, moved_before=0.5, moved_at=START - 1000.0)
     workload = spec(fallback=fallback())
-    calm = signals(rate=5.0, running=20.0, gpu_utilization=0.9)
+    calm = signals(rate=8.8, running=20.0, gpu_utilization=0.9)
     half = observation(signal=calm, state=running(4, ready=2, starting=2), routes=(route(),))
     assert decide(workload, half, Memory(fallback=active))[1].fallback.relieved_since is None
     whole = observation(signal=calm, state=running(4), routes=(route(),))
@@ -199,7 +200,7 @@ def test_a_return_is_decided_by_what_serves_not_by_what_is_asked_for() -> None:
 
 def test_the_overflow_is_paid_for() -> None:
     """4 requests/s in all, half of them at $0.004: 2 × 0.004 × 3600 = $28.80/h."""
-    active = FallbackMemory(active=True, share=0.5, since=START, moved_before=0.5, moved_at=START - 1000.0)
+    active = overflowing(moved_before=0.5, moved_at=START - 1000.0)
     workload = spec(fallback=fallback(price_per_request=Decimal("0.004")))
     _, memory = decide(workload, observation(routes=(route(),)), Memory(fallback=active))
     assert memory.spend.rates[-1].overflow == Decimal("28.8")

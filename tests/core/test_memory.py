@@ -1,6 +1,7 @@
 import pytest
 
 from flyball.core.memory import FallbackMemory
+from flyball.core.names import FallbackState
 
 
 @pytest.mark.parametrize(
@@ -13,7 +14,7 @@ from flyball.core.memory import FallbackMemory
     ],
 )
 def test_rates_over_a_window_have_missed_the_mean_share_of_that_window(at: float, share: float) -> None:
-    moved = FallbackMemory(active=True, share=0.5, since=100.0, moved_before=0.0, moved_at=100.0)
+    moved = FallbackMemory(FallbackState.SHEDDING, share=0.5, since=100.0, moved_before=0.0, moved_at=100.0)
     assert moved.moved_over(at, 60.0) == pytest.approx(share)
 
 

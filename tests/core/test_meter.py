@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from flyball.core.bill import ALL_PATHS, FALLBACK_PATH, Charge, Entry
 from flyball.core.meter import MOST_LATE_MS, PERIOD_MS, Meter, begin, close, milliseconds, read
+from flyball.core.names import FallbackKind
 from flyball.core.observation import ABSENT, Observation, PodSpan, Reading
-from flyball.core.spec import Component, HostedModel, Prices, Unit, WorkloadSpec
+from flyball.core.overflow import Flows
+from flyball.core.spec import Component, FallbackBackend, HostedModel, Prices, Unit, WorkloadSpec
 
 CENT = Decimal("0.01")
 START_MS = milliseconds(START)
@@ -22,7 +24,7 @@ def look(at: float, *pods: PodSpan, name: str = "gpu", **readings: float | Readi
     return observation(at=at, state=running(len(pods), name, pods=pods), signal=signals(name, **readings))
 
 
-def account(workload: WorkloadSpec, *looks: Observation, moved: float = 0.0) -> list[Entry]:
+def account(workload: WorkloadSpec, *looks: Observation, moved: Flows = ()) -> list[Entry]:
     """The entries of all looks after START, the open one closed at the end."""
     meter, entries = begin(START_MS), []
     for seen in looks:
@@ -198,7 +200,9 @@ def test_components_and_the_overflow_are_charged_to_the_path_that_causes_them() 
         "prompt_tokens_per_request": 1000.0,
         "output_tokens_per_request": 200.0,
     }
-    entries = account(workload, look(START + 100, **traffic), look(START + 300, **traffic), moved=1.0)
+    entries = account(
+        workload, look(START + 100, **traffic), look(START + 300, **traffic), moved=(("chat-hosted", 1.0),)
+    )
     charges = {(c.component, c.path): c for entry in entries for c in entry.charges}
     assert {name: (c.quantity, c.dollars) for name, c in charges.items()} == {
         ("logs", "gpu"): (600, Decimal("0.6")),
@@ -212,7 +216,25 @@ def test_components_and_the_overflow_are_charged_to_the_path_that_causes_them() 
     assert sum(use.requests for use in entries[0].uses if use.path == FALLBACK_PATH) == 200
 
 
+def test_each_fallback_backend_is_charged_by_its_own_name() -> None:
+    """200 s at 0.5 requests/s: 100 requests of the smaller model, and 100 that people answer at $6."""
+    declared = fallback(
+        backends=(
+            FallbackBackend("small", FallbackKind.SMALLER_MODEL, price_per_request=Decimal("0.002")),
+            FallbackBackend("queue", FallbackKind.HUMAN_QUEUE, labor_cost_per_request=Decimal(6)),
+        )
+    )
+    moved = (("small", 0.5), ("queue", 0.5))
+    entries = account(spec(fallback=declared), look(START + 100), look(START + 300), moved=moved)
+    assert {(c.component, c.kind): (c.quantity, c.dollars) for entry in entries for c in entry.charges} == {
+        ("small", "Fallback"): (100, Decimal("0.2")),
+        ("queue", "Fallback"): (100, 0),
+        ("queue-labor", "Labor"): (100, 600),
+    }
+    assert [use.requests for use in entries[0].uses if use.path == FALLBACK_PATH] == [200]
+
+
 def test_an_overflow_without_a_price_is_charged_as_unknown() -> None:
-    entries = account(spec(fallback=fallback()), look(START + 150), look(START + 300), moved=1.0)
+    entries = account(spec(fallback=fallback()), look(START + 150), look(START + 300), moved=(("chat-hosted", 1.0),))
     [charge] = [c for entry in entries for c in entry.charges]
     assert charge == Charge("fallback", "Fallback", FALLBACK_PATH, Unit.REQUEST, Decimal(150), None)

@@ -13,6 +13,7 @@ from core.cases import (
     fallback,
     hourly,
     observation,
+    overflowing,
     route,
     running,
     shares,
@@ -22,7 +23,7 @@ from core.cases import (
 )
 
 from flyball.core.decide import decide
-from flyball.core.memory import FallbackMemory, Memory
+from flyball.core.memory import Memory
 from flyball.core.names import Mode, Precedence, RoiMetric
 from flyball.core.observation import BucketEdges, Observation, VariantSignals, VariantState
 from flyball.core.spec import RoiTarget, WorkloadSpec
@@ -137,7 +138,7 @@ def test_some_conditions_exist_only_while_they_hold(kind: str, workload: Workloa
 
 
 def test_an_active_fallback_says_how_much_and_why() -> None:
-    active = FallbackMemory(active=True, share=0.5, since=START, cause="the hourly ceiling allows 2 of 3")
+    active = overflowing(cause="the hourly ceiling allows 2 of 3")
     decision, _ = decide(spec(fallback=fallback()), observation(routes=(route(),)), Memory(fallback=active))
     found = next(c for c in decision.conditions if c.type == "FallbackActive")
     assert found.message == "50% of traffic overflows: the hourly ceiling allows 2 of 3"

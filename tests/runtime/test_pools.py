@@ -90,7 +90,7 @@ async def test_what_a_pool_does_not_grant_overflows_to_the_fallback(two: World) 
     assert two.weights() == (50, 50)
     fallback = two.status("search")["fallback"]
     assert (fallback["state"], fallback["reason"].partition(":")[0]) == (
-        "Fallback",
+        "Shedding",
         "the GPUs are saturated and 3 of the 4 replicas asked for are granted",
     )
     two.metrics.rate, two.metrics.busy, two.metrics.waiting, two.metrics.good = 2.0, 0.6, 0.0, 0.999

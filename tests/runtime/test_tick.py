@@ -207,7 +207,8 @@ async def test_the_finalizer_stays_while_another_route_is_still_moved(world: Wor
     await world.tick(12)
     assert world.weights("chat") == (1, 0)
     assert world.finalizers() == ["flyball.dev/restore-routes"]
-    assert world.status()["fallback"]["state"] == "Fallback", "what still overflows is shown"
+    assert world.status()["fallback"]["state"] == "Returning", "what still overflows is shown"
+    assert world.status()["fallback"]["weight"] == "12%", "a quarter of one of two routes"
     world.cluster.fail.clear()
     await world.tick(2)
     assert (world.weights("batch"), world.finalizers()) == ((1, 0), [])
@@ -258,7 +259,8 @@ async def test_a_conflict_that_ends_gives_the_route_back_and_a_new_trigger_takes
     world.metrics.good = 0.5
     await world.tick(12)
     assert world.weights()[1] > 0
-    assert world.events.reasons().count("FallbackActivated") == 2
+    activated = [event.message.split()[0] for _, event, _ in world.events.told if event.reason == "FallbackActivated"]
+    assert activated == ["25%", "25%", "50%"]
 
 
 async def test_weights_put_back_by_somebody_else_are_not_fought_over(overflowing: World) -> None:

@@ -41,7 +41,7 @@ async def test_the_route_is_moved_before_the_last_replica_goes_and_given_back_af
     world.with_route()
     sleepy(world, fallback=OVERFLOW)
     seen = []
-    for tick in range(60):
+    for tick in range(80):
         world.metrics.wanted = ok(float(tick >= 30))
         route = world.cluster.routes["team", "chat"]
         world.cluster.routes["team", "chat"] = replace(route, primary_ready_endpoints=world.deployment().replicas)
@@ -53,6 +53,7 @@ async def test_the_route_is_moved_before_the_last_replica_goes_and_given_back_af
     assert seen[0] == "set_weights"
     assert seen.index("scale") == 1
     assert (seen[2], seen[-1]) == ("scale", "restore_weights")
+    assert "set_weights" in seen[3:], "the replica is probed first"
     assert world.weights() == (1, 0)
 
 

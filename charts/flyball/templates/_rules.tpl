@@ -55,7 +55,7 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 # Fallback: read a route, and patch the two weights it was given. Whether a fallback backend has endpoints that can take
 # traffic at all.
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
+  resources: [httproutes, grpcroutes]
   verbs: [get, list, patch]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
@@ -109,7 +109,7 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
   verbs: [get, list, patch]
 # Give the routes their own weights back.
 - apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
+  resources: [httproutes, grpcroutes]
   verbs: [get, list, patch]
 # Take the budget annotations off the targets.
 {{- range .Values.rbac.targets }}

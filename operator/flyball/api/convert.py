@@ -15,18 +15,19 @@ from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS
 from flyball.api.pricing import INLINE_SOURCE, PriceBooks, gpu_price, prices_of
 from flyball.api.v1alpha1 import WorkloadSLO, WorkloadSLOSpec
-from flyball.api.v1alpha1.fallback import FallbackSpec
+from flyball.api.v1alpha1.fallback import FallbackBackendSpec, FallbackRouteSpec, FallbackSpec
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
 from flyball.api.v1alpha1.scaling import ScaleToZero, ScalingSpec
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.telemetry import Telemetry
 from flyball.api.v1alpha1.words import CapacityType, FallbackTrigger
 from flyball.api.valuing import roi_targets_of, value_of
-from flyball.core.names import COUNTED_INDICATORS, WorkloadKey
+from flyball.core.names import COUNTED_INDICATORS, RouteKind, WorkloadKey
 from flyball.core.spec import (
     Ceiling,
     EnginePrior,
     Fallback,
+    FallbackBackend,
     FallbackRoute,
     Invalid,
     Objective,
@@ -182,20 +183,44 @@ def _fallback(fallback: FallbackSpec | None) -> Fallback | None:
         return None
     triggers = frozenset(FallbackTrigger if fallback.triggers is None else fallback.triggers)
     return Fallback(
-        routes=tuple(
-            FallbackRoute(route.http_route, route.primary, route.fallback, route.rule_name) for route in fallback.routes
-        ),
+        routes=tuple(map(_fallback_route, fallback.routes)),
         on_objectives=FallbackTrigger.OBJECTIVES_BURNING in triggers,
         on_capacity=FallbackTrigger.CAPACITY_SHORT in triggers,
         on_ceiling=FallbackTrigger.CEILING_REACHED in triggers,
         price_per_request=_money(fallback.price_per_request),
         labor_cost_per_request=_money(fallback.labor_cost_per_request),
+        backends=tuple(map(_fallback_backend, fallback.backends)),
+        max_cost_per_hour=_money(fallback.max_cost_per_hour),
+        steps=tuple(parse_ratio(step) for step in fallback.steps or ()),
         **_given(
             max_overflow=_ratio(fallback.max_overflow),
             trigger_for_seconds=_seconds(fallback.trigger_for),
             min_hold_seconds=_seconds(fallback.min_hold),
             return_hold_seconds=_seconds(fallback.return_hold),
         ),
+    )
+
+
+def _fallback_route(route: FallbackRouteSpec) -> FallbackRoute:
+    return FallbackRoute(
+        route.http_route or route.grpc_route or "",
+        route.primary,
+        route.fallback,
+        route.rule_name,
+        RouteKind.HTTP if route.http_route else RouteKind.GRPC,
+        route.order or 0,
+        _ratio(route.traffic_share),
+    )
+
+
+def _fallback_backend(backend: FallbackBackendSpec) -> FallbackBackend:
+    most = backend.max_requests_per_second
+    return FallbackBackend(
+        backend.name,
+        backend.kind,
+        _money(backend.price_per_request),
+        _money(backend.labor_cost_per_request),
+        None if most is None else float(most),
     )
 
 

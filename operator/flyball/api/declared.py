@@ -50,8 +50,6 @@ def _not_acted_on(spec: WorkloadSLOSpec) -> Iterator[NotActedOn]:
     yield from _of_objectives(spec)
     yield from _of_cost(spec.cost or CostSpec())
     yield from _of_roi(spec)
-    if spec.fallback is not None and spec.fallback.steps:
-        yield NotActedOn("spec.fallback.steps", "traffic moves in one step, up to maxOverflow")
     yield from _of_scaling(spec.scaling or ScalingSpec())
 
 

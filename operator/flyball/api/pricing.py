@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec, pricebook
+from flyball.api.v1alpha1.fallback import FallbackBackendSpec
 from flyball.api.v1alpha1.money import LaborSpec
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.words import CapacityType
 from flyball.core.bill import LABOR_KIND
 from flyball.core.prices import HOURS_PER_MONTH
-from flyball.core.spec import Component, HostedModel, Prices, Unit
+from flyball.core.spec import BackendPrice, Component, HostedModel, Prices, Unit
 from flyball.core.units import parse_duration_seconds, parse_money
 
 PriceBooks = Mapping[str, PriceBook]
@@ -55,29 +56,39 @@ def price_per_gpu_hour(book: PriceBookSpec, accelerator: str, capacity: Capacity
 def prices_of(spec: WorkloadSLOSpec, book_name: str | None, books: PriceBooks) -> Prices:
     """The prices beside the GPUs' that concern a workload."""
     wanted = spec.fallback.hosted_model if spec.fallback else None
+    backends = spec.fallback.backends if spec.fallback else ()
     labor = spec.cost.labor if spec.cost else ()
+    models = list(dict.fromkeys(filter(None, (wanted, *(backend.hosted_model for backend in backends)))))
+    roles = list(dict.fromkeys([*(each.role for each in labor), *(b.labor.role for b in backends if b.labor)]))
     book = books.get(book_name) if book_name else None
     if book_name is None or book is None:
-        lacking = [f"the price of hosted model {wanted}"] if wanted else []
-        lacking += [f"the rate of labour role {each.role}" for each in labor]
+        lacking = [f"the price of hosted model {model}" for model in models]
+        lacking += [f"the rate of labour role {role}" for role in roles]
         why = _no_book(book_name) if book_name else "set cost.priceBookRef"
         return Prices(book_name or "", missing=tuple(f"{what} is not known: {why}" for what in lacking))
     effective_at = _midnight(book.spec.effective_from)
     life = parse_duration_seconds(book.spec.stale_after) if book.spec.stale_after else None
-    hosted = next((model for model in book.spec.hosted_models if model.name == wanted), None)
+    hosted = {model.name: _hosted(model) for model in book.spec.hosted_models}
     rates = {rate.role: parse_money(rate.per_hour) for rate in book.spec.labor_rates}
-    missing = [f"PriceBook {book_name} holds no hosted model {wanted}"] if wanted and hosted is None else []
-    missing += [
-        f"PriceBook {book_name} holds no rate of labour role {each.role}" for each in labor if each.role not in rates
-    ]
+    missing = [f"PriceBook {book_name} holds no hosted model {model}" for model in models if model not in hosted]
+    missing += [f"PriceBook {book_name} holds no rate of labour role {role}" for role in roles if role not in rates]
     return Prices(
         book=book_name,
         components=(*map(_component, book.spec.components), *_labor(labor, rates)),
-        hosted=_hosted(hosted) if hosted else None,
+        hosted=hosted.get(wanted) if wanted else None,
         effective_at=effective_at,
         stale_at=effective_at + life if effective_at is not None and life is not None else None,
         missing=tuple(missing),
+        backends=tuple(_backend_price(backend, hosted, rates) for backend in backends),
     )
+
+
+def _backend_price(
+    backend: FallbackBackendSpec, hosted: Mapping[str, HostedModel], rates: Mapping[str, Decimal]
+) -> BackendPrice:
+    labor = next(_labor((backend.labor,), rates), None) if backend.labor else None
+    model = hosted.get(backend.hosted_model) if backend.hosted_model else None
+    return BackendPrice(backend.name, model, labor.price if labor else None)
 
 
 def _hosted(model: pricebook.HostedModel) -> HostedModel:

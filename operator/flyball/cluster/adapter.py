@@ -21,7 +21,6 @@ from flyball.cluster.resources import (
     FINALIZER,
     GPU_POOLS,
     GROUP,
-    HTTP_ROUTES,
     NODES,
     PRICE_BOOKS,
     ROI_EXPERIMENTS,
@@ -32,11 +31,11 @@ from flyball.cluster.resources import (
     dig,
     pointer,
 )
-from flyball.cluster.routes import Unusable, adoptions, find_rule, rule_key
+from flyball.cluster.routes import RESOURCES, Unusable, adoptions, find_rule, rule_key
 from flyball.cluster.targets import Place, Targets
 from flyball.cluster.weights import restore_patch, weights_patch
 from flyball.core.gpu_pools import NodeGpus
-from flyball.core.names import WorkloadKey
+from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState, WorkloadState
 from flyball.core.ports import Conflict, Missing, Rejected
 from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
@@ -140,7 +139,8 @@ class KubernetesCluster:
         Conflict where the weights are no longer those observed, where they are not those that Flyball wrote last, or
         where the route changed between reading and writing. Rejected where the route cannot be adopted.
         """
-        found = await self._api_server.get(HTTP_ROUTES, route.route, key.namespace)
+        resource = RESOURCES[route.kind]
+        found = await self._api_server.get(resource, route.route, key.namespace)
         try:
             current = find_rule(found, route).weights
             adopted = adoptions(found).get(rule_key(route))
@@ -153,10 +153,10 @@ class KubernetesCluster:
         ):
             if weights is not None and current != weights:
                 raise Conflict(
-                    f"HTTPRoute {route.route} in namespace {key.namespace} has weights {current[0]}:{current[1]},"
+                    f"{route} in namespace {key.namespace} has weights {current[0]}:{current[1]},"
                     f" not those {what}, {weights[0]}:{weights[1]}"
                 )
-        await self._patch_route(key.namespace, route.route, patch)
+        await patch_guarded(self._api_server, resource, key.namespace, route.route, patch)
 
     async def restore_weights(self, key: WorkloadKey, route: FallbackRoute) -> None:
         """Give a route the weights back that its user had, and forget them. Does nothing where nothing was changed.
@@ -165,23 +165,28 @@ class KubernetesCluster:
         says so, once: the next call finds nothing to restore.
         """
         try:
-            found = await self._api_server.get(HTTP_ROUTES, route.route, key.namespace)
+            found = await self._api_server.get(RESOURCES[route.kind], route.route, key.namespace)
         except Missing:
             return
-        await self._restore(found, [rule_key(route)], str(key))
+        await self._restore(route.kind, found, [rule_key(route)], str(key))
 
     async def restore_all(self, key: WorkloadKey) -> None:
         """Restore every rule that this workload ever moved, also those that its spec no longer names. As above."""
-        try:
-            listed = await self._api_server.list_all(HTTP_ROUTES, key.namespace)
-        except Missing:
-            return
         conflicts: list[str] = []
-        for found in listed:
+        for kind, resource in RESOURCES.items():
             try:
-                await self._restore(found, None, str(key))
-            except Conflict as error:
-                conflicts.append(str(error))
+                listed = await self._api_server.list_all(resource, key.namespace)
+            except Missing:
+                continue  # its CRD is not installed
+            except Rejected:
+                if kind is RouteKind.HTTP:
+                    raise
+                continue  # what may not even be listed was never moved
+            for found in listed:
+                try:
+                    await self._restore(kind, found, None, str(key))
+                except Conflict as error:
+                    conflicts.append(str(error))
         if conflicts:
             raise Conflict("; ".join(conflicts))
 
@@ -237,23 +242,20 @@ class KubernetesCluster:
             )
         return kind
 
-    async def _restore(self, found: Object, rules: Sequence[str] | None, owner: str) -> None:
+    async def _restore(self, kind: RouteKind, found: Object, rules: Sequence[str] | None, owner: str) -> None:
         """Restore those rules (None: all) of a route that `owner` moved, one patch each."""
         namespace, name = found["metadata"]["namespace"], found["metadata"]["name"]
         conflicts: list[str] = []
         try:
             owned = [rule for rule, adopted in adoptions(found).items() if adopted.owner == owner]
             for rule in owned if rules is None else [rule for rule in owned if rule in rules]:
-                patch, conflict = restore_patch(found, rule)
-                found = await self._patch_route(namespace, name, patch)
+                patch, conflict = restore_patch(found, rule, kind)
+                found = await patch_guarded(self._api_server, RESOURCES[kind], namespace, name, patch)
                 conflicts += [conflict] if conflict else []
         except Unusable as error:
             raise Rejected(str(error)) from error
         if conflicts:
             raise Conflict("; ".join(conflicts))
-
-    async def _patch_route(self, namespace: str, name: str, patch: Sequence[Object]) -> Object:
-        return await patch_guarded(self._api_server, HTTP_ROUTES, namespace, name, patch)
 
 
 async def patch_guarded(

@@ -1,9 +1,9 @@
 """One look at everything that workloads consist of, in a number of requests that follows kinds and namespaces.
 
 Per tick and namespace in use: one list of each target kind, of pods, of HorizontalPodAutoscalers, of ScaledObjects
-where KEDA is installed, and, where a fallback is declared, of HTTPRoutes and EndpointSlices. From 32 namespaces on,
-each is one list of the whole cluster, where that is allowed. Lists come out of the API server's memory and cost etcd
-nothing.
+where KEDA is installed, and, where a fallback is declared, of its kinds of routes and of EndpointSlices. From 32
+namespaces on, each is one list of the whole cluster, where that is allowed. Lists come out of the API server's memory
+and cost etcd nothing.
 """
 
 import asyncio
@@ -29,16 +29,15 @@ from flyball.cluster.pods import (
 from flyball.cluster.resources import (
     ENDPOINT_SLICES,
     HORIZONTAL_POD_AUTOSCALERS,
-    HTTP_ROUTES,
     NODES,
     PODS,
     SCALED_OBJECTS,
     Object,
     dig,
 )
-from flyball.cluster.routes import observe_route, ready_endpoints
+from flyball.cluster.routes import RESOURCES, observe_route, ready_endpoints
 from flyball.cluster.targets import Place, Target, Targets
-from flyball.core.names import WorkloadKey
+from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState, VariantState, WorkloadState
 from flyball.core.ports import PortError, Rejected
 from flyball.core.spec import FallbackRoute, Variant, WorkloadSpec
@@ -51,7 +50,7 @@ class _Seen:
     targets: dict[Place, Target]
     autoscalers: Found
     pods: dict[Place, list[Object] | PortError] = field(default_factory=dict)
-    routes: Found = field(default_factory=dict)
+    routes: dict[RouteKind, Found] = field(default_factory=dict)
     endpoint_slices: Found = field(default_factory=dict)
     pointing: dict[tuple[str, str], tuple[list[Object], list[Object]]] = field(default_factory=dict)
     """By namespace and target name, the HorizontalPodAutoscalers and ScaledObjects that may point there."""
@@ -102,13 +101,20 @@ class Observer:
             self._targets.read(places),
             self._lists.read(HORIZONTAL_POD_AUTOSCALERS, everywhere),
             self._read_scaled_objects(everywhere),
-            self._lists.read(HTTP_ROUTES, {w.key.namespace: "" for w in with_routes}),
+            self._read_routes(with_routes),
             self._lists.read(ENDPOINT_SLICES, _service_selectors(with_routes)),
         )
         seen = _Seen(targets, autoscalers, {}, routes, endpoint_slices)
         seen.pods = await self._read_pods(targets)
         seen.pointing = _by_target(autoscalers, scaled_objects)
         return seen
+
+    async def _read_routes(self, workloads: Sequence[WorkloadSpec]) -> dict[RouteKind, Found]:
+        """The routes of each kind in the namespaces where somebody declares one of it."""
+        declared = [(route.kind, w.key.namespace) for w in workloads if w.fallback for route in w.fallback.routes]
+        kinds = {kind: dict.fromkeys((ns for k, ns in declared if k is kind), "") for kind in RESOURCES}
+        found = await asyncio.gather(*(self._lists.read(RESOURCES[kind], spaces) for kind, spaces in kinds.items()))
+        return dict(zip(kinds, found, strict=True))
 
     async def _read_scaled_objects(self, namespaces: Mapping[str, str]) -> Found:
         """ScaledObjects where they may be read; KEDA's own HPAs tell the most of it where they may not."""
@@ -217,7 +223,7 @@ class Observer:
             return RouteState(
                 route.route, problem="this installation moves no routes; set fallback.enabled in its chart"
             )
-        routes, slices = seen.routes[key.namespace], seen.endpoint_slices[key.namespace]
+        routes, slices = seen.routes[route.kind][key.namespace], seen.endpoint_slices[key.namespace]
         for part in (routes, slices):
             if isinstance(part, PortError):
                 return RouteState(route.route, problem=str(part))

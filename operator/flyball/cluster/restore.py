@@ -1,6 +1,6 @@
 """Undoing everything that Flyball left in a cluster, without Flyball: for `helm uninstall` and stuck namespaces.
 
-In this order, so that a stop half-way leaves nothing that cannot be found again: weights of HTTPRoutes, annotations of
+In this order, so that a stop half-way leaves nothing that cannot be found again: weights of routes, annotations of
 targets (they would go on claiming a cost), then the finalizers that keep WorkloadSLOs and ROIExperiments until their
 routes are restored. Doing it again finds nothing to do.
 """
@@ -23,12 +23,13 @@ from flyball.cluster.resources import (
     Resource,
     dig,
 )
-from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable, adoptions
+from flyball.cluster.routes import APPLIED, ORIGINAL, RESOURCES, Unusable, adoptions
 from flyball.cluster.weights import forget_patch, restore_patch
 from flyball.core.ports import Conflict, Missing, PortError, Rejected, Unavailable
 
 _ATTEMPTS = 3
 _ALWAYS_READABLE = (WORKLOADS, ROI_EXPERIMENTS, HTTP_ROUTES, DEPLOYMENTS, STATEFUL_SETS)
+_KINDS = {resource: kind for kind, resource in RESOURCES.items()}
 _STOP_LOOK_SECONDS = 1.0
 
 Say = Callable[[str], None]
@@ -78,8 +79,9 @@ class _Restoration:
     async def run(self) -> int:
         """Undo everything; how many things could not be."""
         workloads = await self._all(WORKLOADS)
-        for route in await self._all(HTTP_ROUTES):
-            await self._attempt(HTTP_ROUTES, route, self._restore_route)
+        for resource in RESOURCES.values():
+            for route in await self._all(resource):
+                await self._attempt(resource, route, self._restore_route)
         for resource, target in await self._targets(workloads):
             await self._attempt(resource, target, self._remove_annotations)
         if self._failures:
@@ -103,7 +105,7 @@ class _Restoration:
             await self._patch(resource, found, forget_patch(found))
             return
         for rule, adopted in remembered.items():
-            patch, conflict = restore_patch(found, rule)
+            patch, conflict = restore_patch(found, rule, _KINDS[resource])
             found = await self._patch(resource, found, patch)
             primary, fallback = adopted.effective_original
             restored = f"weights of {adopted.primary} and {adopted.fallback} are {primary}:{fallback} again"

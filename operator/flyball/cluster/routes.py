@@ -1,4 +1,4 @@
-"""One rule of an HTTPRoute: where its two backends stand, which weights they have, and who moves them.
+"""One rule of a route: where its two backends stand, which weights they have, and who moves them.
 
 Flyball adopts a rule, it never owns one: it is found by name or as the only one that holds both backends, never by a
 bare index, and refused where that is ambiguous or another controller is at work. What `weights` wrote of it is read
@@ -15,13 +15,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from flyball.cluster.resources import Object, dig
-from flyball.core.names import WorkloadKey
+from flyball.cluster.resources import GRPC_ROUTES, HTTP_ROUTES, Object, Resource, dig
+from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState
 from flyball.core.spec import FallbackRoute
 
 ORIGINAL = "flyball.dev/original-weights"
 APPLIED = "flyball.dev/applied-weights"
+
+RESOURCES: Mapping[RouteKind, Resource] = {RouteKind.HTTP: HTTP_ROUTES, RouteKind.GRPC: GRPC_ROUTES}
+"""The kinds of routes whose weights move, as the API server's paths name them."""
 
 _OTHER_CONTROLLERS = frozenset({"Canary", "Rollout"})
 _SERVICE_LABEL = "kubernetes.io/service-name"
@@ -36,7 +39,7 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Where the two backends stand in an HTTPRoute: indices of the rule and of its backendRefs, and their weights."""
+    """Where the two backends stand in a route: indices of the rule and of its backendRefs, and their weights."""
 
     index: int
     primary_index: int
@@ -81,19 +84,16 @@ def find_rule(found: Object, route: FallbackRoute) -> Rule:
             names = (
                 ", ".join(sorted(str(rule["name"]) for rule in rules if rule.get("name"))) or "none of them is named"
             )
-            raise Unusable(f"HTTPRoute {route.route} has no rule named {route.rule_name}; its rules: {names}")
+            raise Unusable(f"{route} has no rule named {route.rule_name}; its rules: {names}")
     else:
         indices = [index for index, rule in enumerate(rules) if {route.primary, route.fallback} <= _backends(rule)]
         if not indices:
             raise Unusable(
-                f"no rule of HTTPRoute {route.route} has both {route.primary} and {route.fallback} in its backendRefs;"
+                f"no rule of {route} has both {route.primary} and {route.fallback} in its backendRefs;"
                 f" add {route.fallback} with weight 0 beside {route.primary}"
             )
     if len(indices) > 1:
-        raise Unusable(
-            f"{len(indices)} rules of HTTPRoute {route.route} fit;"
-            " give each rule a name and set the fallback route's rule"
-        )
+        raise Unusable(f"{len(indices)} rules of {route} fit; give each rule a name and set the fallback route's rule")
     return _rule(found, indices[0], route)
 
 
@@ -116,7 +116,7 @@ def adoptions(found: Object) -> dict[str, Adoption]:
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         name = found["metadata"]["name"]
         raise Unusable(
-            f"annotations {ORIGINAL} and {APPLIED} of HTTPRoute {name} cannot be read;"
+            f"annotations {ORIGINAL} and {APPLIED} of route {name} cannot be read;"
             " set the rule's weights by hand and remove both"
         ) from error
 
@@ -126,11 +126,11 @@ def observe_route(
 ) -> RouteState:
     """The route's state for one workload; `ready_endpoints` counts by Service name."""
     if found is None:
-        return RouteState(route.route, problem=f"HTTPRoute {route.route} does not exist in namespace {key.namespace}")
+        return RouteState(route.route, problem=f"{route} does not exist in namespace {key.namespace}")
     try:
         rule = find_rule(found, route)
         adopted = adoptions(found).get(rule_key(route))
-        refuse_others(found, rule, key)
+        refuse_others(found, rule, route, key)
     except Unusable as error:
         return RouteState(route.route, problem=str(error))
     primary, fallback = rule.weights
@@ -157,26 +157,25 @@ def ready_endpoints(service: str, endpoint_slices: Iterable[Object]) -> int:
     return max((len(addresses) for addresses in by_family.values()), default=0)
 
 
-def refuse_others(found: Object, rule: Rule, key: WorkloadKey) -> None:
+def refuse_others(found: Object, rule: Rule, route: FallbackRoute, key: WorkloadKey) -> None:
     """Raise Unusable where another controller or another workload moves this rule, or no gateway takes the route."""
-    name = found["metadata"]["name"]
     for reference in dig(found, "metadata", "ownerReferences") or ():
         if reference.get("kind") in _OTHER_CONTROLLERS:
-            raise Unusable(
-                f"{reference['kind']}/{reference.get('name')} owns HTTPRoute {name}; use a route of your own"
-            )
+            raise Unusable(f"{reference['kind']}/{reference.get('name')} owns {route}; use a route of your own")
     if dig(found, "metadata", "labels", _ROLLOUT_LABEL):
-        raise Unusable(f"Argo Rollouts is moving HTTPRoute {name}; the fallback waits until it has finished")
+        raise Unusable(f"Argo Rollouts is moving {route}; the fallback waits until it has finished")
     for other_key, other in adoptions(found).items():
-        if other.owner != str(key) and _same_rule(found, rule, other_key, other):
-            raise Unusable(f"WorkloadSLO {other.owner} already moves this rule of HTTPRoute {name}; only one may")
+        ours = other.owner == str(key) and other_key == rule_key(route)
+        if not ours and _same_rule(found, rule, other_key, other, route.kind):
+            what = f"from {other.primary} to {other.fallback}"
+            raise Unusable(f"WorkloadSLO {other.owner} already moves this rule of {route} {what}; only one may")
     generation = dig(found, "metadata", "generation")
     for parent in dig(found, "status", "parents") or ():
         for condition in parent.get("conditions") or ():
             current = condition.get("observedGeneration", generation) == generation
             if current and condition.get("type") == "Accepted" and condition.get("status") == "False":
                 gateway = dig(parent, "parentRef", "name")
-                raise Unusable(f"Gateway {gateway} does not accept HTTPRoute {name}: {condition.get('message')}")
+                raise Unusable(f"Gateway {gateway} does not accept {route}: {condition.get('message')}")
 
 
 def _rule(found: Object, index: int, route: FallbackRoute) -> Rule:
@@ -187,24 +186,18 @@ def _rule(found: Object, index: int, route: FallbackRoute) -> Rule:
         positions = [position for position, reference in enumerate(references) if reference.get("name") == name]
         if len(positions) != 1:
             times = f"{len(positions)} times" if positions else "nowhere"
-            raise Unusable(
-                f"{name} stands {times} in the backendRefs of that rule of HTTPRoute {route.route}; it must once"
-            )
+            raise Unusable(f"{name} stands {times} in the backendRefs of that rule of {route}; it must once")
         reference = references[positions[0]]
         kind = reference.get("kind", "Service")
         if kind != "Service":
-            raise Unusable(
-                f"backend {name} of HTTPRoute {route.route} is of kind {kind}; weights move between Services only"
-            )
+            raise Unusable(f"backend {name} of {route} is of kind {kind}; weights move between Services only")
         if reference.get("namespace", home) != home:
-            raise Unusable(
-                f"backend {name} of HTTPRoute {route.route} names another namespace; use a Service beside the route"
-            )
+            raise Unusable(f"backend {name} of {route} names another namespace; use a Service beside the route")
         return positions[0]
 
     primary, fallback = only(route.primary), only(route.fallback)
     if primary == fallback:
-        raise Unusable(f"primary and fallback of HTTPRoute {route.route} are both {route.primary}; name two Services")
+        raise Unusable(f"primary and fallback of {route} are both {route.primary}; name two Services")
     return Rule(index, primary, fallback, references[primary], references[fallback])
 
 
@@ -212,13 +205,14 @@ def _backends(rule: Object) -> set[str]:
     return {str(reference.get("name")) for reference in rule.get("backendRefs") or ()}
 
 
-def route_of(found: Object, key: str, adopted: Adoption) -> FallbackRoute:
+def route_of(found: Object, key: str, adopted: Adoption, kind: RouteKind) -> FallbackRoute:
     """The declaration that a remembered rule came from."""
-    return FallbackRoute(found["metadata"]["name"], adopted.primary, adopted.fallback, None if "/" in key else key)
+    name = None if "/" in key else key
+    return FallbackRoute(found["metadata"]["name"], adopted.primary, adopted.fallback, name, kind)
 
 
-def _same_rule(found: Object, rule: Rule, key: str, other: Adoption) -> bool:
+def _same_rule(found: Object, rule: Rule, key: str, other: Adoption, kind: RouteKind) -> bool:
     try:
-        return find_rule(found, route_of(found, key, other)).index == rule.index
+        return find_rule(found, route_of(found, key, other, kind)).index == rule.index
     except Unusable:
         return False

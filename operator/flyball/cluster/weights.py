@@ -1,4 +1,4 @@
-"""The JSON patches that move the weights of an adopted HTTPRoute rule, and give them back.
+"""The JSON patches that move the weights of an adopted rule of a route, and give them back.
 
 `rules` and `backendRefs` are atomic lists, so a patch names the two `/weight` fields by index, and tests the object's
 resourceVersion and both backends' names first. In the same patch go the annotations that remember the user's weights
@@ -24,7 +24,7 @@ from flyball.cluster.routes import (
     route_of,
     rule_key,
 )
-from flyball.core.names import WorkloadKey
+from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.spec import FallbackRoute
 
 STATE_LABEL = "flyball.dev/route-state"
@@ -37,7 +37,7 @@ def weights_patch(found: Object, route: FallbackRoute, key: WorkloadKey, weights
     if not all(0 <= weight <= MAX_WEIGHT for weight in weights) or not any(weights):
         raise Unusable(f"weights {weights[0]}:{weights[1]} must be between 0 and {MAX_WEIGHT}, and one of them above 0")
     rule = find_rule(found, route)
-    refuse_others(found, rule, key)
+    refuse_others(found, rule, route, key)
     remembered = adoptions(found)
     earlier = remembered.get(rule_key(route))
     original = earlier.original if earlier else (rule.primary.get("weight"), rule.fallback.get("weight"))
@@ -45,7 +45,7 @@ def weights_patch(found: Object, route: FallbackRoute, key: WorkloadKey, weights
     return [*_tests(found, rule), *_weight_operations(rule, weights), *_memory_operations(found, remembered)]
 
 
-def restore_patch(found: Object, key: str) -> tuple[list[Object], str]:
+def restore_patch(found: Object, key: str, kind: RouteKind) -> tuple[list[Object], str]:
     """The JSON patch that gives a remembered rule its user's weights back and forgets it, and a conflict's sentence.
 
     Where the weights are no longer those that Flyball wrote, or the rule is gone, it only forgets, and the sentence
@@ -54,16 +54,16 @@ def restore_patch(found: Object, key: str) -> tuple[list[Object], str]:
     remembered = adoptions(found)
     adopted = remembered.pop(key)
     version = [_test_version(found)]
-    name = found["metadata"]["name"]
+    route = route_of(found, key, adopted, kind)
     try:
-        rule = find_rule(found, route_of(found, key, adopted))
+        rule = find_rule(found, route)
     except Unusable as error:
         return version + _memory_operations(found, remembered), f"{error}; nothing is left to restore"
     if rule.weights != adopted.applied:
         primary, fallback = rule.weights
         wrote = f"{adopted.applied[0]}:{adopted.applied[1]}" if adopted.applied else "none"
         conflict = (
-            f"weights {primary}:{fallback} of {adopted.primary} and {adopted.fallback} in HTTPRoute {name} are not"
+            f"weights {primary}:{fallback} of {adopted.primary} and {adopted.fallback} in {route} are not"
             f" those that Flyball wrote ({wrote}); they are left as they are"
         )
         return version + _memory_operations(found, remembered), conflict

@@ -63,20 +63,23 @@ def spend_rate(
     since: float,
     replicas: Decimal,
     requests_per_second: float,
-    moved_per_second: float,
+    moved: Sequence[tuple[str, float]],
     shape: RequestShape | None,
 ) -> SpendRate:
-    """The rate from `since` on: replicas, `moved_per_second` of the requests on the fallback at its price and labour,
-    and the price book's components for all of them.
+    """The rate from `since` on: replicas, the shares `moved` of the requests on their fallback backends at those'
+    price and labour, and the price book's components for all requests.
     """
     tokens = requests_per_second * (shape.prompt_tokens + shape.output_tokens) if shape else 0.0
     components = prices.rate(spec.prices.components, requests_per_second, tokens)
-    if spec.fallback is None or moved_per_second <= 0:
+    per_second = requests_per_second * sum(share for _, share in moved)
+    if spec.fallback is None or per_second <= 0:
         return SpendRate(since, replicas, components=components)
-    price = prices.overflow_price(spec.fallback, spec.prices, shape) or Decimal(0)
-    price += spec.fallback.labor_cost_per_request or Decimal(0)
-    overflow = price * Decimal(str(round(moved_per_second, 6))) * SECONDS_PER_HOUR
-    return SpendRate(since, replicas, overflow, moved_per_second, components)
+    overflow = Decimal(0)
+    for backend, share in moved:
+        price = prices.overflow_price(spec.fallback, spec.prices, shape, backend) or Decimal(0)
+        price += prices.overflow_labor(spec.fallback, spec.prices, backend)
+        overflow += price * Decimal(str(round(requests_per_second * share, 6))) * SECONDS_PER_HOUR
+    return SpendRate(since, replicas, overflow, per_second, components)
 
 
 def spend(memory: SpendMemory, rate: SpendRate, keep_seconds: float) -> SpendMemory:

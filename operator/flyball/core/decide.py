@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from decimal import Decimal
 
-from flyball.core import cost, efficiency, fallback, pacing, roi, slo, stages, zero
+from flyball.core import cost, efficiency, fallback, overflow, pacing, roi, slo, stages, zero
 from flyball.core.baseline import fingerprint
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport, SpotReport
 from flyball.core.demand import Situation, assess
@@ -23,7 +23,7 @@ from flyball.core.report import conclude
 from flyball.core.returns import explained, judge_booked
 from flyball.core.spec import RoiTarget, WorkloadSpec
 from flyball.core.staffing import Sizing, case_of, size
-from flyball.core.triggers import trigger
+from flyball.core.triggers import measured, trigger
 from flyball.core.zero import Zero
 
 
@@ -57,7 +57,7 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
         at=at,
         mode=spec.mode,
         variants=sizing.variants,
-        routes=fallback.decisions(spec.fallback, observation.state.routes, memory.fallback) if spec.fallback else (),
+        routes=fallback.decisions(observation.state.routes, memory.fallback) if spec.fallback else (),
         conditions=told.conditions,
         events=told.events,
         objectives=objectives,
@@ -109,7 +109,7 @@ def _findings(
         roi=_roi(spec, observation, per_hour is not None, memory),
         fallback=_fallback_report(spec, memory),
         blocked=fallback.blocked(spec.fallback, routes) if spec.fallback else "",
-        foreign=fallback.foreign(routes),
+        foreign=fallback.foreign(spec.fallback, routes) if spec.fallback else "",
         zero=to_zero,
         budgets=budgets,
     )
@@ -125,9 +125,8 @@ def _account(
     """The memory with the money spent until now, and the rate from now on."""
     longest = max([3600.0, *(target.window_seconds for target in spec.roi_targets)])
     per_hour = cost.hourly(spec.variants, states) or Decimal(0)
-    demand = situation.demand or 0.0
-    moved = demand * memory.fallback.moved
-    rate = cost.spend_rate(spec, observation.at, per_hour, demand, moved, memory.shape)
+    moved = overflow.flows(spec.fallback, memory.fallback.parts) if spec.fallback else ()
+    rate = cost.spend_rate(spec, observation.at, per_hour, situation.demand or 0.0, moved, memory.shape)
     return replace(memory, spend=cost.spend(memory.spend, rate, longest))
 
 
@@ -142,22 +141,28 @@ def _fall_back(
 ) -> Memory:
     if spec.fallback is None:
         return memory
-    routes = observation.state.routes
     inputs = fallback.FallbackInputs(
         at=observation.at,
         trigger=to_zero.leaving or trigger(spec, observation, situation, objectives, sizing),
-        relieved=sizing.carries_all and not fallback.primary_down(routes),
+        need=None if situation.trust.problem else sizing.missing,
         acting=spec.mode is Mode.AUTO,
+        sure=measured(situation, sizing),
+        burning=any(report.burns_now for report in objectives),
+        answered=any(signals.completions_per_second.otherwise(0.0) > 0 for signals in observation.signals.variants),
         whole=bool(to_zero.leaving),
+        settle_seconds=observation.signals.window_seconds,
+        bounds=overflow.Bounds(situation.demand, overflow.costs(spec.fallback, spec.prices, memory.shape)),
     )
-    return replace(memory, fallback=fallback.step(spec.fallback, routes, inputs, memory.fallback))
+    return replace(memory, fallback=fallback.step(spec.fallback, observation.state.routes, inputs, memory.fallback))
 
 
 def _fallback_report(spec: WorkloadSpec, memory: Memory) -> FallbackReport | None:
     if spec.fallback is None:
         return None
     state = memory.fallback
-    return FallbackReport("Fallback" if state.active else "Primary", state.moved, state.since, state.cause)
+    return FallbackReport(
+        state.state, state.moved, state.since, state.cause, overflow.flows(spec.fallback, state.parts)
+    )
 
 
 def _roi(spec: WorkloadSpec, observation: Observation, priced: bool, memory: Memory) -> tuple[RoiReport, ...]:

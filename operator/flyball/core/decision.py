@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.efficiency_report import Efficiency
-from flyball.core.names import ConditionType, EventReason, GpuVerdict, Mode, WorkloadKey
+from flyball.core.names import ConditionType, EventReason, FallbackState, GpuVerdict, Mode, WorkloadKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +166,13 @@ class RoiReport:
 
 @dataclass(frozen=True, slots=True)
 class FallbackReport:
-    """The fallback's state: Primary or Fallback, the share that overflows, and why."""
+    """The fallback's state, the share of the traffic that overflows, and why; `flows` are the shares by backend."""
 
-    state: str
+    state: FallbackState
     share: float
     since: float
     cause: str
+    flows: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

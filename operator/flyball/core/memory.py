@@ -6,7 +6,7 @@ from decimal import Decimal
 from flyball.core.capacity import CapacityFit, RequestShape
 from flyball.core.forecast import ForecastMemory
 from flyball.core.misses import MissCurve
-from flyball.core.names import Period
+from flyball.core.names import FallbackState, Period
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +40,32 @@ class VariantMemory:
 class FallbackMemory:
     """Where the fallback stands: since when, and since when a trigger or relief is seen without a break.
 
-    `since` is 0 until it was ever active. `moved_before` is the share that overflowed until `moved_at`. `whole` says
-    that all of the traffic is meant to move, since the primary is about to go.
+    `since` is 0 until it was ever active. `level` is the share of all traffic that is meant to overflow and `parts` the
+    share of each route's own traffic that does, in the order of the spec; `share` is the share of all traffic that this
+    comes to. `stepped_at` is when the level last changed, `moved_before` the share that overflowed until `moved_at`.
+    `whole` says that all of the traffic is meant to move, since the primary is about to go. `relapses` counts returns
+    that did not last, until one does; `returned_at` is when the last one was complete.
     """
 
-    active: bool = False
+    state: FallbackState = FallbackState.PRIMARY
+    level: float = 0.0
     share: float = 0.0
+    parts: tuple[float, ...] = ()
     since: float = 0.0
+    stepped_at: float = 0.0
     triggered_since: float | None = None
     relieved_since: float | None = None
     cause: str = ""
     moved_before: float = 0.0
     moved_at: float = 0.0
     whole: bool = False
+    relapses: int = 0
+    returned_at: float = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether weights are Flyball's now."""
+        return self.state is not FallbackState.PRIMARY
 
     @property
     def moved(self) -> float:

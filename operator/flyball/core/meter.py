@@ -28,7 +28,8 @@ from flyball.core.capacity import RequestShape
 from flyball.core.cost import gpus_of
 from flyball.core.demand import mean_shape
 from flyball.core.observation import Observation, PodSpan, Reading, VariantSignals
-from flyball.core.spec import Unit, Variant, WorkloadSpec
+from flyball.core.overflow import Flows
+from flyball.core.spec import Fallback, Unit, Variant, WorkloadSpec
 
 PERIOD_MS = 300_000
 MOST_LATE_MS = 86_400_000
@@ -43,13 +44,13 @@ class Meter:
     """Where the account of one workload stands: until `as_of` all is in entries or in `uses` and `charges`.
 
     `since` is where the open entry began. `pods` are those of the last look, by variant; `moved` the requests per
-    second that overflowed from then on, and `shape` the mean length of requests then.
+    second that overflowed from then on to each fallback backend, and `shape` the mean length of requests then.
     """
 
     as_of: int
     since: int
     pods: tuple[tuple[str, PodSpan], ...] = ()
-    moved: float = 0.0
+    moved: Flows = ()
     shape: RequestShape | None = None
     uses: tuple[PathUse, ...] = ()
     charges: tuple[Charge, ...] = ()
@@ -65,10 +66,11 @@ def milliseconds(at: float) -> int:
     return round(at * 1000)
 
 
-def read(meter: Meter, spec: WorkloadSpec, observation: Observation, moved: float) -> tuple[Meter, tuple[Entry, ...]]:
+def read(meter: Meter, spec: WorkloadSpec, observation: Observation, moved: Flows) -> tuple[Meter, tuple[Entry, ...]]:
     """Account for all until this look: the meter, and the entries of the periods that ended.
 
-    `moved` are the requests per second that overflow from now on, as long as those that the variants serve. A look
+    `moved` are the requests per second that overflow from now on to each fallback backend, as long as those that the
+    variants serve. A look
     without the cluster's state accounts for nothing: the next one will, since pods say themselves since when they hold
     their GPUs.
     """
@@ -177,9 +179,9 @@ def _times(rate: Reading, duration_ms: int) -> Decimal:
 
 def _overflow(meter: Meter, start: int, end: int) -> PathUse | None:
     """The requests that overflowed, with the tokens of mean ones."""
-    if meter.moved <= 0:
+    requests = sum((_moved(rate, start, end) for _, rate in meter.moved), Decimal(0))
+    if not requests:
         return None
-    requests = Decimal(str(round(meter.moved, 6))) * (end - start) / 1000
     shape = meter.shape
     prompt, output = (shape.prompt_tokens, shape.output_tokens) if shape else (0.0, 0.0)
     return PathUse(
@@ -189,6 +191,10 @@ def _overflow(meter: Meter, start: int, end: int) -> PathUse | None:
         output_tokens=requests * Decimal(str(round(output, 6))),
         measured_ms=end - start,
     )
+
+
+def _moved(rate: float, start: int, end: int) -> Decimal:
+    return Decimal(str(round(rate, 6))) * (end - start) / 1000
 
 
 def _charges(meter: Meter, spec: WorkloadSpec, uses: Sequence[PathUse], start: int, end: int) -> list[Charge]:
@@ -206,14 +212,24 @@ def _charges(meter: Meter, spec: WorkloadSpec, uses: Sequence[PathUse], start: i
             if amount
         ]
     if spec.fallback is not None:
-        price = prices.overflow_price(spec.fallback, spec.prices, meter.shape)
-        labor = spec.fallback.labor_cost_per_request
-        parts = [(spec.prices.hosted.name if spec.prices.hosted else "fallback", FALLBACK_KIND, price)]
-        parts += [("fallback-labor", LABOR_KIND, labor)] if labor else []
-        requests = sum((use.requests for use in uses if use.path == FALLBACK_PATH), Decimal(0))
-        found += [
-            Charge(name, kind, FALLBACK_PATH, Unit.REQUEST, requests, None if each is None else requests * each)
-            for name, kind, each in parts
-            if requests
-        ]
+        for backend, rate in meter.moved:
+            found += _overflow_charges(spec, spec.fallback, meter, backend, _moved(rate, start, end))
     return found
+
+
+def _overflow_charges(
+    spec: WorkloadSpec, fallback: Fallback, meter: Meter, backend: str, requests: Decimal
+) -> Iterator[Charge]:
+    """What a fallback backend and the people behind it cost; by its own name where the spec lists it."""
+    if not requests:
+        return
+    listed = fallback.backend(backend) is not None
+    hosted = spec.prices.backend(backend).hosted if listed else spec.prices.hosted
+    price = prices.overflow_price(fallback, spec.prices, meter.shape, backend)
+    labor = prices.overflow_labor(fallback, spec.prices, backend)
+    name = hosted.name if hosted else backend if listed else "fallback"
+    parts = [(name, FALLBACK_KIND, price)]
+    parts += [(f"{backend}-labor" if listed else "fallback-labor", LABOR_KIND, labor)] if labor else []
+    for component, kind, each in parts:
+        dollars = None if each is None else requests * each
+        yield Charge(component, kind, FALLBACK_PATH, Unit.REQUEST, requests, dollars)

@@ -90,6 +90,32 @@ class RoiMetric(StrEnum):
     KPI = "KPI"
 
 
+class FallbackState(StrEnum):
+    """Where the fallback stands: no traffic overflows, part of it does, all of it; and the two ways back."""
+
+    PRIMARY = "Primary"
+    SHEDDING = "Shedding"
+    FALLBACK = "Fallback"
+    PROBING = "Probing"
+    RETURNING = "Returning"
+
+
+class FallbackKind(StrEnum):
+    """What answers in place of the primary."""
+
+    SMALLER_MODEL = "SmallerModel"
+    HOSTED_MODEL = "HostedModel"
+    RULES = "Rules"
+    HUMAN_QUEUE = "HumanQueue"
+
+
+class RouteKind(StrEnum):
+    """The kinds of routes whose weights move."""
+
+    HTTP = "HTTPRoute"
+    GRPC = "GRPCRoute"
+
+
 class KpiKind(StrEnum):
     """A business outcome of answered requests."""
 
@@ -154,6 +180,7 @@ class EventReason(StrEnum):
     BUDGET_CEILING_REACHED = "BudgetCeilingReached"
     BUDGET_RECOVERED = "BudgetRecovered"
     FALLBACK_ACTIVATED = "FallbackActivated"
+    FALLBACK_RETURNING = "FallbackReturning"
     FALLBACK_CLEARED = "FallbackCleared"
     FALLBACK_BLOCKED = "FallbackBlocked"
     ROUTE_CONFLICT = "RouteConflict"

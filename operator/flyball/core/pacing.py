@@ -21,7 +21,7 @@ from decimal import Decimal
 
 import numpy as np
 
-from flyball.core import forecast, periods, prices
+from flyball.core import forecast, overflow, periods
 from flyball.core.cost import accrued, hourly, replica_price
 from flyball.core.demand import Situation
 from flyball.core.demand_events import DemandWindow, multiplier
@@ -243,5 +243,5 @@ def _multiples(events: Sequence[DemandWindow], at: float, until: float, slots: i
 def _overflow_price(spec: WorkloadSpec, ceiling: Ceiling, memory: Memory) -> Decimal | None:
     if spec.fallback is None or ceiling.enforcement is not Enforcement.FALLBACK:
         return None
-    price = prices.overflow_price(spec.fallback, spec.prices, memory.shape)
-    return None if price is None else price + (spec.fallback.labor_cost_per_request or Decimal(0))
+    flowing = overflow.flows(spec.fallback, memory.fallback.parts) or overflow.first_flows(spec.fallback)
+    return overflow.mean_cost(spec.fallback, spec.prices, memory.shape, flowing)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from flyball.core.capacity import RequestShape
-from flyball.core.spec import Component, Fallback, Prices, Unit, WorkloadSpec
+from flyball.core.spec import BackendPrice, Component, Fallback, FallbackBackend, Prices, Unit, WorkloadSpec
 
 MILLION = Decimal(1_000_000)
 HOURS_PER_MONTH = Decimal(730)
@@ -23,15 +23,23 @@ def in_force(spec: WorkloadSpec, at: float) -> WorkloadSpec:
         return spec
     why = f"PriceBook {spec.prices.book} holds only from {_day(effective_at)} on"
     variants = tuple(replace(v, price_per_gpu_hour=None, price_source=why) if v.by_book else v for v in spec.variants)
-    prices = replace(spec.prices, components=(), hosted=None, missing=(*spec.prices.missing, why))
+    prices = replace(spec.prices, components=(), hosted=None, backends=(), missing=(*spec.prices.missing, why))
     return replace(spec, variants=variants, prices=prices)
 
 
 def missing(spec: WorkloadSpec) -> tuple[str, ...]:
     """For each price beside the GPUs' that is needed and not known, a sentence that says where to write it."""
     fallback, lacking = spec.fallback, list(spec.prices.missing)
-    if fallback is not None and fallback.price_per_request is None and spec.prices.hosted is None and not lacking:
+    if fallback is None or lacking:
+        return tuple(lacking)
+    unlisted = [route for route in fallback.routes if fallback.backend(route.fallback) is None]
+    if unlisted and fallback.price_per_request is None and spec.prices.hosted is None:
         lacking.append("the fallback has no price: set fallback.pricePerRequest or fallback.hostedModel")
+    for backend in fallback.backends:
+        known = spec.prices.backend(backend.name)
+        if backend.price_per_request is None and known.hosted is None and _labor(backend, known) is None:
+            fix = "set its pricePerRequest, hostedModel or labor"
+            lacking.append(f"the fallback backend {backend.name} has no price: {fix}")
     return tuple(lacking)
 
 
@@ -42,14 +50,39 @@ def stale(prices: Prices, at: float) -> str:
     return f"PriceBook {prices.book} is stale since {_day(prices.stale_at)}: confirm its prices and move effectiveFrom"
 
 
-def overflow_price(fallback: Fallback, prices: Prices, shape: RequestShape | None) -> Decimal | None:
-    """Dollars of one mean request on the fallback, labour aside; None where its price or its length is not known."""
-    if fallback.price_per_request is not None:
-        return fallback.price_per_request
-    if prices.hosted is None or shape is None:
+def overflow_price(fallback: Fallback, prices: Prices, shape: RequestShape | None, backend: str = "") -> Decimal | None:
+    """Dollars of one mean request on that fallback backend, labour aside; None where its price or length is not known.
+
+    Where people or rules answer at the price of their labour alone, nothing comes on top of it.
+    """
+    declared, known = fallback.backend(backend), prices.backend(backend)
+    price = fallback.price_per_request if declared is None else declared.price_per_request
+    hosted = prices.hosted if declared is None else known.hosted
+    if price is not None:
+        return price
+    if hosted is None and declared is not None and _labor(declared, known) is not None:
+        return Decimal(0)
+    if hosted is None or shape is None:
         return None
     prompt, output = (Decimal(str(round(tokens, 6))) for tokens in (shape.prompt_tokens, shape.output_tokens))
-    return (prompt * prices.hosted.per_million_input + output * prices.hosted.per_million_output) / MILLION
+    return (prompt * hosted.per_million_input + output * hosted.per_million_output) / MILLION
+
+
+def overflow_labor(fallback: Fallback, prices: Prices, backend: str) -> Decimal:
+    """Dollars of labour that one request on that fallback backend causes."""
+    declared = fallback.backend(backend)
+    labor = fallback.labor_cost_per_request if declared is None else _labor(declared, prices.backend(backend))
+    return labor or Decimal(0)
+
+
+def overflow_cost(fallback: Fallback, prices: Prices, shape: RequestShape | None, backend: str) -> Decimal | None:
+    """Dollars of one mean request on that fallback backend in all; None where its price is not known."""
+    price = overflow_price(fallback, prices, shape, backend)
+    return None if price is None else price + overflow_labor(fallback, prices, backend)
+
+
+def _labor(backend: FallbackBackend, known: BackendPrice) -> Decimal | None:
+    return known.labor_per_request if backend.labor_cost_per_request is None else backend.labor_cost_per_request
 
 
 def rate(components: Sequence[Component], requests_per_second: float, tokens_per_second: float) -> Decimal:

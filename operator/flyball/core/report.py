@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flyball.core import baseline, roi, slo
-from flyball.core.decision import Condition, CostReport, Event, VariantDecision
+from flyball.core.decision import Condition, CostReport, Event, FallbackReport, VariantDecision
 from flyball.core.findings import (
     FORECAST_OVER,
     REACHED,
@@ -17,12 +17,20 @@ from flyball.core.findings import (
     spent_against,
 )
 from flyball.core.memory import Memory
-from flyball.core.names import ConditionType, Mode, Period
+from flyball.core.names import ConditionType, FallbackState, Mode, Period
 from flyball.core.observation import BucketEdges
 from flyball.core.pacing import Pace
 from flyball.core.stages import because
 from flyball.core.subjects import States, announce
 from flyball.core.units import counted, format_duration, format_money, format_ratio
+
+_FALLBACK_REASONS = {
+    FallbackState.PRIMARY: "GivingBack",
+    FallbackState.SHEDDING: "Overflowing",
+    FallbackState.FALLBACK: "PrimaryGone",
+    FallbackState.PROBING: "Probing",
+    FallbackState.RETURNING: "Returning",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +227,8 @@ def _scale_to_zero(findings: Findings) -> list[Condition]:
 def _while_true(findings: Findings) -> list[Condition]:
     """The conditions that exist only while they hold."""
     conditions = []
-    if findings.fallback is not None and findings.fallback.state == "Fallback":
-        text = f"{format_ratio(findings.fallback.share, 0)} of traffic overflows: {findings.fallback.cause}"
-        conditions.append(Condition(ConditionType.FALLBACK_ACTIVE, True, "Overflowing", text))
+    if findings.fallback is not None and findings.fallback.state is not FallbackState.PRIMARY:
+        conditions.append(overflowing(findings.fallback))
     if contenders := findings.contenders:
         conditions.append(Condition(ConditionType.CONTENDED, True, "OtherScaler", "; ".join(contenders)))
     if findings.foreign:
@@ -237,6 +244,12 @@ def _while_true(findings: Findings) -> list[Condition]:
     if notes:
         conditions.append(Condition(ConditionType.THRESHOLD_BETWEEN_EDGES, True, "Interpolated", "; ".join(notes)))
     return conditions
+
+
+def overflowing(fallback: FallbackReport) -> Condition:
+    """That traffic overflows: how much, since what, and on which way it is."""
+    text = f"{format_ratio(fallback.share, 0)} of traffic overflows: {fallback.cause}"
+    return Condition(ConditionType.FALLBACK_ACTIVE, True, _FALLBACK_REASONS[fallback.state], text)
 
 
 def _edge_note(name: str, threshold: float, edges: BucketEdges) -> str:

@@ -11,7 +11,17 @@ from enum import StrEnum
 from flyball.core.forecast import LEVELS
 from flyball.core.kpi import Value
 from flyball.core.latency import LatencySource, Stage
-from flyball.core.names import Enforcement, Indicator, Mode, Period, Precedence, RoiMetric, WorkloadKey
+from flyball.core.names import (
+    Enforcement,
+    FallbackKind,
+    Indicator,
+    Mode,
+    Period,
+    Precedence,
+    RoiMetric,
+    RouteKind,
+    WorkloadKey,
+)
 from flyball.core.own_counts import OwnCounts
 
 
@@ -118,15 +128,38 @@ class RoiTarget:
 
 @dataclass(frozen=True, slots=True)
 class FallbackRoute:
-    """One rule of an HTTPRoute and the two backends between which its weights may move.
+    """One rule of a route and the two backends between which its weights may move.
 
-    `rule_name` is None when the route has a single rule that holds both backends.
+    `rule_name` is None when the route has a single rule that holds both backends. Traffic of a lower `order` overflows
+    first. `traffic_share` is the share of the workload's traffic that comes through this rule; None where it was not
+    declared.
     """
 
     route: str
     primary: str
     fallback: str
     rule_name: str | None = None
+    kind: RouteKind = RouteKind.HTTP
+    order: int = 0
+    traffic_share: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.route}"
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackBackend:
+    """What stands behind a fallback backend: what it is, and what a request costs there.
+
+    `max_requests_per_second` is what it can take; None where nobody said. What the PriceBook knows of its price is in
+    `Prices`.
+    """
+
+    name: str
+    kind: FallbackKind
+    price_per_request: Decimal | None = None
+    labor_cost_per_request: Decimal | None = None
+    max_requests_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +167,9 @@ class Fallback:
     """When traffic may move to the fallback backends, how much of it, and for how long at least.
 
     `max_overflow` is the largest share that may leave the primary. `on_objectives`, `on_capacity` and `on_ceiling` are
-    the triggers.
+    the triggers. `steps` are the shares by which traffic moves, ascending; without them it moves as far as is needed.
+    `max_cost_per_hour` is what overflow may cost, labour included. `price_per_request` and `labor_cost_per_request`
+    hold for backends that `backends` does not list.
     """
 
     routes: tuple[FallbackRoute, ...]
@@ -145,8 +180,15 @@ class Fallback:
     trigger_for_seconds: float = 30.0
     min_hold_seconds: float = 120.0
     return_hold_seconds: float = 60.0
+    steps: tuple[float, ...] = ()
     price_per_request: Decimal | None = None
     labor_cost_per_request: Decimal | None = None
+    backends: tuple[FallbackBackend, ...] = ()
+    max_cost_per_hour: Decimal | None = None
+
+    def backend(self, name: str) -> FallbackBackend | None:
+        """What is declared of that backend."""
+        return next((backend for backend in self.backends if backend.name == name), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +252,21 @@ class HostedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class BackendPrice:
+    """What a PriceBook says of one fallback backend: the hosted model that it is, and the labour of a request there."""
+
+    name: str
+    hosted: HostedModel | None = None
+    labor_per_request: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prices:
     """What a workload's spec and PriceBook say of costs beside the GPUs.
 
-    `hosted` is the model that its fallback overflows to. From `effective_at` on the book's prices hold (seconds since
-    the epoch; None: always), from `stale_at` on they are no longer trusted. `missing` are sentences about prices that
-    were looked up in vain.
+    `hosted` is the model that its fallback overflows to, `backends` what is known of fallback backends by their names.
+    From `effective_at` on the book's prices hold (seconds since the epoch; None: always), from `stale_at` on they are
+    no longer trusted. `missing` are sentences about prices that were looked up in vain.
     """
 
     book: str = ""
@@ -224,6 +275,11 @@ class Prices:
     effective_at: float | None = None
     stale_at: float | None = None
     missing: tuple[str, ...] = ()
+    backends: tuple[BackendPrice, ...] = ()
+
+    def backend(self, name: str) -> BackendPrice:
+        """What is known of that backend; a blank where nothing is."""
+        return next((price for price in self.backends if price.name == name), BackendPrice(name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from flyball.core import ceilings, slo
+from flyball.core import ceilings, overflow, slo
 from flyball.core.causes import demand_cause, gpu_text, spot_cause, starved_text
 from flyball.core.decision import Cause, ObjectiveReport, VariantDecision
 from flyball.core.demand import Situation
@@ -58,8 +58,9 @@ class Shortage:
 class Sizing:
     """Replicas per variant with what held them; what is short at this moment, and what is once steadied.
 
-    `carries_all` says that what serves now carries the whole demand. `wanted_per_hour` is what is wanted within the
-    maxima, before any ceiling, in dollars per hour.
+    `carries_all` says that what serves now carries the whole demand, and `missing` is the share of it that it does not,
+    with the queue drained (None: unknown). `wanted_per_hour` is what is wanted within the maxima, before any ceiling,
+    in dollars per hour.
     """
 
     variants: tuple[VariantDecision, ...]
@@ -67,6 +68,7 @@ class Sizing:
     lasting: Shortage
     carries_all: bool
     wanted_per_hour: Decimal = Decimal(0)
+    missing: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +143,14 @@ def size(case: Case, zero: Zero, memory: Memory) -> tuple[Sizing, Memory]:
     causes += _of_ceilings(case, lasting)
     variants = tuple(_settle(case, plan, causes, needs, steady, (allowed, lasting.by_ceiling)) for plan in case.plans)
     serving = {v.name: min(v.ready, v.desired) for v in variants}
-    demand = case.situation.demand
-    carries_all = demand is not None and carried_by(case.plans, serving, case.situation.curve) >= demand
+    demand, waiting = case.situation.demand, case.situation.waiting
+    known_capacity = any(capacity is not None for capacity in case.situation.capacities)
+    carried = carried_by(case.plans, serving, case.situation.curve) if known_capacity else None
+    carries_all = demand is not None and carried is not None and carried >= demand
+    missing = overflow.needed(demand, waiting, _drain_seconds(case), carried)
     known = tuple(replace(memory.variant(name), needs=entries) for name, entries in remembered.items())
     wanted = ceilings.per_hour(case.plans, _within_maxima(case, steady))
-    return Sizing(variants, now, lasting, carries_all, wanted), replace(memory, variants=known)
+    return Sizing(variants, now, lasting, carries_all, wanted, missing), replace(memory, variants=known)
 
 
 def _by_zero(case: Case, counts: Mapping[str, int], cause: Cause, memory: Memory) -> tuple[Sizing, Memory]:
@@ -198,8 +203,7 @@ def _demanded(case: Case) -> tuple[dict[str, int], list[Cause]] | None:
     situation, plans = case.situation, case.plans
     if situation.outlook is None or not any(situation.capacities):
         return None
-    startup = max(startup_seconds(p.variant, p.state) for p in plans)
-    drain = situation.waiting / min(LONGEST_DRAIN_SECONDS, max(startup, SHORTEST_DRAIN_SECONDS))
+    drain = situation.waiting / _drain_seconds(case)
     insured = situation.outlook.quantile(case.spec.scaling.max_insurance)
     kept = 1.0 + case.spec.scaling.headroom
     rates = tuple((min(rate, insured) + drain) * kept for rate in situation.outlook.rates)
@@ -208,6 +212,12 @@ def _demanded(case: Case) -> tuple[dict[str, int], list[Cause]] | None:
     if len(plans) > 1 and carried_by(plans, ready, situation.curve) < (situation.demand or 0.0):
         needs = _floored(plans, needs)  # one variant makes room for another only once that one serves
     return needs, [demand_cause(situation, insured, drain), *map(spot_cause, (plan for plan in plans if plan.risk))]
+
+
+def _drain_seconds(case: Case) -> float:
+    """Within what time a waiting queue is to be drained."""
+    startup = max(startup_seconds(p.variant, p.state) for p in case.plans)
+    return min(LONGEST_DRAIN_SECONDS, max(startup, SHORTEST_DRAIN_SECONDS))
 
 
 def _floored(plans: Sequence[VariantPlan], needs: dict[str, int]) -> dict[str, int]:

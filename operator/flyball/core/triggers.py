@@ -32,7 +32,8 @@ def trigger(
     if situation.trust.problem:
         return ""
     ceiling = spec.ceiling(sizing.now.by_ceiling) if declared.on_ceiling and sizing.now.by_ceiling else None
-    if ceiling is not None and ceiling.enforcement is Enforcement.FALLBACK:
+    enough = measured(situation, sizing) and sizing.missing == 0
+    if ceiling is not None and ceiling.enforcement is Enforcement.FALLBACK and not enough:
         return f"the {PERIOD_WORDS[ceiling.period]} ceiling allows {_needed(sizing)}"
     if declared.on_capacity and (short := _short_of_capacity(observation, situation, sizing)):
         return short
@@ -64,11 +65,15 @@ def _overloaded(situation: Situation, sizing: Sizing) -> str:
     """
     if situation.gpu.verdict is GpuVerdict.SATURATED:
         return "the GPUs are saturated"
-    serving = [c for v, c in zip(sizing.variants, situation.capacities, strict=True) if v.ready]
-    measured = bool(serving) and all(c is not None and c.confident for c in serving)
-    if measured and situation.demand is not None and not sizing.carries_all:
+    if measured(situation, sizing) and situation.demand is not None and not sizing.carries_all:
         return f"{situation.demand:.2f} requests/s arrive, more than what serves carries"
     return ""
+
+
+def measured(situation: Situation, sizing: Sizing) -> bool:
+    """Whether what each replica that serves can carry was measured."""
+    serving = [c for v, c in zip(sizing.variants, situation.capacities, strict=True) if v.ready]
+    return bool(serving) and all(c is not None and c.confident for c in serving)
 
 
 def _needed(sizing: Sizing) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from flyball.core import fallback
+from flyball.core import fallback, overflow
 from flyball.core.capacity import RequestShape
 from flyball.core.cost import replica_price
 from flyball.core.decision import Cause
@@ -23,7 +23,6 @@ from flyball.core.keepalive import MOST_GAPS, keep_for
 from flyball.core.memory import Memory, ZeroMemory
 from flyball.core.names import Mode
 from flyball.core.observation import Observation, VariantState, WorkloadState
-from flyball.core.prices import overflow_price
 from flyball.core.sizing import startup_seconds
 from flyball.core.spec import ToZero, Variant, WorkloadSpec
 from flyball.core.units import conjoin, format_duration
@@ -248,8 +247,8 @@ def _worth_of_waiting(look: _Look) -> Decimal | None:
     declared = look.spec.fallback
     if declared is None:
         return look.spec.value_per_request
-    price = overflow_price(declared, look.spec.prices, look.shape) or Decimal(0)
-    return price + (declared.labor_cost_per_request or Decimal(0))
+    everything = overflow.flows(declared, [1.0] * len(declared.routes))
+    return overflow.mean_cost(declared, look.spec.prices, look.shape, everything) or Decimal(0)
 
 
 def _at_zero(spec: WorkloadSpec, state: WorkloadState) -> bool:

@@ -112,8 +112,9 @@ class Bookkeeper:
             now = milliseconds(decision.at)
             account = _Account(begin(min(now, self._through.get(spec.uid, now))), spec)
             self._accounts[spec.uid] = account
-        share = decision.fallback.share if decision.fallback else 0.0
-        moved = (decision.arrivals_per_second or 0.0) * share
+        arrivals = decision.arrivals_per_second or 0.0
+        flows = decision.fallback.flows if decision.fallback else ()
+        moved = tuple((backend, arrivals * share) for backend, share in flows)
         account.meter, entries = read(account.meter, spec, outcome.observation, moved)
         account.spec = spec
         self._pending += entries

@@ -10,7 +10,7 @@ from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core.conditions import KnownCondition
 from flyball.core.findings import APPROACHING, FORECAST_OVER, HALF, REACHED
 from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, VariantMemory, ZeroMemory
-from flyball.core.names import ConditionType, Period
+from flyball.core.names import ConditionType, FallbackState, Period
 from flyball.core.observation import WorkloadState
 from flyball.core.periods import CALENDAR, label
 from flyball.core.slo import BUDGET_LOW
@@ -36,12 +36,25 @@ def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
     memory = Memory(states=states, spend=_spend(status), started_at=started_at, zero=_zero(status, conditions))
     reclaimed = (VariantMemory(target.name, reclaims=target.reclaims) for target in status.targets if target.reclaims)
     memory = replace(memory, variants=tuple(reclaimed))
-    if status.fallback is not None and status.fallback.state == "Fallback":
-        since = parse_time(status.fallback.since) or 0.0
-        share = _ratio(status.fallback.weight)
-        cause = status.fallback.reason or ""
-        memory = replace(memory, fallback=FallbackMemory(active=True, share=share, since=since, cause=cause))
-    return memory, conditions
+    return replace(memory, fallback=_fallback(status)), conditions
+
+
+def _fallback(status: WorkloadSLOStatus) -> FallbackMemory:
+    """Where the fallback stood: nothing has moved since, for all that is known."""
+    found = status.fallback
+    if found is None or found.state == FallbackState.PRIMARY or found.state not in list(FallbackState):
+        return FallbackMemory()
+    since, share = parse_time(found.since) or 0.0, _ratio(found.weight)
+    return FallbackMemory(
+        FallbackState(found.state),
+        level=share,
+        share=share,
+        since=since,
+        stepped_at=since,
+        cause=found.reason or "",
+        moved_before=share,
+        moved_at=since,
+    )
 
 
 def as_found(memory: Memory, state: WorkloadState) -> Memory:

@@ -7,28 +7,33 @@ more, those among them that its spec no longer names.
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from flyball.core import fallback
-from flyball.core.decision import Condition, Decision, Event, FallbackReport
+from flyball.core import overflow
+from flyball.core.decision import Decision, Event, FallbackReport
 from flyball.core.memory import FallbackMemory, Memory, SpendMemory
-from flyball.core.names import ConditionType, EventReason, Mode
+from flyball.core.names import ConditionType, EventReason, FallbackState, Mode
 from flyball.core.observation import Observation, RouteState
 from flyball.core.ports import Cluster, Conflict, Missing, PortError, Rejected
+from flyball.core.prices import overflow_cost
+from flyball.core.report import overflowing
 from flyball.core.spec import FallbackRoute, WorkloadSpec
 from flyball.core.units import format_ratio
 from flyball.runtime.known import Known
+
+# Weights are whole percents: shares that differ by less are the same.
+_ROUNDING = 0.01
 
 
 @dataclass(slots=True)
 class Moves:
     """What became of one workload's routes.
 
-    `share` is the largest share of a route's traffic that Flyball's weights send to the fallback now. `unread` says
-    that the cluster did not tell, `settled` that every route has its user's weights.
+    `parts` are the shares of each route's own traffic that Flyball's weights send to its fallback now, in the order of
+    the spec. `unread` says that the cluster did not tell, `settled` that every route has its user's weights.
     """
 
     failures: list[str] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    share: float = 0.0
+    parts: list[float] = field(default_factory=list)
     unread: bool = False
     settled: bool = True
 
@@ -45,16 +50,18 @@ async def move_routes(
     moves = Moves()
     routes = spec.fallback.routes if spec.fallback else ()
     if observation.state.problem and (len(observation.state.routes) != len(routes) or _unread(observation)):
-        return Moves(share=known.memory.fallback.moved, unread=True, settled=False)
+        return Moves(unread=True, settled=False)
     for route, seen, decided in zip(routes, observation.state.routes, decision.routes, strict=True):
+        part = 0.0
         if decided.weights is not None:
-            await _shift(cluster, spec, route, seen, decided.weights, decision, known, moves)
+            part = await _shift(cluster, spec, route, seen, decided.weights, decision, known, moves)
         elif seen.problem:
             moves.settled = False
-        elif seen.applied_weights is not None and fallback.conflict(seen) and spec.mode is Mode.AUTO:
+        elif seen.applied_weights is not None and overflow.conflict(seen) and spec.mode is Mode.AUTO:
             moves.settled = False  # somebody else's weights: hands off until they agree
         elif seen.applied_weights is not None:
-            await _give_back(cluster, spec, route, seen, known, moves)
+            part = await _give_back(cluster, spec, route, seen, known, moves)
+        moves.parts.append(part)
     await _give_back_dropped(cluster, spec, routes, known, moves)
     if has_finalizer and moves.settled:
         try:
@@ -78,31 +85,38 @@ async def _shift(
     decision: Decision,
     known: Known,
     moves: Moves,
-) -> None:
-    subject = f"HTTPRoute/{route.route}/{route.rule_name or route.primary}"
+) -> float:
+    """Send that part to the fallback; the part that is sent there by Flyball's weights then."""
+    subject = f"{route.kind}/{route.route}/{route.rule_name or route.primary}"
     moves.settled = False
     if weights == (seen.primary_weight, seen.fallback_weight):
-        moves.share = max(moves.share, _share(weights))
         known.blocked.discard(subject)
-        return
+        return _part(weights)
     try:
         await cluster.hold_finalizer(spec.key, True)
         await cluster.set_weights(spec.key, route, seen, *weights)
     except PortError as error:
-        if seen.applied_weights is not None:
-            moves.share = max(moves.share, _share(seen.applied_weights))
         moves.failures.append(f"weights of {route.route}: {error}")
         if isinstance(error, Rejected | Missing) and subject not in known.blocked:
             known.blocked.add(subject)
-            text = f"HTTPRoute {route.route}: {error}"
+            text = f"{route}: {error}"
             moves.events.append(Event(EventReason.FALLBACK_BLOCKED, text, "ShiftTraffic", warning=True))
-        return
-    moves.share = max(moves.share, _share(weights))
+        return _part(seen.applied_weights or (1, 0))
     known.blocked.discard(subject)
+    moves.events.append(_shifted(spec, route, _part(weights), decision))
+    return _part(weights)
+
+
+def _shifted(spec: WorkloadSpec, route: FallbackRoute, part: float, decision: Decision) -> Event:
     report = decision.fallback
-    share, cause = (format_ratio(report.share, 0), report.cause) if report is not None else ("", "")
-    text = f"{share} of HTTPRoute {route.route}'s traffic to {route.fallback}: {cause}{_price(spec, decision)}"
-    moves.events.append(Event(EventReason.FALLBACK_ACTIVATED, text, "ShiftTraffic", warning=True))
+    share = format_ratio(part, 0)
+    if report is not None and report.state in (FallbackState.PROBING, FallbackState.RETURNING):
+        what = "the rest tries the primary" if report.state is FallbackState.PROBING else "the rest is back"
+        text = f"{share} of {route}'s traffic is still sent to {route.fallback}, {what}"
+        return Event(EventReason.FALLBACK_RETURNING, text, "ShiftTraffic")
+    cause = report.cause if report is not None else ""
+    text = f"{share} of {route}'s traffic to {route.fallback}: {cause}{_price(spec, route, part, decision)}"
+    return Event(EventReason.FALLBACK_ACTIVATED, text, "ShiftTraffic", warning=True)
 
 
 async def _give_back(
@@ -112,25 +126,26 @@ async def _give_back(
     seen: RouteState,
     known: Known,
     moves: Moves,
-) -> None:
+) -> float:
+    """Give a route back; the part that Flyball's weights still send to the fallback where that fails."""
     try:
         await cluster.restore_weights(spec.key, route)
     except Conflict as error:
         moves.settled = False  # somebody else's weights stay
         moves.failures.append(f"restore {route.route}: {error}")
-        return
+        return 0.0
     except PortError as error:
         moves.settled = False
-        moves.share = max(moves.share, _share(seen.applied_weights or (1, 0)))
         moves.failures.append(f"restore {route.route}: {error}")
-        return
+        return _part(seen.applied_weights or (1, 0))
     weights = seen.original_weights
     own = f" {weights[0]}:{weights[1]}" if weights else ""
     why = "the primary carries all traffic" if spec.mode is Mode.AUTO else f"mode is {spec.mode}"
     cause = known.memory.fallback.cause
     held = f" after {cause}" if cause else ""
-    text = f"HTTPRoute {route.route} has its own weights{own} back: {why}{held}"
+    text = f"{route} has its own weights{own} back: {why}{held}"
     moves.events.append(Event(EventReason.FALLBACK_CLEARED, text, "ShiftTraffic"))
+    return 0.0
 
 
 async def _give_back_dropped(
@@ -149,7 +164,7 @@ async def _give_back_dropped(
             moves.settled = False
             moves.failures.append(f"restore {route.route}: {error}")
             continue
-        text = f"HTTPRoute {route.route} has its own weights back: the spec no longer names it as a fallback"
+        text = f"{route} has its own weights back: the spec no longer names it as a fallback"
         moves.events.append(Event(EventReason.FALLBACK_CLEARED, text, "ShiftTraffic"))
 
 
@@ -164,43 +179,54 @@ def as_moved(
     if spec.fallback is None:
         return decision, replace(after, fallback=FallbackMemory())
     if moves.unread and before.fallback.active:
-        return _reported(decision, before.fallback.share, before.fallback), replace(after, fallback=before.fallback)
-    if after.fallback.active and not moves.share:
-        after = replace(after, fallback=before.fallback, spend=_without_overflow(after.spend))
-        return _reported(decision, 0.0, before.fallback), after
-    if moves.share and not after.fallback.active:
-        return _reported(decision, moves.share, before.fallback), after
-    return decision, after
+        flows = overflow.flows(spec.fallback, before.fallback.parts)
+        return _reported(decision, before.fallback, flows), replace(after, fallback=before.fallback)
+    flows = overflow.flows(spec.fallback, moves.parts)
+    share = sum(share for _, share in flows)
+    if not after.fallback.active:
+        return (_reported(decision, before.fallback, flows) if share else decision), after
+    if abs(share - after.fallback.share) < _ROUNDING:
+        return decision, after
+    spend = _with_overflow(after.spend, share / after.fallback.share)
+    if not share:
+        return _reported(decision, before.fallback, ()), replace(after, fallback=before.fallback, spend=spend)
+    now = replace(after.fallback, parts=tuple(moves.parts), share=share)
+    return _reported(decision, now, flows), replace(after, fallback=now, spend=spend)
 
 
-def _reported(decision: Decision, share: float, state: FallbackMemory) -> Decision:
+def _reported(decision: Decision, state: FallbackMemory, flows: overflow.Flows) -> Decision:
+    """The decision with the fallback reported as it is: `flows` is what overflows in truth."""
+    share = sum(share for _, share in flows)
     cause = state.cause or "its weights could not be given back yet"
-    report = FallbackReport("Fallback", share, state.since, cause) if share else FallbackReport("Primary", 0.0, 0.0, "")
+    where = state.state if state.active else FallbackState.RETURNING
+    report = FallbackReport(FallbackState.PRIMARY, 0.0, 0.0, "")
     conditions = tuple(c for c in decision.conditions if c.type is not ConditionType.FALLBACK_ACTIVE)
     if share:
-        text = f"{format_ratio(share, 0)} of traffic overflows: {cause}"
-        conditions = (*conditions, Condition(ConditionType.FALLBACK_ACTIVE, True, "Overflowing", text))
+        report = FallbackReport(where, share, state.since, cause, flows)
+        conditions = (*conditions, overflowing(report))
     return replace(decision, fallback=report, conditions=conditions)
 
 
-def _share(weights: tuple[int, int]) -> float:
+def _part(weights: tuple[int, int]) -> float:
     return weights[1] / sum(weights) if sum(weights) else 0.0
 
 
-def _without_overflow(after: SpendMemory) -> SpendMemory:
-    """The account without the overflow that was reckoned with and did not happen."""
-    last = replace(after.rates[-1], overflow=Decimal(0), overflow_per_second=0.0)
+def _with_overflow(after: SpendMemory, ratio: float) -> SpendMemory:
+    """The account with that much of the overflow that was reckoned with: the rest did not happen."""
+    last = after.rates[-1]
+    cost = last.overflow * Decimal(str(round(ratio, 6)))
+    last = replace(last, overflow=cost, overflow_per_second=last.overflow_per_second * ratio)
     rates = after.rates[:-1]
     if not rates or replace(rates[-1], since=last.since) != last:
         rates = (*rates, last)
     return replace(after, rates=rates)
 
 
-def _price(spec: WorkloadSpec, decision: Decision) -> str:
-    """What the overflow costs, in words, where the fallback's price is declared."""
-    declared, report, arrivals = spec.fallback, decision.fallback, decision.arrivals_per_second
-    if declared is None or report is None or arrivals is None:
+def _price(spec: WorkloadSpec, route: FallbackRoute, part: float, decision: Decision) -> str:
+    """What a route's overflow costs, labour included, in words, where its price per request is declared."""
+    declared, arrivals = spec.fallback, decision.arrivals_per_second
+    if declared is None or arrivals is None:
         return ""
-    price = (declared.price_per_request or 0) + (declared.labor_cost_per_request or 0)
-    moved = arrivals * report.share
+    price = overflow_cost(declared, spec.prices, None, route.fallback)
+    moved = arrivals * part * overflow.traffic(declared)[declared.routes.index(route)]
     return f"; about {moved:.2f} requests/s at ${price} each, ${float(price) * moved * 3600:.2f}/h" if price else ""

@@ -7,7 +7,7 @@ from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core.conditions import KnownCondition, merge
 from flyball.core.decision import Condition, CostReport, Decision, ObjectiveReport, RoiReport, StageReport
-from flyball.core.names import ConditionType, Period
+from flyball.core.names import ConditionType, Period, RouteKind
 from flyball.core.observation import Observation
 from flyball.core.spec import Invalid, Objective, WorkloadSpec
 from flyball.core.units import format_duration, format_money, format_ratio
@@ -45,7 +45,7 @@ def render(spec: WorkloadSpec, observation: Observation, decision: Decision, kno
         **efficiency_status.render(decision.efficiency),
         "cost": _cost(decision),
         "roi": [_roi(spec, report) for report in decision.roi],
-        "fallback": _fallback(observation, decision),
+        "fallback": _fallback(spec, observation, decision),
         "lastDecision": {"id": decision.id, "time": rfc3339(decision.at), "summary": decision.summary[:1024]},
     }
     return {key: value for key, value in status.items() if value not in (None, [], {})}
@@ -257,14 +257,19 @@ def _figure(value: float | None) -> str | None:
     return None if value is None else f"{value:.4g}"
 
 
-def _fallback(observation: Observation, decision: Decision) -> Status | None:
+def _fallback(spec: WorkloadSpec, observation: Observation, decision: Decision) -> Status | None:
     if decision.fallback is None:
         return None
     report = decision.fallback
     originals = [
-        {"httpRoute": route.route, "primary": route.original_weights[0], "fallback": route.original_weights[1]}
-        for route in observation.state.routes
-        if route.original_weights is not None
+        {
+            ("grpcRoute" if route.kind is RouteKind.GRPC else "httpRoute"): route.route,
+            **({"ruleName": route.rule_name} if route.rule_name else {}),
+            "primary": seen.original_weights[0],
+            "fallback": seen.original_weights[1],
+        }
+        for route, seen in zip(spec.fallback.routes if spec.fallback else (), observation.state.routes, strict=False)
+        if seen.original_weights is not None
     ]
     status = {
         "state": report.state,

@@ -196,8 +196,12 @@ class RoiStatus(ApiModel):
 class OriginalWeights(ApiModel):
     """The user's own weights of one route, to be restored."""
 
-    http_route: str
+    http_route: str | None = None
     """Name of the HTTPRoute."""
+    grpc_route: str | None = None
+    """Name of the GRPCRoute."""
+    rule_name: str | None = None
+    """Name of the rule, where it has one."""
     primary: int
     """Weight of the primary backend."""
     fallback: int
@@ -215,23 +219,22 @@ class FallbackStatus(ApiModel):
     """When the state began (RFC 3339, UTC)."""
     reason: str | None = None
     """Why."""
-    original_weights: Annotated[tuple[OriginalWeights, ...], ListMap("httpRoute")] = ()
+    original_weights: tuple[OriginalWeights, ...] = ()
     """The user's own weights, while Flyball's differ."""
 
 
 class SignalStatus(ApiModel):
-    """One signal as last read."""
+    """Where a signal comes from, and how good that is."""
 
     name: str
-    """Name of the signal; a target's own signals carry its name in front, as in `h100/Waiting`."""
-    state: str
-    """Ok, Stale, Absent, Insufficient or Invalid."""
-    age: str | None = None
-    """Age of the newest sample."""
+    """What is measured, as overrides name it."""
     source: str | None = None
-    """The metric or override that it was read from."""
+    """The profile and the series, or the override, that it is read from; of one that is missing, why."""
     quality: str | None = None
-    """Exact or Estimated."""
+    """Exact, Estimated (near what is meant, but not it), Stale or Missing."""
+    age: str | None = None
+    """An upper bound of the age of its oldest sample in use. It changes in steps, so that a steady state writes
+    nothing."""
 
 
 class LastDecision(ApiModel):
@@ -279,7 +282,7 @@ class WorkloadSLOStatus(ApiModel):
     fallback: FallbackStatus | None = None
     """State of the fallback."""
     signals: Annotated[tuple[SignalStatus, ...], ListMap("name")] = ()
-    """Each signal as last read."""
+    """Each signal: where it comes from, how good it is and how old."""
     plan: PlanStatus | None = None
     """How many GPUs of what kind will be needed by when, from the last weeks' load."""
     shadow: Annotated[tuple[RivalStatus, ...], ListMap("name")] = ()
