@@ -50,8 +50,7 @@ class Fault:
 
 
 def _kill_leader(stage: Stage, _: float) -> None:
-    name = stage.leader()["metadata"]["name"]
-    stage.kit.kubectl("-n", SYSTEM, "delete", "pod", name, "--grace-period=0", "--force")
+    stage.containers("kill", stage.leader(), "--signal", "SIGKILL")
 
 
 def _end_leader(stage: Stage, _: float) -> None:
@@ -134,7 +133,7 @@ def _everything(_: Stage) -> tuple[str, ...]:
 
 
 FAULTS = (
-    Fault("leader killed", "the pod that acts is killed", _kill_leader),
+    Fault("leader killed", "the process that acts is killed (SIGKILL)", _kill_leader),
     Fault("leader drained", "the pod that acts is told to end", _end_leader),
     Fault(
         "leader paused", "the pod that acts is frozen until another one leads, and wakes", _pause_leader, 30.0, nudges=2

@@ -171,10 +171,10 @@ class Stage:
         )
         return int(json.loads(done.stdout)["components"][component]["pid"])
 
-    def containers(self, verb: str, pod: dict[str, Any]) -> None:
-        """`pause` or `resume` a pod's container: its processes are frozen, as by SIGSTOP."""
+    def containers(self, verb: str, pod: dict[str, Any], *flags: str) -> None:
+        """`pause` a pod's container (its processes are frozen, as by SIGSTOP), `resume` or `kill` it."""
         identity = pod["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
-        command = [*self.kit.facts["ctr"], "-n", "k8s.io", "task", verb, identity]
+        command = [*self.kit.facts["ctr"], "-n", "k8s.io", "task", verb, *flags, identity]
         subprocess.run(command, check=True, capture_output=True)
 
     def audit(self, since: float) -> list[Write]:

@@ -36,3 +36,17 @@ async def test_a_jump_of_the_clock_and_back_moves_nothing(jump: float) -> None:
     assert Decimal(spent["perHour"]) > 0
     assert world.condition("TelemetryHealthy")["status"] == "True"
     assert world.finalizers() == []
+
+
+async def test_a_clock_that_goes_back_holds_no_traffic_on_the_fallback() -> None:
+    world = World()
+    world.with_route()
+    world.apply(fallback={**OVERFLOW, "triggerFor": "0s", "minHold": "30s", "returnHold": "30s"})
+    await world.tick(2)
+    world.metrics.rate, world.metrics.good, world.metrics.waiting, world.metrics.busy = 40.0, 0.2, 90.0, 1.0
+    await world.tick(6)
+    assert world.weights()[1] > 0
+    world.at -= DAY
+    world.metrics.rate, world.metrics.good, world.metrics.waiting, world.metrics.busy = 2.0, 0.9999, 0.0, 0.5
+    await world.tick(60)
+    assert world.weights() == (1, 0)

@@ -19,6 +19,7 @@ from flyball.core.zero import AT_ZERO
 from flyball.runtime.status import known_conditions, parse_time
 
 States = Iterator[tuple[str, str]]
+_TIMES = ("since", "stepped_at", "moved_at")
 
 
 def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
@@ -57,14 +58,18 @@ def _fallback(status: WorkloadSLOStatus) -> FallbackMemory:
     )
 
 
-def as_found(memory: Memory, state: WorkloadState) -> Memory:
-    """What a predecessor's status says, corrected by its routes: a process that dies after it gave them back and before
-    it says so leaves a status that would move them again.
+def as_found(memory: Memory, state: WorkloadState, at: float) -> Memory:
+    """What a predecessor's status says, corrected by what is there now.
+
+    A process that dies after it gave its routes back and before it says so leaves a status that would move them again;
+    and one whose clock was ahead leaves times that are still to come.
     """
+    fallback = memory.fallback
     moved = any(route.problem or route.applied_weights is not None for route in state.routes)
-    return (
-        memory if moved or state.problem or not memory.fallback.active else replace(memory, fallback=FallbackMemory())
-    )
+    if fallback.active and not (moved or state.problem):
+        return replace(memory, fallback=FallbackMemory())
+    times = {name: min(getattr(fallback, name), at) for name in _TIMES if hasattr(fallback, name)}
+    return replace(memory, fallback=replace(fallback, **times))
 
 
 def _zero(status: WorkloadSLOStatus, conditions: tuple[KnownCondition, ...]) -> ZeroMemory:

@@ -38,6 +38,8 @@ log = structlog.get_logger("flyball.tick")
 
 # Events that could not be written wait for the next tick, this many of a workload at most: the newest.
 UNPUBLISHED_LIMIT = 20
+# Clocks that are kept by NTP go back by less; what is remembered has times that would be waited for.
+CLOCK_BACK_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +110,17 @@ class Ticker:
         self._books = books
         self._known: dict[WorkloadKey, Known] = {}
         self._departed: list[tuple[WorkloadKey, Known]] = []
+        self._at = 0.0
         self._pools = Pools(mirror, cluster)
         self._announced = Announced(mirror, cluster)
 
     async def tick(self, at: float) -> TickReport:
         """Observe, decide and apply for everything declared. Raises only what is a defect of Flyball itself."""
         declared = self._mirror.declared()
+        if at < self._at - CLOCK_BACK_SECONDS:
+            log.warning("the clock went back: what is remembered by it is recalled anew", seconds=self._at - at)
+            self._known.clear()
+        self._at = at
         self._recall(declared)
         living = [entry for entry in declared if not entry.deleting]
         specs = [entry.spec for entry in living if isinstance(entry.spec, WorkloadSpec)]
@@ -192,7 +199,7 @@ class Ticker:
     ) -> Decided:
         known = self._known[spec.key]
         if known.status_at is None and state is not None:
-            known.memory = as_found(known.memory, state)
+            known.memory = as_found(known.memory, state, at)
         state = _contend(spec, state or WorkloadState(problem="the cluster was not observed"), claims)
         signals = signals or WorkloadSignals(problem="telemetry was not read")
         short = shortage(self._pools.grants(spec.key))
