@@ -199,6 +199,9 @@ priorityClassName: {{ . }}
 {{- if not .Values.prometheus.url }}
 {{- fail "prometheus.url is required: the base URL of the Prometheus API that Flyball reads, for example --set prometheus.url=http://prometheus.monitoring:9090" }}
 {{- end }}
+{{- if (urlParse .Values.prometheus.url).userinfo }}
+{{- fail "prometheus.url holds credentials, which would stand in the Deployment: create a Secret with a token and name it in prometheus.bearerToken.existingSecret" }}
+{{- end }}
 {{- range $header, $value := .Values.prometheus.headers }}
 {{- if eq (lower $header) "authorization" }}
 {{- fail "prometheus.headers.Authorization would put a secret into the Deployment: create a Secret with the token and name it in prometheus.bearerToken.existingSecret" }}

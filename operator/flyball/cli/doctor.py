@@ -122,7 +122,7 @@ def _prometheus(settings: PrometheusSettings) -> Check:
         answer = client.ask("vector(1)", time.time(), settings.timeout_seconds)
     finally:
         client.close()
-    return Check("Prometheus", not answer.failure, answer.failure or f"{settings.url} answers queries")
+    return Check("Prometheus", not answer.failure, answer.failure or f"{settings.shown_url} answers queries")
 
 
 def _workload(min_replicas: int) -> dict[str, Any]:

@@ -134,7 +134,7 @@ async def operate(
             aclosing(evidence),
             serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after, find, take) as port,
         ):
-            log.info("serving", port=port, prometheus=settings.prometheus.url, tick_seconds=settings.tick_seconds)
+            log.info("serving", port=port, prometheus=settings.prometheus.shown_url, tick_seconds=settings.tick_seconds)
             await _supervise(
                 stop,
                 loop.finish,

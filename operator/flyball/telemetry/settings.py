@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,22 @@ class PrometheusSettings:
     override_limit: int = 100
     max_answer_bytes: int = 64 * 1024 * 1024
 
+    @property
+    def shown_url(self) -> str:
+        """The URL as people may read it: without credentials."""
+        parts = urlsplit(self.url)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
-                f"Prometheus URL {self.url!r} is none; write for example http://prometheus.monitoring:9090"
+                f"Prometheus URL {self.shown_url!r} is none; write for example http://prometheus.monitoring:9090"
             )
         if parts.query or parts.fragment:
-            raise ValueError(f"Prometheus URL {self.url!r} holds a query or fragment; write only its base and path")
+            raise ValueError(
+                f"Prometheus URL {self.shown_url!r} holds a query or fragment; write only its base and path"
+            )
         for name in ("timeout_seconds", "rate_window_seconds", "slow_refresh_seconds", "slow_timeout_seconds"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

@@ -11,9 +11,11 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import requests
 from prometheus_api_client import PrometheusApiClientException, PrometheusConnect
@@ -56,9 +58,13 @@ class _TokenFile(AuthBase):
     def __init__(self, path: str) -> None:
         self._path = Path(path)
 
+    def read(self) -> str:
+        """The token that the file holds now."""
+        return self._path.read_text(encoding="utf-8").strip()
+
     @override
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._path.read_text(encoding='utf-8').strip()}"
+        request.headers["Authorization"] = f"Bearer {self.read()}"
         return request
 
 
@@ -91,13 +97,15 @@ class PrometheusClient:
     """Asks one Prometheus, synchronously. Safe for use by several threads."""
 
     def __init__(self, settings: PrometheusSettings) -> None:
-        self._url = settings.url.rstrip("/")
+        self._shown_url = settings.shown_url.rstrip("/")
+        self._password = urlsplit(settings.url).password
+        self._token = _TokenFile(settings.bearer_token_file) if settings.bearer_token_file else None
         self._session = _Session(settings)
         self._connect = PrometheusConnect(
-            url=self._url,
+            url=settings.url.rstrip("/"),
             headers=dict(settings.headers),
             session=self._session,
-            auth=_TokenFile(settings.bearer_token_file) if settings.bearer_token_file else None,
+            auth=self._token,
             retry=Retry(0),
             method="POST",
         )
@@ -137,7 +145,7 @@ class PrometheusClient:
         try:
             return call(), ""
         except PrometheusApiClientException as error:
-            what = _refusal(str(error))
+            what = _refusal(self._without_secrets(str(error)))
         except TooLong as error:
             what = f"answered with {error}: govern fewer namespaces, or drop labels from telemetry.selector"
         except requests.exceptions.SSLError as error:
@@ -162,15 +170,25 @@ class PrometheusClient:
         ) as error:
             what = f"gave an answer that is none of Prometheus' ({_defect(error)}): check prometheus.url"
         except (requests.RequestException, ValueError) as error:
-            what = f"could not be asked ({_short(error)}): check prometheus.url"
+            what = f"could not be asked ({_printable(self._without_secrets(str(error)))}): check prometheus.url"
         except OSError as error:
             what = f"was not asked: a file cannot be read ({_short(error)}); check its token and CA"
-        return None, f"Prometheus at {self._url} {what}"
+        return None, f"Prometheus at {self._shown_url} {what}"
+
+    def _without_secrets(self, text: str) -> str:
+        """The text without the token and password that were sent, which whoever answers may have echoed."""
+        secrets = [unquote(self._password), self._password] if self._password else []
+        if self._token is not None:
+            with suppress(OSError):
+                secrets.append(self._token.read())
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "***")
+        return text
 
     @property
     def late(self) -> str:
         """What is said of a query that had no time left."""
-        return f"Prometheus at {self._url} did not answer in time: look at its load, or raise prometheus.timeout"
+        return f"Prometheus at {self._shown_url} did not answer in time: look at its load, or raise prometheus.timeout"
 
     def close(self) -> None:
         """Give the connections back."""
