@@ -124,6 +124,8 @@ def test_every_part_that_is_acted_on_arrives_in_core_units() -> None:
             Stage("Answering", span(env="live", service_name="shop", span_name="chat llama"), engine=True),
         ),
         segment_by=("tenant", "promptTemplate"),
+        gateway="LiteLLM",
+        gateway_selector=(("model_name", "llama-3-8b"),),
     )
     assert found.objectives == (
         Objective("first-token", Indicator.TIME_TO_FIRST_TOKEN, 0.5, 0.95, 28 * 86400.0),

@@ -34,9 +34,10 @@ def objective(**fields: Any) -> dict[str, Any]:
             [],
             id="spot risk",
         ),
-        pytest.param({"telemetry": {"engine": "VLLM"}}, [], id="the vLLM profile"),
-        pytest.param({"telemetry": {"engine": "SGLang"}}, ["spec.telemetry.engine"], id="another engine"),
-        pytest.param({"telemetry": {"gateway": "LiteLLM"}}, ["spec.telemetry.gateway"], id="a gateway"),
+        pytest.param({"telemetry": {"engine": "SGLang"}}, [], id="an engine"),
+        pytest.param(
+            {"telemetry": {"gateway": "LiteLLM", "selector": {"matchLabels": {"model": "m"}}}}, [], id="a gateway"
+        ),
         pytest.param(
             {
                 "telemetry": {"segmentBy": ["tenant"]},
@@ -74,6 +75,18 @@ def objective(**fields: Any) -> dict[str, Any]:
             },
             [],
             id="stages, with the objective on one",
+        ),
+        pytest.param({"objectives": [{"name": "up", "indicator": "Availability"}]}, [], id="how requests end"),
+        pytest.param(
+            {
+                "telemetry": {"requestEvents": [{"event": "Responses", "query": "x[$window]"}]},
+                "objectives": [
+                    objective(),
+                    *({"name": name.lower(), "indicator": name} for name in COUNTED_BY_USERS),
+                ],
+            },
+            [f"spec.objectives[{index}]" for index in (3, 4, 5)],
+            id="what no engine counts, and no query does either",
         ),
         pytest.param(
             {
@@ -157,4 +170,4 @@ def test_every_field_declared_at_once_gives_one_note_each() -> None:
     assert isinstance(parsed, WorkloadSLO)
     paths = [note.path for note in not_yet_acted_on(parsed.spec)]
     assert len(paths) == len(set(paths))
-    assert "spec.telemetry.engine" in paths
+    assert "spec.scaling.forecast.method" in paths

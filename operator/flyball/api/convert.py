@@ -164,8 +164,10 @@ def _telemetry(telemetry: Telemetry | None) -> TelemetrySource:
     if telemetry is None:
         return TelemetrySource()
     labels = telemetry.selector.match_labels if telemetry.selector else {}
+    at_gateway = telemetry.gateway_selector.match_labels if telemetry.gateway_selector else labels
     return TelemetrySource(
         selector=tuple(sorted(labels.items())),
+        gateway_selector=tuple(sorted(at_gateway.items())) if telemetry.gateway else (),
         overrides=tuple(sorted(telemetry.overrides.items())),
         latencies=latencies_of(telemetry),
         stages=stages_of(telemetry),
@@ -173,6 +175,7 @@ def _telemetry(telemetry: Telemetry | None) -> TelemetrySource:
         own=own_counts_of(telemetry),
         **_given(
             engine=telemetry.engine.value if telemetry.engine else None,
+            gateway=telemetry.gateway.value if telemetry.gateway else None,
             stale_after_seconds=_seconds(telemetry.stale_after),
         ),
     )

@@ -11,10 +11,9 @@ from flyball.api.v1alpha1.money import CeilingSpec, CostSpec, RoiTargetSpec, Val
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
 from flyball.api.v1alpha1.scaling import ScalingSpec
 from flyball.api.v1alpha1.telemetry import Telemetry
-from flyball.api.v1alpha1.words import EngineProfile, ForecastMethod
+from flyball.api.v1alpha1.words import ForecastMethod
 from flyball.core.names import COUNTED_INDICATORS, Enforcement, Indicator, Period, RoiMetric
 
-ENGINES_ACTED_ON = frozenset({EngineProfile.VLLM})
 PERIODS_HELD = frozenset({Period.HOUR, Period.DAY, Period.MONTH})
 """Periods whose ceilings hold replicas back; the others only alert."""
 
@@ -93,12 +92,6 @@ def _why_not_measured(objective: ObjectiveSpec, telemetry: Telemetry) -> str:
 
 
 def _of_telemetry(telemetry: Telemetry) -> Iterator[NotActedOn]:
-    if telemetry.engine is not None and telemetry.engine not in ENGINES_ACTED_ON:
-        yield NotActedOn(
-            "spec.telemetry.engine", f"the profile {telemetry.engine} is not read yet; set VLLM or wait for it"
-        )
-    if telemetry.gateway is not None:
-        yield NotActedOn("spec.telemetry.gateway", "gateway metrics are not read yet; the engine's are used")
     if telemetry.segment_by and not telemetry.latencies:
         text = "engines know no segments; name the metric that has these labels in telemetry.latencies"
         yield NotActedOn("spec.telemetry.segmentBy", text)

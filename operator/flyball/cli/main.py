@@ -21,6 +21,7 @@ COMMANDS = {
     "backtest": "flyball.cli.backtest:backtest",
     "plan": "flyball.cli.plan:plan",
     "cost": "flyball.cli.cost:cost",
+    "telemetry": "flyball.cli.telemetry:telemetry",
     "kpi": "flyball.cli.kpi:kpi",
     "baseline": "flyball.cli.baseline:baseline",
     "roi": "flyball.cli.roi:roi",

@@ -13,6 +13,7 @@ from flyball.core.demand_events import DemandWindow
 from flyball.core.latency import StageReading, WholeReading
 from flyball.core.names import WorkloadKey
 from flyball.core.own_counts import OwnReadings
+from flyball.core.sources import SignalSource
 
 # No gauge or rate of one workload comes near this (requests, tokens, per second): what is larger is a broken exporter.
 LARGEST_BELIEVABLE = 1e12
@@ -152,9 +153,10 @@ class WorkloadSignals:
     `completions` and `tokens` count finished requests and their tokens by trailing window in seconds (for ROI and unit
     costs). `wanted` is above 0 while somebody asks for the workload, seen without any of its own pods: at zero replicas
     it is all there is. `stages` are those of the request's path, measured one by one, and `wholes` say what part the
-    engine has in objectives that are measured outside of it. `own` are events, tokens and caches as users count them,
-    and events as the engine does. `problem` is a sentence where the source itself failed (down, slow, unauthorized), and
-    then everything else is Absent.
+    engine has in objectives that are measured outside of it. `own`
+    are events, tokens and caches as users count them, and events as the engine does. `sources` say where each signal
+    comes from. `problem` is a sentence where the source itself failed (down, slow, unauthorized), and then everything
+    else is Absent.
     """
 
     objectives: tuple[ObjectiveReading, ...] = ()
@@ -167,6 +169,7 @@ class WorkloadSignals:
     stages: tuple[StageReading, ...] = ()
     wholes: tuple[WholeReading, ...] = ()
     own: OwnReadings = OwnReadings()
+    sources: tuple[SignalSource, ...] = ()
 
     def objective(self, name: str) -> ObjectiveReading:
         """The reading of that objective, Absent where there is none."""

@@ -41,6 +41,18 @@ class HourOfLoad:
     peak: float
     prompt_tokens: float
 
+    def joined(self, other: "HourOfLoad") -> "HourOfLoad":
+        """The same hour of both together; where one is unknown, the other alone."""
+        if math.isnan(other.rate):
+            return self
+        if math.isnan(self.rate):
+            return other
+        rate = self.rate + other.rate
+        known = [(hour.rate, hour.prompt_tokens) for hour in (self, other) if not math.isnan(hour.prompt_tokens)]
+        weight = sum(each for each, _ in known)
+        prompt = sum(each * tokens for each, tokens in known) / weight if weight > 0 else math.nan
+        return HourOfLoad(self.end, rate, self.peak + other.peak, prompt)
+
 
 @dataclass(frozen=True, slots=True)
 class Purchase:

@@ -289,10 +289,12 @@ class TelemetrySource:
     `selector` are label equalities that its series carry beside namespace and target. `overrides` maps a signal's name
     to the user's own PromQL. `stale_after_seconds` is the age past which a sample teaches nothing. `latencies` are
     measured outside of the engine (at a gateway, in an application), by what they measure, `stages` are those of a
-    request's path, and `segment_by` the labels that split them. `own` is what the user counts.
+    request's path, and `segment_by` the labels that split them. `own` is what the user counts. An empty `engine` is
+    recognized by what the pods export. `gateway` names the profile of what stands before the workload, if anything
+    does, and `gateway_selector` are label equalities of its series.
     """
 
-    engine: str = "VLLM"
+    engine: str = ""
     selector: tuple[tuple[str, str], ...] = ()
     overrides: tuple[tuple[str, str], ...] = ()
     stale_after_seconds: float = 60.0
@@ -300,6 +302,8 @@ class TelemetrySource:
     stages: tuple[Stage, ...] = ()
     segment_by: tuple[str, ...] = ()
     own: OwnCounts = OwnCounts()
+    gateway: str = ""
+    gateway_selector: tuple[tuple[str, str], ...] = ()
 
     def latency(self, objective: Objective) -> LatencySource | None:
         """The histogram that an objective is counted from; None where it is the engine's own."""

@@ -45,6 +45,7 @@ from flyball.runtime.settings import Settings
 from flyball.runtime.shadow import Shadow
 from flyball.runtime.shelf import Raw
 from flyball.runtime.tick import ReadBooks, Ticker, no_books
+from flyball.telemetry.discovery import Engines
 from flyball.telemetry.hours import HourlyMetrics
 from flyball.telemetry.outcomes import OutcomeMetrics
 from flyball.telemetry.prometheus import PrometheusMetrics
@@ -65,12 +66,12 @@ async def run(settings: Settings, rivals: Rivals) -> None:
     """Run until SIGTERM or SIGINT, with these rivals for `spec.shadow`. Raises what made the loop or the watch end
     otherwise, and PortError without a way to the API server.
     """
-    tally, stop = Tally(), asyncio.Event()
+    tally, stop, engines = Tally(), asyncio.Event(), Engines()
     _stop_on_signals(stop)
     async with (
         connect(on_write=tally.count_write) as api,
-        aclosing(PrometheusMetrics(settings.prometheus)) as metrics,
-        _advising(settings, rivals, tally) as (advisers, books),
+        aclosing(PrometheusMetrics(settings.prometheus, engines)) as metrics,
+        _advising(settings, rivals, tally, engines) as (advisers, books),
     ):
         await operate(settings, api, metrics, tally, stop, advisers, books)
 
@@ -82,11 +83,13 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def _advising(settings: Settings, rivals: Rivals, tally: Tally) -> AsyncIterator[tuple[Advisers, ReadBooks]]:
+async def _advising(
+    settings: Settings, rivals: Rivals, tally: Tally, engines: Engines
+) -> AsyncIterator[tuple[Advisers, ReadBooks]]:
     """The plan, the rivals and the accountant, each with a client of its own for Prometheus; and how books are read."""
     with (
-        closing(HourlyMetrics(settings.prometheus)) as hours,
-        closing(ReplicaMetrics(settings.prometheus)) as replicas,
+        closing(HourlyMetrics(settings.prometheus, engines)) as hours,
+        closing(ReplicaMetrics(settings.prometheus, engines)) as replicas,
         closing(OutcomeMetrics(settings.prometheus)) as outcomes,
     ):
         shadow = Shadow(rivals, replicas)

@@ -9,6 +9,7 @@ from flyball.core.conditions import KnownCondition, merge
 from flyball.core.decision import Condition, CostReport, Decision, ObjectiveReport, RoiReport, StageReport
 from flyball.core.names import ConditionType, Period, RouteKind
 from flyball.core.observation import Observation
+from flyball.core.sources import SignalSource
 from flyball.core.spec import Invalid, Objective, WorkloadSpec
 from flyball.core.units import format_duration, format_money, format_ratio
 from flyball.runtime import efficiency_status
@@ -40,6 +41,7 @@ def render(spec: WorkloadSpec, observation: Observation, decision: Decision, kno
         "conditions": [condition_to_wire(condition) for condition in conditions],
         "objectives": [_objective(o, r) for o, r in zip(spec.objectives, decision.objectives, strict=True)],
         "stages": [_stage(report) for report in decision.stages],
+        "signals": [_signal(spec, source) for source in observation.signals.sources],
         "targets": _targets(spec, observation, decision),
         "gpu": _gpu(decision),
         **efficiency_status.render(decision.efficiency),
@@ -197,6 +199,24 @@ def _targets(spec: WorkloadSpec, observation: Observation, decision: Decision) -
         }
         targets.append({key: value for key, value in status.items() if value is not None})
     return targets
+
+
+AGE_STEPS = (300.0, 900.0, 3600.0)
+"""Beyond staleAfter, ages are told in these steps (seconds): what ages by the second would be written every tick."""
+
+
+def _signal(spec: WorkloadSpec, source: SignalSource) -> Status:
+    limit = spec.telemetry.stale_after_seconds
+    steps = (limit, *(step for step in AGE_STEPS if step > limit))
+    within = next((step for step in steps if source.age_seconds is not None and source.age_seconds <= step), None)
+    oldest = f">{format_duration(steps[-1])}" if source.age_seconds is not None else None
+    status = {
+        "name": source.signal,
+        "source": source.text[:256],
+        "quality": str(source.quality),
+        "age": f"<{format_duration(within)}" if within is not None else oldest,
+    }
+    return {key: value for key, value in status.items() if value is not None}
 
 
 def _spot(decision: Decision, name: str) -> Status:

@@ -14,6 +14,7 @@ from flyball.core.spec import WorkloadSpec
 from flyball.core.units import format_duration
 from flyball.telemetry import overrides, queries
 from flyball.telemetry.answers import Answer, RangeAnswer, Table
+from flyball.telemetry.discovery import Engines, inventory_query
 from flyball.telemetry.profiles import ENGINES, GPU, EngineProfile
 from flyball.telemetry.prometheus import refusal
 from flyball.telemetry.promql import duration, either, grouped, series
@@ -27,6 +28,8 @@ MOST_POINTS = 11_000
 PART_POINTS = 1_000
 """Points that are asked for at a time: small enough that answers stay small and progress shows."""
 MOST_STEPS = 100_000
+INVENTORIES = 24
+"""At so many times of a range it is looked what a workload's pods export."""
 RESETS = "resets"
 
 
@@ -105,13 +108,13 @@ def read_history(
     """The workload's past over a range. `progress` is told how many of all queries are done. Raises HistoryError."""
     if refused := refusal(spec):
         raise HistoryError(refused)
-    profile = ENGINES.get(spec.telemetry.engine)
     plan = queries.plan([spec], span.step_seconds)
+    own = dict(spec.telemetry.overrides)
+    client = PrometheusClient(settings)
+    profile = ENGINES.get(_engine(client, settings, spec, plan, span))
     texts = queries.first_queries(profile, GPU, plan)
     if profile is not None:
         texts[RESETS] = _resets(profile, plan)
-    own = dict(spec.telemetry.overrides)
-    client = PrometheusClient(settings)
     parts = list(span.parts())
     total, done = len(parts) * (len(texts) + len(own)), 0
     steps: list[Step] = []
@@ -130,6 +133,25 @@ def read_history(
     finally:
         client.close()
     return WorkloadHistory(spec, span.step_seconds, tuple(steps), resets)
+
+
+def _engine(client: PrometheusClient, settings: PrometheusSettings, spec: WorkloadSpec, plan: Plan, span: Range) -> str:
+    """The engine that the workload ran, by what its pods exported here and there in the range."""
+    engines = Engines()
+    if not spec.telemetry.engine:
+        step = max(1.0, math.ceil((span.ends[-1] - span.ends[0]) / INVENTORIES))
+        answer = client.ask_range(
+            inventory_query(plan.scope), span.ends[0], span.ends[-1], step, settings.timeout_seconds
+        )
+        if answer.failure:
+            client.close()
+            raise HistoryError(answer.failure)
+        engines.learn([spec], Table(Answer(tuple(row for rows in answer.rows.values() for row in rows))))
+    found = sorted(engines.parts(spec))
+    if len(found) > 1:
+        client.close()
+        raise HistoryError(f"its targets run {' and '.join(found)}: the past of one engine at a time is read")
+    return found[0]
 
 
 def _signals(

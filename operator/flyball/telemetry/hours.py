@@ -16,6 +16,7 @@ from flyball.core.spec import WorkloadSpec
 from flyball.core.trends import HOUR_SECONDS, PEAK_SECONDS
 from flyball.telemetry import queries
 from flyball.telemetry.answers import Answer, Row, Table
+from flyball.telemetry.discovery import Engines
 from flyball.telemetry.freshness import total
 from flyball.telemetry.profiles import ENGINES, EngineProfile
 from flyball.telemetry.profiles.model import Counter
@@ -34,8 +35,9 @@ Prometheus itself allows a query by default (query.timeout)."""
 class HourlyMetrics:
     """Reads hours of load; implements `flyball.core.ports.HourlyLoad`."""
 
-    def __init__(self, settings: PrometheusSettings) -> None:
+    def __init__(self, settings: PrometheusSettings, engines: Engines | None = None) -> None:
         self._client = PrometheusClient(settings)
+        self._engines = engines or Engines()
 
     async def read_hours(
         self, workloads: Sequence[WorkloadSpec], begin: float, end: float
@@ -43,7 +45,7 @@ class HourlyMetrics:
         """The whole hours from `begin` to `end`, both multiples of an hour. Raises Unavailable."""
         found: dict[WorkloadKey, Sequence[HourOfLoad]] = {}
         for name, profile in ENGINES.items():
-            mine = [spec for spec in workloads if spec.telemetry.engine == name and _by_profile(spec)]
+            mine = self._engines.running(name, filter(_by_profile, workloads))
             if mine:
                 text = hours_query(profile, queries.plan(mine, PEAK_SECONDS).scope)
                 answer = await asyncio.to_thread(
@@ -51,12 +53,20 @@ class HourlyMetrics:
                 )
                 if answer.failure:
                     raise Unavailable(answer.failure)
-                found |= hours_of(mine, answer.rows, begin, end)
+                for key, hours in hours_of(mine, answer.rows, begin, end).items():
+                    found[key] = _together(found.get(key), hours)
         return found
 
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
+
+
+def _together(some: Sequence[HourOfLoad] | None, more: Sequence[HourOfLoad]) -> Sequence[HourOfLoad]:
+    """The hours of a workload whose targets run different engines."""
+    if some is None:
+        return more
+    return [one.joined(other) for one, other in zip(some, more, strict=True)]
 
 
 def _by_profile(spec: WorkloadSpec) -> bool:

@@ -96,7 +96,8 @@ def _variant(
     for name, target in _READINGS.items():
         if name in answers:
             rows = answers[name].rows
-            mine = [r for r in rows if len(spec.variants) == 1 or r.labels.get(VARIANT_LABEL) == variant.name]
+            unsaid = variant.name if len(spec.variants) == 1 else None
+            mine = [row for row in rows if row.labels.get(VARIANT_LABEL, unsaid) == variant.name]
             replaced[target.field] = target.fold(row.value for row in mine)
     signals = replace(signals, **replaced)
     return replace(

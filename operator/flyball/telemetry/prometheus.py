@@ -11,8 +11,10 @@ import structlog
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import overrides, own_counts, queries, reliability, stages, wakeup
+from flyball.telemetry import mixed, overrides, own_counts, queries, reliability, stages, wakeup
 from flyball.telemetry.answers import Answer, Table
+from flyball.telemetry.discovery import Engines, inventory_query, sources
+from flyball.telemetry.gateways import with_gateway
 from flyball.telemetry.objectives import engine_histograms, needed_edges
 from flyball.telemetry.outside import OutsideReader
 from flyball.telemetry.own_counts import OwnCountsReader
@@ -32,18 +34,25 @@ _REQUIRED_QUERIES = (queries.GAUGES, queries.RATES)
 """Without their answers nothing can be decided; without another's, only its own signals are Absent."""
 
 
+INVENTORY_SECONDS = 60.0
+"""How old it may be what is known of the names that pods export: an engine is recognized within that of its first
+scrape."""
+
+
 class PrometheusMetrics:
     """Reads all workloads' signals; implements `flyball.core.ports.Metrics`."""
 
-    def __init__(self, settings: PrometheusSettings) -> None:
+    def __init__(self, settings: PrometheusSettings, engines: Engines | None = None) -> None:
         self._settings = settings
+        self._engines = engines or Engines()
+        self._inventories = SlowWindows(min(INVENTORY_SECONDS, settings.slow_refresh_seconds), Table)
         self._client = PrometheusClient(settings)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._slow_slot = asyncio.Semaphore(1)
         self._slow = SlowWindows(settings.slow_refresh_seconds, Table)
         self._failures: dict[str, str] = {}
-        self._own_counts = OwnCountsReader(settings.slow_refresh_seconds)
         self._outside = OutsideReader(self._ask, self._note, settings.slow_refresh_seconds)
+        self._own_counts = OwnCountsReader(settings.slow_refresh_seconds)
 
     async def read(self, workloads: Sequence[WorkloadSpec], at: float) -> Mapping[WorkloadKey, WorkloadSignals]:
         """Signals of all workloads at that time (epoch seconds). Never raises.
@@ -53,22 +62,39 @@ class PrometheusMetrics:
         deadline = time.monotonic() + self._settings.timeout_seconds
         refused = {spec.key: text for spec in workloads if (text := refusal(spec))}
         signals = {key: self._problem(text) for key, text in refused.items()}
+        asked = [spec for spec in workloads if spec.key not in refused]
+        inventory = await self._inventory(asked, at, deadline)
+        asked = [with_gateway(spec, self._engines.profiles(spec)) for spec in asked]
         by_engine: dict[str, list[WorkloadSpec]] = {}
-        for spec in workloads:
-            if spec.key not in refused:
-                by_engine.setdefault(spec.telemetry.engine, []).append(spec)
-        asked = [spec for specs in by_engine.values() for spec in specs]
+        for spec in asked:
+            for name, part in self._engines.parts(spec).items():
+                by_engine.setdefault(name, []).append(part)
         outside = asyncio.create_task(self._read_outside(asked, at, deadline))
-        for found in await asyncio.gather(
+        found = await asyncio.gather(
             *(self._engine(name, specs, at, deadline, outside) for name, specs in sorted(by_engine.items()))
-        ):
-            signals.update(found)
+        )
         await outside
+        for spec in asked:
+            whole = mixed.together(spec, [part[spec.key] for part in found if spec.key in part])
+            signals[spec.key] = replace(whole, sources=sources(spec, self._engines, inventory, whole))
         return signals | await self._counted({spec.key: spec for spec in asked}, signals, at)
+
+    async def _inventory(self, specs: Sequence[WorkloadSpec], at: float, deadline: float) -> Table:
+        """What the pods export, asked once a minute and beside the ticks but for the first time."""
+        if not specs:
+            return Table(Answer())
+        text = inventory_query(queries.plan(specs, self._settings.rate_window_seconds).scope)
+        found = await self._inventories.read(
+            "inventory", {0.0: text}, at, partial(self._ask_slowly, at=at), deadline - time.monotonic()
+        )
+        inventory = found.get(0.0, Table(Answer()))
+        self._engines.learn(specs, inventory)
+        return inventory
 
     async def aclose(self) -> None:
         """Stop what runs in the background and close the connections."""
         await self._slow.aclose()
+        await self._inventories.aclose()
         await self._outside.aclose()
         await self._own_counts.aclose()
         self._client.close()
@@ -205,10 +231,10 @@ class PrometheusMetrics:
 def refusal(spec: WorkloadSpec) -> str:
     """Why a workload cannot be asked for, in a sentence; empty where it can."""
     source = spec.telemetry
-    if source.engine not in ENGINES and source.engine != CUSTOM:
+    if source.engine and source.engine not in ENGINES and source.engine != CUSTOM:
         known = ", ".join((*ENGINES, CUSTOM))
         return f"telemetry.engine {source.engine} has no profile; use one of {known} (the last with overrides)"
-    for name, _ in source.selector:
+    for name, _ in (*source.selector, *source.gateway_selector):
         if not usable_label(name):
             return f"telemetry.selector: {name!r} cannot select series; use a label that they carry, such as model_name"
     for name, _ in source.overrides:

@@ -15,6 +15,7 @@ from flyball.core.shadow import ReplicaSample, ReplicaSignal
 from flyball.core.spec import Variant, WorkloadSpec
 from flyball.telemetry import queries
 from flyball.telemetry.answers import Answer, Row, Table
+from flyball.telemetry.discovery import Engines
 from flyball.telemetry.profiles import ENGINES, GPU, EngineProfile
 from flyball.telemetry.profiles.model import Gauge, Histogram
 from flyball.telemetry.prometheus import refusal
@@ -33,8 +34,9 @@ _SHARES = (ReplicaSignal.KV_CACHE, ReplicaSignal.GPU)
 class ReplicaMetrics:
     """Reads the replicas' own metrics; implements `flyball.core.ports.ReplicaTelemetry`."""
 
-    def __init__(self, settings: PrometheusSettings) -> None:
+    def __init__(self, settings: PrometheusSettings, engines: Engines | None = None) -> None:
         self._settings = settings
+        self._engines = engines or Engines()
         self._client = PrometheusClient(settings)
 
     async def read_replicas(
@@ -43,12 +45,14 @@ class ReplicaMetrics:
         """The samples of all replicas that Prometheus shows at that time (epoch seconds). Raises Unavailable."""
         found: dict[WorkloadKey, Sequence[ReplicaSample]] = {}
         for name, profile in ENGINES.items():
-            mine = [spec for spec in workloads if spec.telemetry.engine == name and not refusal(spec)]
+            mine = self._engines.running(name, (spec for spec in workloads if not refusal(spec)))
             if mine:
                 plan = queries.plan(mine, self._settings.rate_window_seconds)
                 texts = (replicas_query(profile, plan.scope), queries.first_queries(None, GPU, plan)[queries.GPUS])
                 engine, gpus = await asyncio.gather(*(self._ask(text, at) for text in texts))
-                found |= {spec.key: tuple(samples_of(spec, Table(engine), Table(gpus))) for spec in mine}
+                for spec in mine:
+                    samples = tuple(samples_of(spec, profile, Table(engine), Table(gpus)))
+                    found[spec.key] = (*found.get(spec.key, ()), *samples)
         return found
 
     def close(self) -> None:
@@ -77,7 +81,7 @@ def replicas_query(profile: EngineProfile, scope: Scope) -> str:
     return either(parts)
 
 
-def samples_of(spec: WorkloadSpec, engine: Table, gpus: Table) -> Iterator[ReplicaSample]:
+def samples_of(spec: WorkloadSpec, profile: EngineProfile, engine: Table, gpus: Table) -> Iterator[ReplicaSample]:
     """The samples of the pods of all the workload's variants; a pod without a running gauge is none of its engines."""
     for variant in spec.variants:
         values: dict[str, dict[ReplicaSignal, float]] = defaultdict(dict)
@@ -86,7 +90,7 @@ def samples_of(spec: WorkloadSpec, engine: Table, gpus: Table) -> Iterator[Repli
         pods = [pod for pod, found in values.items() if ReplicaSignal.RUNNING in found]
         _take(values, ReplicaSignal.GPU, gpus.of_target(spec, variant, queries.UTILIZATION))
         for pod in sorted(pods):
-            yield ReplicaSample(variant.name, pod, values[pod], _histograms(spec, variant, engine, pod))
+            yield ReplicaSample(variant.name, pod, values[pod], _histograms(spec, variant, profile, engine, pod))
 
 
 def _take(values: dict[str, dict[ReplicaSignal, float]], signal: ReplicaSignal, rows: Sequence[Row]) -> None:
@@ -97,12 +101,12 @@ def _take(values: dict[str, dict[ReplicaSignal, float]], signal: ReplicaSignal, 
 
 
 def _histograms(
-    spec: WorkloadSpec, variant: Variant, engine: Table, pod: str
+    spec: WorkloadSpec, variant: Variant, profile: EngineProfile, engine: Table, pod: str
 ) -> dict[ReplicaSignal, tuple[tuple[float, float], ...]]:
     """Of each latency the first histogram that the pod exports."""
     found = {}
     for signal, indicator in _LATENCIES:
-        for rank in range(len(ENGINES[spec.telemetry.engine].latencies.get(indicator, ()))):
+        for rank in range(len(profile.latencies.get(indicator, ()))):
             rows = engine.of_variant(spec, variant, f"{signal}/{rank}")
             buckets = sorted((float(row.labels["le"]), row.value) for row in rows if row.labels.get("pod") == pod)
             if buckets and math.isinf(buckets[-1][0]):

@@ -33,11 +33,15 @@ class Telemetry(ApiModel):
     """Where the workload's signals come from."""
 
     engine: EngineProfile | None = None
-    """Metric names of the inference engine, for saturation and latency. Defaults to VLLM."""
+    """Metric names of the inference engine, for saturation and latency. Left out, each target's engine is recognized by
+    what its pods export; VLLM until they do."""
     gateway: GatewayProfile | None = None
-    """Metric names of the gateway in front of it, for end-to-end latency, errors and segments."""
+    """Metric names of the gateway in front of it: EndToEnd objectives are counted there, and TimeToFirstToken and
+    QueueTime where the engine exports none."""
     selector: SeriesSelector | None = None
     """Narrows the series to this workload where its pods serve more than one."""
+    gateway_selector: SeriesSelector | None = None
+    """Which of the gateway's series are this workload's. Defaults to selector."""
     overrides: Annotated[dict[str, PromQL], Field(max_length=16)] = Field(default_factory=dict)
     """PromQL in place of the profile's, by signal: Running, Waiting, Completions, PromptTokens, OutputTokens,
     KVCacheUsage, GPUUtilization, TimeToFirstToken, InterTokenLatency, EndToEnd, QueueTime."""
@@ -84,3 +88,14 @@ class Telemetry(ApiModel):
     )
     def _custom_brings_queries(self) -> bool:
         return self.engine is not EngineProfile.CUSTOM or bool(self.overrides)
+
+    @rule(
+        cel="!has(self.gateway) || self.gateway == 'Custom' || has(self.gatewaySelector) || has(self.selector)",
+        field=".gatewaySelector",
+        problem="a gateway serves many models, and nothing says which of its series are this workload's",
+        fix="write labels that they carry, such as matchLabels: {model_name: llama-3-8b}",
+        reason="FieldValueRequired",
+    )
+    def _gateway_is_narrowed(self) -> bool:
+        narrowed = self.gateway_selector is not None or self.selector is not None
+        return narrowed or self.gateway in (None, GatewayProfile.CUSTOM)

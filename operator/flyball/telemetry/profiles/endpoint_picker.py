@@ -36,7 +36,7 @@ ENDPOINT_PICKER = GatewayProfile(
     origin=Origin(
         "llm-d router 0.6 on; Gateway API Inference Extension 1.0 to 1.5",
         "llm-d-router docs/metrics.md; gateway-api-inference-extension pkg/epp/metrics/metrics.go",
-        Evidence.DOCUMENTED,
+        Evidence.RECORDED,
     ),
     signs=("llm_d_epp_request_total", f"{_OBJECTIVE}_request_total"),
     requests=counter("llm_d_epp_request_total", f"{_OBJECTIVE}_request_total"),
@@ -57,6 +57,7 @@ ENDPOINT_PICKER = GatewayProfile(
                         "llm_d_epp_request_ntpot_seconds",
                         f"{_OBJECTIVE}_normalized_time_per_output_token_seconds",
                     ),
+                    (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
                     estimated=True,
                 ),
             ),

@@ -20,7 +20,7 @@ _SERVER, _CLIENT = with_unit("gen_ai_server_request_duration"), with_unit("gen_a
 
 OPEN_TELEMETRY = GatewayProfile(
     name="OpenTelemetry",
-    origin=Origin("semantic conventions 1.28 to 1.42", "semantic-conventions docs/gen-ai", Evidence.DOCUMENTED),
+    origin=Origin("semantic conventions 1.28 to 1.42", "semantic-conventions docs/gen-ai", Evidence.RECORDED),
     signs=tuple(f"{name}_count" for name in (*_CLIENT, *_SERVER)),
     requests=Counter(tuple(Selector(f"{name}_count") for name in (*_SERVER, *_CLIENT))),
     prompt_tokens=tokens("input"),

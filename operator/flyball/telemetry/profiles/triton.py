@@ -34,6 +34,8 @@ TRITON = EngineProfile(
             {
                 "PromptTokens": "Triton exports none; trtllm-serve does",
                 "OutputTokens": "Triton exports none; trtllm-serve does",
+                "PromptTokensPerRequest": "from PromptTokens and Completions, where both are there",
+                "OutputTokensPerRequest": "from OutputTokens and Completions, where both are there",
                 "InterTokenLatency": "Triton exports none; trtllm-serve does",
                 "EndToEnd": _MEANS_ONLY,
                 "QueueTime": _MEANS_ONLY,

@@ -1,0 +1,33 @@
+"""From a declared gateway to the histograms that its objectives are counted from. Pure.
+
+What users wait for is the whole request, so that EndToEnd is the gateway's. The other latencies are the engine's, and
+the gateway's only where the engine has none. What users name themselves, in `latencies` or `overrides`, stays.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from flyball.core.latency import LatencySource
+from flyball.core.names import Indicator
+from flyball.core.spec import WorkloadSpec
+from flyball.telemetry.profiles import GATEWAYS, EngineProfile
+
+MEASURED_AT_GATEWAYS = (Indicator.TIME_TO_FIRST_TOKEN, Indicator.END_TO_END, Indicator.QUEUE_TIME)
+
+
+def with_gateway(spec: WorkloadSpec, engines: Iterable[EngineProfile | None]) -> WorkloadSpec:
+    """The workload with the latencies that its gateway measures, given the profiles of the engines that it runs."""
+    source = spec.telemetry
+    profile = GATEWAYS.get(source.gateway)
+    if profile is None:
+        return spec
+    own = {*(indicator for indicator, _ in source.latencies), *(name for name, _ in source.overrides)}
+    measured = [set(engine.latencies) if engine else set() for engine in engines]
+    added = []
+    for indicator in MEASURED_AT_GATEWAYS:
+        histograms = profile.latencies.get(indicator, ())
+        by_engine = indicator is not Indicator.END_TO_END and all(indicator in each for each in measured)
+        if histograms and indicator not in own and not by_engine:
+            names = tuple((name, histogram.scale) for histogram in histograms for name in histogram.names)
+            added.append((indicator, LatencySource(names, source.gateway_selector)))
+    return replace(spec, telemetry=replace(source, latencies=(*source.latencies, *added))) if added else spec
