@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import replace
 from decimal import Decimal
 
-from flyball.core import cost, efficiency, fallback, overflow, pacing, roi, slo, stages, zero
+from flyball.core import cost, efficiency, fallback, overflow, pacing, roi, segments, slo, stages, zero
 from flyball.core.baseline import fingerprint
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport, SpotReport
 from flyball.core.demand import Situation, assess
@@ -74,6 +74,7 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
             if variant.spot
         ),
         stages=stages.told(spec, observation.signals),
+        segments=segments.told(spec, observation.signals),
         efficiency=efficiency.look(spec, observation, situation, states, memory),
     )
     return decision, replace(memory, states=told.states)

@@ -176,6 +176,31 @@ class FallbackReport:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentReport:
+    """One segment of the traffic: its requests in the window, their p95 in seconds, and the share that met what is
+    promised to all (None: unknown).
+    """
+
+    name: str
+    requests: float
+    p95: float
+    attained: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentsReport:
+    """One latency by segment, the largest first and what is left of the traffic last; `count` is how many there are.
+
+    `worst` names the one that surely misses most; empty where none surely misses more than is allowed.
+    """
+
+    measured: str
+    count: int
+    segments: tuple[SegmentReport, ...]
+    worst: str
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """Everything decided for one workload in one tick. `at` is seconds since the epoch."""
 
@@ -197,4 +222,5 @@ class Decision:
     capacity_per_replica: float | None = None
     spot: tuple[SpotReport, ...] = ()
     stages: tuple[StageReport, ...] = ()
+    segments: tuple[SegmentsReport, ...] = ()
     efficiency: Efficiency = Efficiency()

@@ -95,3 +95,28 @@ class WholeReading:
     whole: Distribution
     engine: Distribution | None = None
     p95: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentReading:
+    """Requests that have these label values: how many in the window, their p95 in seconds, and how many of them missed
+    the threshold that is promised to all (None: nothing is promised, or it cannot be counted).
+    """
+
+    labels: tuple[tuple[str, str], ...]
+    requests: float
+    p95: float = math.nan
+    missed: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentsReading:
+    """One latency by segment: those with most requests, what the `rest` have together (None: there are no others), and
+    the number of segments in all. `objective` is what they were held against; empty where nothing is promised to all.
+    """
+
+    measured: str
+    segments: tuple[SegmentReading, ...] = ()
+    rest: SegmentReading | None = None
+    count: int = 0
+    objective: str = ""

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from flyball.core.books import Books
 from flyball.core.demand_events import DemandWindow
-from flyball.core.latency import StageReading, WholeReading
+from flyball.core.latency import SegmentsReading, StageReading, WholeReading
 from flyball.core.names import WorkloadKey
 from flyball.core.own_counts import OwnReadings
 from flyball.core.sources import SignalSource
@@ -153,7 +153,7 @@ class WorkloadSignals:
     `completions` and `tokens` count finished requests and their tokens by trailing window in seconds (for ROI and unit
     costs). `wanted` is above 0 while somebody asks for the workload, seen without any of its own pods: at zero replicas
     it is all there is. `stages` are those of the request's path, measured one by one, and `wholes` say what part the
-    engine has in objectives that are measured outside of it. `own`
+    engine has in objectives that are measured outside of it; `segments` are latencies by segment. `own`
     are events, tokens and caches as users count them, and events as the engine does. `sources` say where each signal
     comes from. `problem` is a sentence where the source itself failed (down, slow, unauthorized), and then everything
     else is Absent.
@@ -168,6 +168,7 @@ class WorkloadSignals:
     problem: str = ""
     stages: tuple[StageReading, ...] = ()
     wholes: tuple[WholeReading, ...] = ()
+    segments: tuple[SegmentsReading, ...] = ()
     own: OwnReadings = OwnReadings()
     sources: tuple[SignalSource, ...] = ()
 

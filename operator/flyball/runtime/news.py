@@ -101,6 +101,7 @@ def figures(spec: WorkloadSpec, observation: Observation, decision: Decision) ->
         for stage in signals.stages
         if stage.requests > 0
     }
+    found |= {f"segments by {each.measured}": _unknown(1.0, SMALL_SECONDS) for each in decision.segments}
     cost = decision.cost
     if cost.per_request is not None:
         found["cost per request"] = _per_request(float(cost.per_request), cost.requests, SMALL_DOLLARS_PER_REQUEST)
@@ -162,6 +163,7 @@ def _states(shown: Shown) -> dict[str, str]:
     for part, kind in (("objectives", "objective"), ("roi", "ROI target")):
         found |= {f"{kind} {item['name']}": item["state"] for item in status.get(part, ())}
     found |= {f"what slows {item['name']}": item.get("slowBecauseOf") for item in status.get("objectives", ())}
+    found |= {f"worst segment by {item['measured']}": item.get("worst") for item in status.get("segments", ())}
     for target in status.get("targets", ()):
         found |= {f"target {target['name']} {field}": target.get(field) for field in _TARGET_STATES}
     found["GPU verdict"] = _verdict(status)

@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core.conditions import KnownCondition, merge
-from flyball.core.decision import Condition, CostReport, Decision, ObjectiveReport, RoiReport, StageReport
+from flyball.core.decision import (
+    Condition,
+    CostReport,
+    Decision,
+    ObjectiveReport,
+    RoiReport,
+    SegmentsReport,
+    StageReport,
+)
 from flyball.core.names import ConditionType, Period, RouteKind
 from flyball.core.observation import Observation
 from flyball.core.sources import SignalSource
@@ -41,6 +49,7 @@ def render(spec: WorkloadSpec, observation: Observation, decision: Decision, kno
         "conditions": [condition_to_wire(condition) for condition in conditions],
         "objectives": [_objective(o, r) for o, r in zip(spec.objectives, decision.objectives, strict=True)],
         "stages": [_stage(report) for report in decision.stages],
+        "segments": [_segments(report) for report in decision.segments],
         "signals": [_signal(spec, source) for source in observation.signals.sources],
         "targets": _targets(spec, observation, decision),
         "gpu": _gpu(decision),
@@ -170,6 +179,25 @@ def _stage(report: StageReport) -> Status:
         "p95": _latency(report.p95),
         "p99": _latency(report.p99),
         "shareOfP95": None if report.share is None else format_ratio(report.share, 0),
+    }
+    return {key: value for key, value in status.items() if value is not None}
+
+
+def _segments(report: SegmentsReport) -> Status:
+    segments = [
+        {
+            "name": segment.name,
+            "requests": round(segment.requests),
+            "p95": _latency(segment.p95),
+            "attained": None if segment.attained is None else format_ratio(segment.attained, 1),
+        }
+        for segment in report.segments
+    ]
+    status = {
+        "measured": report.measured,
+        "count": report.count,
+        "worst": report.worst or None,
+        "largest": [{key: value for key, value in segment.items() if value is not None} for segment in segments],
     }
     return {key: value for key, value in status.items() if value is not None}
 

@@ -5,13 +5,16 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import stages_query
+from flyball.telemetry import segments_query, stages_query
 from flyball.telemetry.answers import Answer
 from flyball.telemetry.queries import Plan
+from flyball.telemetry.segments import SegmentTables
 from flyball.telemetry.slow import Ask, SlowWindows
 from flyball.telemetry.stages import Histograms, Outside, edges_needed
-from flyball.telemetry.windows import FAST_SECONDS
+from flyball.telemetry.windows import FAST_SECONDS, SHORT_SECONDS
 
+SEGMENTS_REFRESH_SECONDS = 60.0
+"""Segments are looked at this seldom, in the background: a label with a million values costs the decisions nothing."""
 AskNow = Callable[[str, float, float], Awaitable[Answer]]
 """Asks a query at a time (epoch seconds) within a deadline (monotonic seconds)."""
 
@@ -23,14 +26,18 @@ class OutsideReader:
         self._ask = ask
         self._note = note
         self._slow = SlowWindows(refresh_seconds, Histograms)
+        self._segments = SlowWindows(min(refresh_seconds, SEGMENTS_REFRESH_SECONDS), SegmentTables)
 
     async def read(
         self, specs: Sequence[WorkloadSpec], plan: Plan, at: float, deadline: float, ask_slowly: Ask
     ) -> Outside:
         """What Prometheus says; long windows as they were last refreshed."""
+        by_segment = segments_query.query(specs, SHORT_SECONDS)
+        asked = {SHORT_SECONDS: by_segment} if by_segment else {}
+        segments = (await self._segments.read("segments", asked, at, ask_slowly, 0.0)).get(SHORT_SECONDS)
         text = stages_query.query(stages_query.over_rate_window(specs), plan.rate_window_seconds)
         if not text:
-            return Outside()
+            return Outside(segments=segments)
         first = Histograms(await self._ask(text, at, deadline))
         self._note("stages", first.failure)
         edges = edges_needed(specs, first)
@@ -48,11 +55,12 @@ class OutsideReader:
                 deadline - time.monotonic(),
             ),
         )
-        return Outside(first, fast | slow)
+        return Outside(first, fast | slow, segments)
 
     async def aclose(self) -> None:
         """Stop what runs in the background."""
         await self._slow.aclose()
+        await self._segments.aclose()
 
     async def _fast(self, queries: dict[float, str], at: float, deadline: float) -> dict[float, Histograms]:
         answers = await asyncio.gather(*(self._ask(query, at, deadline) for query in queries.values()))

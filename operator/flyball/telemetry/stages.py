@@ -18,6 +18,7 @@ from flyball.telemetry.histograms import BadHistogram, Buckets, bracket, good_ev
 from flyball.telemetry.objectives import FEWEST_EVENTS
 from flyball.telemetry.promql import SERIES_LABEL
 from flyball.telemetry.queries import Plan
+from flyball.telemetry.segments import SegmentTables, read_segments
 from flyball.telemetry.stages_query import Wanted, wanted
 
 
@@ -62,10 +63,13 @@ NO_HISTOGRAMS = Histograms(Answer())
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """All answers on what is measured outside of engines: over the rate window, and over further ones by seconds."""
+    """All answers on what is measured outside of engines: over the rate window, over further ones by seconds, and by
+    segment.
+    """
 
     first: Histograms = NO_HISTOGRAMS
     further: Mapping[float, Histograms] = field(default_factory=dict)
+    segments: SegmentTables | None = None
 
 
 def edges_needed(workloads: Iterable[WorkloadSpec], first: Histograms) -> tuple[str, ...]:
@@ -93,7 +97,7 @@ def apply(
     `own` are the answers to users' own queries by name, `engine` the engine's own histograms over the rate window.
     """
     sources = stages_query.counted(spec)
-    if not spec.telemetry.stages and not sources:
+    if not spec.telemetry.stages and not spec.telemetry.latencies:
         return signals
     found = {stage.name: _found(spec, stage.name, stage.source, outside, own, plan) for stage in spec.telemetry.stages}
     objectives = {o.name: _objective(spec, o, source, plan, outside, own) for o, source in sources}
@@ -102,6 +106,7 @@ def apply(
         objectives=tuple(objectives.get(reading.name, reading) for reading in signals.objectives),
         stages=tuple(_stage(stage.name, found[stage.name]) for stage in spec.telemetry.stages),
         wholes=tuple(_wholes(spec, outside, found, engine)),
+        segments=read_segments(spec, outside.segments),
     )
 
 

@@ -106,12 +106,17 @@ def query(histograms: Iterable[Wanted], window: float, edges: Sequence[str] = ()
 
 
 def _buckets(family: Family, members: Sequence[Wanted], window: float, edges: Sequence[str]) -> str:
-    matchers = [_matcher(name, {m.values()[at] for m in members}) for at, name in enumerate(family.by)]
+    chosen = matchers(family, members)
     if edges:
-        matchers.append(f"le=~{any_of(edges)}")
-    found = f"increase({family.metric}_bucket{{{','.join(matchers)}}}[{duration(window)}])"
+        chosen.append(f"le=~{any_of(edges)}")
+    found = f"increase({family.metric}_bucket{{{','.join(chosen)}}}[{duration(window)}])"
     by = ", ".join((*family.by, "le"))
     return f"sum by ({by}) (max without ({', '.join(SCRAPES)}) ({found}))"
+
+
+def matchers(family: Family, members: Sequence[Wanted]) -> list[str]:
+    """What keeps other series of the metric out of a query."""
+    return [_matcher(name, {member.values()[at] for member in members}) for at, name in enumerate(family.by)]
 
 
 def _matcher(label: str, values: set[str]) -> str:

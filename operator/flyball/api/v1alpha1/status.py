@@ -93,6 +93,32 @@ class StageStatus(ApiModel):
     slow in all of its stages."""
 
 
+class SegmentStatus(ApiModel):
+    """One segment of the traffic over the last five minutes."""
+
+    name: str
+    """Its label values, or `other` for the requests of all segments that are not listed."""
+    requests: int
+    """Requests."""
+    p95: str | None = None
+    """95th percentile of the latency."""
+    attained: str | None = None
+    """Share of requests that met the first objective of the same indicator that is promised to all."""
+
+
+class SegmentsStatus(ApiModel):
+    """One latency by segment."""
+
+    measured: str
+    """Indicator of telemetry.latencies."""
+    count: int
+    """How many segments had requests."""
+    worst: str | None = None
+    """The segment that surely misses most of what is promised to all; absent where none surely misses too much."""
+    largest: Annotated[tuple[SegmentStatus, ...], ListMap("name")] = ()
+    """The ten with most requests, and `other` where there are more."""
+
+
 class TargetStatus(ApiModel):
     """One target as it is and as it should be."""
 
@@ -263,6 +289,8 @@ class WorkloadSLOStatus(ApiModel):
     """Each objective as measured, defaults included."""
     stages: Annotated[tuple[StageStatus, ...], ListMap("name")] = ()
     """Each stage of telemetry.stages through which requests passed."""
+    segments: Annotated[tuple[SegmentsStatus, ...], ListMap("measured")] = ()
+    """Each latency of telemetry.latencies by the labels of telemetry.segmentBy."""
     targets: Annotated[tuple[TargetStatus, ...], ListMap("name")] = ()
     """Each target as it is and as it should be."""
     gpu: GpuStatus | None = None
