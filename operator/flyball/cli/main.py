@@ -27,6 +27,7 @@ COMMANDS = {
     "roi": "flyball.cli.roi:roi",
     "ledger": "flyball.cli.ledger:ledger",
     "experiment": "flyball.cli.experiment:experiment",
+    "review": "flyball.cli.review:review",
     "gpuagent": "flyball.cli.gpuagent:gpuagent",
     "load": "flyball.lab.load.command:load",
     "trace": "flyball.lab.trace_command:trace",

@@ -9,11 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select
 
-from flyball.core.bill import Charge, Correction, PathUse
 from flyball.core.experiment import Arm, Block, Measured, Metric, Plan
 from flyball.core.experiment_verdict import Judgement
 from flyball.core.names import WorkloadKey
-from flyball.core.statement import Statement, state
+from flyball.ledger.accounts import statement_of
 from flyball.ledger.engine import reading, writing
 from flyball.ledger.evidence import experiment, experiment_block, experiment_decision
 from flyball.ledger.queries import total
@@ -119,7 +118,7 @@ def spent(
     dollars = requests = tokens = Decimal(0)
     measured, unpriced = [], list[str]()
     for key in keys:
-        made = _statement(ledger, key, begin, end, now)
+        made = statement_of(total(ledger, begin, end, now, key))
         paths = [path for path in made.paths if not targets or path.path in targets]
         dollars += sum((path.dollars for path in paths), Decimal(0))
         dollars += Decimal(0) if targets else made.unshared + made.corrected
@@ -143,15 +142,6 @@ def past_differences(ledger: Ledger, keys: Sequence[WorkloadKey], plan: Plan, no
         values.append(float(dollars / divisor) if divisor > 0 and dollars > 0 and not unpriced else None)
     pairs = zip(values[::2], values[1::2], strict=False)
     return [math.log(second / first_) for first_, second in pairs if first_ is not None and second is not None]
-
-
-def _statement(ledger: Ledger, key: WorkloadKey, begin: int, end: int, now: int) -> Statement:
-    whats = [line.what for line in total(ledger, begin, end, now, key)]
-    return state(
-        [what for what in whats if isinstance(what, PathUse)],
-        [what for what in whats if isinstance(what, Charge)],
-        [what for what in whats if isinstance(what, Correction)],
-    )
 
 
 def to_json(each: Measured) -> dict[str, Any]:
