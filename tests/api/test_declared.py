@@ -19,6 +19,9 @@ def spec(**fields: Any) -> WorkloadSLOSpec:
     return WorkloadSLOSpec.model_validate({"workloadType": "SupportBot", "targets": TARGETS} | fields)
 
 
+COUNTED_BY_USERS = ("Timeouts", "RateLimits", "Retrieval", "Retries", "Fallbacks")
+
+
 def objective(**fields: Any) -> dict[str, Any]:
     return {"name": "first", "indicator": "TimeToFirstToken", "threshold": "1s"} | fields
 

@@ -51,6 +51,14 @@ def test_responses_count_every_event_that_a_status_can_tell() -> None:
     assert found == {E.REQUESTS: 110, E.RATE_LIMITED: 4, E.TIMEOUT: 3, E.SERVICE_ERROR: 2, E.CLIENT_MISTAKE: 1}
 
 
+def test_a_class_of_statuses_tells_no_timeout_and_no_limit() -> None:
+    assert of_statuses([("2xx", 90.0), ("4xx", 6.0), ("5xx", 4.0)]) == {
+        E.REQUESTS: 100,
+        E.SERVICE_ERROR: 4,
+        E.CLIENT_MISTAKE: 6,
+    }
+
+
 @pytest.mark.parametrize("status", ["", "OK", "none", "600", "20", "2000", "5x", "unknown"])
 def test_what_is_no_status_is_no_response(status: str) -> None:
     assert of_statuses([(status, 5.0)]) == {}

@@ -13,6 +13,7 @@ from flyball.api.v1alpha1.scaling import ScalingSpec
 from flyball.api.v1alpha1.telemetry import Telemetry
 from flyball.api.v1alpha1.words import ForecastMethod
 from flyball.core.names import COUNTED_INDICATORS, Enforcement, Indicator, Period, RoiMetric
+from flyball.core.reliability import RequestEvent
 
 PERIODS_HELD = frozenset({Period.HOUR, Period.DAY, Period.MONTH})
 """Periods whose ceilings hold replicas back; the others only alert."""
@@ -77,10 +78,10 @@ def _why_not_evaluated(target: RoiTargetSpec, value: ValueSpec | None) -> str:
 
 
 def _why_not_measured(objective: ObjectiveSpec, telemetry: Telemetry) -> str:
+    if objective.indicator in COUNTED_INDICATORS:
+        return _why_not_counted(objective, telemetry)
     if not objective.segment:
         return ""
-    if objective.indicator in COUNTED_INDICATORS:
-        return "how requests end is not split by segment yet"
     split = {latency.indicator for latency in telemetry.latencies}
     if objective.indicator is Indicator.STAGE:
         stage = next((each for each in telemetry.stages if each.name == objective.stage), None)
@@ -89,6 +90,23 @@ def _why_not_measured(objective: ObjectiveSpec, telemetry: Telemetry) -> str:
         place = f"telemetry.latencies[{objective.indicator}]"
         return f"engines know no segments; name the metric that has these labels in {place}"
     return ""
+
+
+_COUNTED_BY_USERS = {
+    Indicator.TIMEOUTS: (RequestEvent.TIMEOUT, RequestEvent.RESPONSES),
+    Indicator.RATE_LIMITS: (RequestEvent.RATE_LIMITED, RequestEvent.RESPONSES),
+    Indicator.RETRIEVAL: (RequestEvent.RETRIEVAL_FAILED,),
+    Indicator.RETRIES: (RequestEvent.RETRY,),
+    Indicator.FALLBACKS: (RequestEvent.FALLBACK,),
+}
+"""What no engine counts, and the events of telemetry.requestEvents of which one must be there."""
+
+
+def _why_not_counted(objective: ObjectiveSpec, telemetry: Telemetry) -> str:
+    wanted = _COUNTED_BY_USERS.get(objective.indicator, ())
+    if wanted and not any(each.event in wanted for each in telemetry.request_events):
+        return f"no engine counts it; add a query to telemetry.requestEvents with event {' or '.join(wanted)}"
+    return "how requests end is not split by segment yet" if objective.segment else ""
 
 
 def _of_telemetry(telemetry: Telemetry) -> Iterator[NotActedOn]:

@@ -38,6 +38,8 @@ FAILURES = (RequestEvent.TIMEOUT, RequestEvent.RATE_LIMITED, RequestEvent.SERVIC
 """What makes a request one that the service did not answer."""
 OF_STATUS = (*FAILURES, RequestEvent.CLIENT_MISTAKE)
 """What can be told from a response's status."""
+OF_CLASS = (RequestEvent.SERVICE_ERROR, RequestEvent.CLIENT_MISTAKE)
+"""What can be told from its class alone."""
 
 BAD_EVENTS: Mapping[Indicator, tuple[RequestEvent, ...]] = {
     Indicator.AVAILABILITY: FAILURES,
@@ -73,16 +75,15 @@ def event_of_status(status: str) -> RequestEvent | None:
 
 
 def of_statuses(counts: Iterable[tuple[str, float]]) -> dict[RequestEvent, float]:
-    """The events among responses by status. What is no status is no response."""
-    found: dict[RequestEvent, float] = {}
-    for status, count in counts:
-        if _STATUS.fullmatch(status):
-            found.setdefault(RequestEvent.REQUESTS, 0.0)
-            found[RequestEvent.REQUESTS] += count
-            for event in OF_STATUS:
-                found.setdefault(event, 0.0)
-            if (told := event_of_status(status)) is not None:
-                found[told] += count
+    """The events among responses by status. What is no status is no response, and classes tell no timeout or limit."""
+    known = [(status, count) for status, count in counts if _STATUS.fullmatch(status)]
+    exact = any(status.isdigit() for status, _ in known)
+    told = OF_STATUS if exact else OF_CLASS
+    found = dict.fromkeys((RequestEvent.REQUESTS, *told), 0.0) if known else {}
+    for status, count in known:
+        found[RequestEvent.REQUESTS] += count
+        if (event := event_of_status(status)) is not None:
+            found[event] += count
     return found
 
 
