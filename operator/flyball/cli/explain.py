@@ -8,6 +8,7 @@ import click
 
 from flyball.cli.advice import plan_lines, shadow_lines
 from flyball.cli.efficiency import efficiency_lines
+from flyball.cli.stages import stage_lines
 from flyball.cluster.client import connect
 from flyball.cluster.resources import WORKLOADS
 from flyball.core.ports import PortError
@@ -50,6 +51,7 @@ def _lines(status: dict[str, Any]) -> list[str]:
         lines += [f"  because {part}" for part in target.get("reason", "").split("; ") if part]
     lines += _gpu_lines(status["gpu"]) if status.get("gpu") else []
     lines += efficiency_lines(status)
+    lines += stage_lines(status)
     wrong = [c for c in status.get("conditions", ()) if _wrong(c)]
     lines += [f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in wrong]
     lines += plan_lines(status["plan"]) if status.get("plan") else []
