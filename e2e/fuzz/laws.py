@@ -26,7 +26,9 @@ def decided(spec: WorkloadSpec, seen: Observation, memory: Memory) -> tuple[Deci
     for declared, found in zip(spec.variants, decision.variants, strict=True):
         state = seen.state.variant(declared.name)
         if state.manageable and not seen.state.problem and not _left_alone(spec, state, declared):
-            assert declared.min_replicas <= found.desired <= declared.max_replicas, f"{found.desired} is out of bounds"
+            climbs = found.desired > state.replicas and found.limited_by == "scaling.up.maxStep"  # to the minimum
+            assert found.desired >= declared.min_replicas or climbs, f"{found.desired} is too few"
+            assert found.desired <= declared.max_replicas, f"{found.desired} is too many"
         else:
             assert found.desired == state.replicas, "what is not ours was changed"
         if not seen_well(decision):

@@ -41,7 +41,7 @@ def try_one(dice: Random) -> str:
         assert (again.primary_weight, again.fallback_weight, again.problem) == (*weights, "")
         assert again.applied_weights == weights
         assert _without_ours(moved, route) == _without_ours(found, route), "more than two weights was moved"
-    patch, conflict = restore_patch(moved, rule_key(route))
+    patch, conflict = restore_patch(moved, rule_key(route), route.kind)
     back = applied(moved, patch)
     assert not conflict
     earlier = adoptions(found).get(rule_key(route))

@@ -39,7 +39,7 @@ def echo() -> Iterator[Callable[[int], Stub]]:
     def start(status: int) -> Stub:
         def answer(form: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
             sent = started[-1].requests[-1][1].get("Authorization", "")
-            page = {"error": f"{'x' * 190}{sent}", "sent": sent}
+            page = {"error": f"{sent} {'x' * 160} {sent}", "sent": sent}
             return status, {}, (json.dumps(page) if status != 200 else f"<html>{sent}").encode()
 
         started.append(Stub(answer))
@@ -84,7 +84,7 @@ async def test_what_is_sent_to_prometheus_is_said_nowhere(
         "settings": settings.shown_url,
     }
     for where, found in said.items():
-        assert CANARY not in repr(found), where
+        assert CANARY[:4] not in repr(found), where
 
 
 @pytest.mark.parametrize(
