@@ -127,6 +127,13 @@ async def test_a_single_stage_of_the_engine_is_its_part(url: str) -> None:
     assert whole.engine.counts[0] == pytest.approx(90.0)
 
 
+async def test_of_a_segment_the_engines_part_is_that_segments(url: str) -> None:
+    telemetry = replace(TELEMETRY, stages=(Stage("Generation", span("request"), engine=True),))
+    signals = await read(url, replace(SPEC, telemetry=telemetry))
+    parts = {whole.objective: whole.engine.total for whole in signals.wholes if whole.engine is not None}
+    assert parts == {"answer": pytest.approx(180.0), "gold": pytest.approx(60.0)}
+
+
 async def test_without_series_the_objective_is_absent(url: str) -> None:
     telemetry = replace(TELEMETRY, latencies=((Indicator.END_TO_END, span("nowhere")),), stages=())
     signals = await read(url, replace(SPEC, telemetry=telemetry))

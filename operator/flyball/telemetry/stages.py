@@ -141,10 +141,10 @@ def _wholes(
 ) -> Iterable[WholeReading]:
     """For each objective that is counted outside of the engine, the whole and the engine's part.
 
-    That part is the stage of the engine, where there is a single one, or what the engine itself says of the same
-    latency.
+    That part is the stage of the engine, where there is a single one (of the objective's segment, where its series tell
+    segments apart, too), or what the engine itself says of the same latency.
     """
-    spent = [stages[stage.name] for stage in spec.telemetry.stages if stage.engine]
+    spent = [stage for stage in spec.telemetry.stages if stage.engine]
     for objective, source in stages_query.counted(spec):
         if objective.indicator is Indicator.STAGE:
             continue
@@ -154,7 +154,10 @@ def _wholes(
             continue
         if whole is None or whole[0].total < FEWEST_EVENTS:
             continue
-        inside = spent[0] if len(spent) == 1 else engine.get(objective.indicator)
+        inside = engine.get(objective.indicator)
+        if len(spent) == 1:
+            own = _over(outside.first, wanted(spec, spent[0].source.narrowed(objective.segment)))
+            inside = own or stages[spent[0].name]
         seen = percentiles(whole[0])
         yield WholeReading(
             objective.name,

@@ -57,9 +57,15 @@ def wanted(spec: WorkloadSpec, source: LatencySource) -> Wanted:
 
 
 def over_rate_window(workloads: Iterable[WorkloadSpec]) -> frozenset[Wanted]:
-    """All histograms that are wanted over the rate window: every stage, and what objectives are counted from."""
-    found = {wanted(spec, stage.source) for spec in workloads for stage in spec.telemetry.stages}
-    found |= {wanted(spec, source) for spec in workloads for _, source in counted(spec)}
+    """All histograms that are wanted over the rate window: every stage, what objectives are counted from, and what the
+    engine has in them.
+    """
+    found = set()
+    for spec in workloads:
+        engine = [stage.source for stage in spec.telemetry.stages if stage.engine]
+        found |= {wanted(spec, stage.source) for stage in spec.telemetry.stages}
+        for objective, source in counted(spec):
+            found |= {wanted(spec, source), *(wanted(spec, each.narrowed(objective.segment)) for each in engine)}
     return frozenset(each for each in found if each.source.metrics)
 
 
