@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ from flyball.cluster.lease import Lease
 from flyball.cluster.resources import DEMAND_EVENTS, GPU_POOLS, PRICE_BOOKS, ROI_EXPERIMENTS, WORKLOADS, Resource
 from flyball.cluster.restore import restore_everything, stop_operator
 from flyball.core.decision import Event
-from flyball.core.names import EventReason, WorkloadKey
+from flyball.core.names import EventReason, RouteKind, WorkloadKey
 from flyball.core.ports import PortError, Rejected
 from flyball.core.spec import TargetRef
 
@@ -53,6 +53,7 @@ Right = tuple[str, str, str]
 """Group, resource and verb."""
 
 SET = TargetRef("apps/v1", "StatefulSet", "chat-set")
+ROUTES = (ROUTE, replace(ROUTE, kind=RouteKind.GRPC))
 SECONDS = 60.0
 _numbers = count(1)
 
@@ -139,7 +140,7 @@ async def _lists(by: Account, kubectl: Kubectl) -> None:
 
 async def _observes(by: Account, kubectl: Kubectl) -> None:
     cluster = KubernetesCluster(by.api, namespaces=[kubectl.namespace])
-    await cluster.observe([workload(kubectl.namespace, CHAT, SET, routes=(ROUTE,))])
+    await cluster.observe([workload(kubectl.namespace, CHAT, SET, routes=ROUTES)])
 
 
 def _scales(target: TargetRef) -> Deed:
@@ -160,11 +161,13 @@ def _annotates(target: TargetRef) -> Deed:
     return Deed(f"annotates a {target.kind}", do)
 
 
-async def _moves_a_route(by: Account, kubectl: Kubectl) -> None:
+async def _moves_routes(by: Account, kubectl: Kubectl) -> None:
     cluster = KubernetesCluster(by.api, namespaces=[kubectl.namespace])
     key = WorkloadKey(kubectl.namespace, "chat")
-    state = (await cluster.observe([workload(kubectl.namespace, CHAT, routes=(ROUTE,))]))[key]
-    await _whatever_comes(cluster.set_weights(key, ROUTE, state.routes[0], 50, 50))
+    state = (await cluster.observe([workload(kubectl.namespace, CHAT, routes=ROUTES)]))[key]
+    for route, found in zip(ROUTES, state.routes, strict=True):
+        await _whatever_comes(cluster.set_weights(key, route, found, 50, 50))
+        await _whatever_comes(cluster.restore_weights(key, route))
     await _whatever_comes(cluster.restore_all(key))
 
 
@@ -239,7 +242,7 @@ OPERATOR = [
     Deed("lists", _lists),
     Deed("observes", _observes),
     *(deed(target) for target in (CHAT, SET) for deed in (_scales, _annotates)),
-    Deed("moves a route", _moves_a_route),
+    Deed("moves routes", _moves_routes),
     Deed("holds finalizers", _holds_finalizers),
     Deed("holds finalizers of experiments", _holds_finalizers_of_experiments),
     Deed("writes statuses", _writes_statuses),
@@ -272,7 +275,8 @@ def _left_behind(kubectl: Kubectl) -> None:
     }
     moved = http_route()["spec"]
     moved["rules"][0]["backendRefs"][0]["weight"] = moved["rules"][0]["backendRefs"][1]["weight"] = 50
-    kubectl.patch("httproute", "chat", {"metadata": {"annotations": notes}, "spec": moved})
+    for kind in ("httproute", "grpcroute"):
+        kubectl.patch(kind, "chat", {"metadata": {"annotations": notes}, "spec": moved})
     for kind, name in (("deployment", "chat"), ("statefulset", "chat-set")):
         kubectl.patch(kind, name, {"metadata": {"annotations": {"flyball.dev/cost-per-hour": "1.00"}}})
 
@@ -316,7 +320,8 @@ def world(kubectl: Kubectl) -> Kubectl:
     """One object of everything."""
     stateful = deployment("chat-set") | {"kind": "StatefulSet"}
     kubectl.create(
-        deployment(gpus=1), stateful, deployment("flyball", 0), http_route(), endpoint_slice("chat-small", "10.0.0.9"),
+        deployment(gpus=1), stateful, deployment("flyball", 0), http_route(),
+        http_route() | {"kind": "GRPCRoute"}, endpoint_slice("chat-small", "10.0.0.9"),
         workload_slo(), demand_event("2026-12-01T08:00:00Z", "2026-12-01T20:00:00Z"), EXPERIMENT,
         pod("chat-0", gpus=1, nodeName="gpu-node"), gpu_pool(f"pool-{kubectl.namespace}"),
     )  # fmt: skip
