@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: bench-experiments help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals faults soak fuzz audit sbom clean
+.PHONY: bench-experiments help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals exporters faults soak fuzz audit sbom clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -106,6 +106,9 @@ bench-experiments: venv ## How often experiments find what is not there, and mis
 
 rivals: venv ## Hold the lab's rivals to the rivals' own code, built from the Go module proxy
 	PYTHONPATH=e2e/cluster $(BIN)/python -m e2e.rivals $(RIVALS)
+
+exporters: venv ## Record what serving stacks' own code prints at /metrics, for the tests of telemetry profiles
+	$(BIN)/python -m e2e.exporters $(EXPORTERS)
 
 bench-simulator: venv ## How far the simulator can be trusted: real model servers, measured engines
 	$(BIN)/python -m e2e.bench.validate

@@ -268,6 +268,7 @@ def test_credentials_are_files_in_whole_directories(render, pod, source, volume)
         "url": "https://p",
         "bearerToken": {"existingSecret": "reader", "key": "jwt"},
         "ca": {**source, "key": "bundle"},
+        "clientCertificate": {"existingSecret": "flyball-client"},
     }
     spec = render({"prometheus": prometheus}).pod_specs()[pod]
     (container,) = spec["containers"]
@@ -283,9 +284,13 @@ def test_credentials_are_files_in_whole_directories(render, pod, source, volume)
     assert authority[kind] == volume[kind] | {"items": [{"key": "bundle", "path": "ca.crt"}]}
     assert environment["FLYBALL_PROMETHEUS_CA_FILE"] == f"{mounts['prometheus-ca']['mountPath']}/ca.crt"
 
-    assert all(
-        mounts[name]["readOnly"] and "subPath" not in mounts[name] for name in ("prometheus-token", "prometheus-ca")
-    )
+    client = next(each["secret"] for each in spec["volumes"] if each["name"] == "prometheus-client")
+    assert client == {"secretName": "flyball-client", "defaultMode": 0o440}
+    shown = (environment[f"FLYBALL_PROMETHEUS_CLIENT_{part}_FILE"] for part in ("CERTIFICATE", "KEY"))
+    assert [path.rpartition("/")[2] for path in shown] == ["tls.crt", "tls.key"]
+
+    files = ("prometheus-token", "prometheus-ca", "prometheus-client")
+    assert all(mounts[name]["readOnly"] and "subPath" not in mounts[name] for name in files)
 
 
 def test_pod_labels_cannot_take_the_selector_s_place(render):

@@ -1,6 +1,7 @@
 """Workloads to read, and a stand-in for Prometheus that answers whatever a test says."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -53,7 +54,7 @@ Respond = Callable[[dict[str, str]], tuple[int, dict[str, str], bytes]]
 class Stub:
     """An HTTP server that answers each query with what `answer` returns: status, headers and body."""
 
-    def __init__(self, answer: Respond) -> None:
+    def __init__(self, answer: Respond, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[tuple[str, dict[str, str], dict[str, str]]] = []
         self.released = threading.Event()
         stub = self
@@ -75,7 +76,9 @@ class Stub:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 

@@ -3,7 +3,11 @@
 import asyncio
 import json
 import socket
+import ssl
+import subprocess
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +244,62 @@ async def test_nothing_is_asked_for_nobody(start: Start) -> None:
 def test_settings_that_cannot_work_are_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         PrometheusSettings(**{"url": "http://p"} | change)
+
+
+@pytest.mark.parametrize("ahead", [90.0, -90.0])
+async def test_ages_go_by_prometheus_clock_where_it_is_another(
+    start: Start, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    date = BaseHTTPRequestHandler.date_time_string
+    monkeypatch.setattr(BaseHTTPRequestHandler, "date_time_string", lambda self: date(self, time.time() + ahead))
+    labels = {"namespace": "team-a", GROUP_LABEL: "llm/*", "pod": "a"}
+
+    def scraped(form: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        rows = [
+            ({**labels, SERIES_LABEL: "sampled_at"}, time.time() + ahead - 5),
+            ({**labels, SERIES_LABEL: "running"}, 3),
+        ]
+        return 200, {}, vector(*rows) if "timestamp" in form["query"] and "DCGM" not in form["query"] else vector()
+
+    metrics = PrometheusMetrics(patient(start(scraped).url))
+    for _ in range(2):  # The first answer tells of the clock.
+        signals = await metrics.read([SPEC], time.time())
+    await metrics.aclose()
+    running = signals[SPEC.key].variant("main").running
+    assert (running.state, running.value) == (SignalState.OK, 3.0)
+    assert running.age_seconds < 30.0
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that vouches for itself; its key lies beside it."""
+    found = tmp_path / "tls.crt"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
+            *("-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"),
+            *("-keyout", str(tmp_path / "tls.key"), "-out", str(found)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return found
+
+
+async def test_a_client_certificate_is_shown_where_one_is_asked_for(certificate: Path) -> None:
+    key = certificate.with_name("tls.key")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificate))
+    context.load_cert_chain(certificate, key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    server = Stub(answering, context)
+    shown = {"client_certificate_file": str(certificate), "client_key_file": str(key)}
+    try:
+        assert (await read(patient(server.url, ca_file=str(certificate)))).problem
+        assert (await read(patient(server.url, ca_file=str(certificate), **shown))).problem == ""
+    finally:
+        server.close()
+
+
+def test_a_certificate_without_its_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs its key"):
+        PrometheusSettings("https://prometheus", client_certificate_file="/tls.crt")

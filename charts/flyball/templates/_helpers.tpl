@@ -118,6 +118,12 @@ priorityClassName: {{ . }}
 - name: FLYBALL_PROMETHEUS_CA_FILE
   value: /etc/flyball/prometheus-ca/ca.crt
 {{- end }}
+{{- if .Values.prometheus.clientCertificate.existingSecret }}
+- name: FLYBALL_PROMETHEUS_CLIENT_CERTIFICATE_FILE
+  value: /etc/flyball/prometheus-client/tls.crt
+- name: FLYBALL_PROMETHEUS_CLIENT_KEY_FILE
+  value: /etc/flyball/prometheus-client/tls.key
+{{- end }}
 {{- end }}
 
 {{/* Whole directories, never subPath: a subPath mount does not follow a rotated token. */}}
@@ -132,6 +138,11 @@ priorityClassName: {{ . }}
 {{- if or .Values.prometheus.ca.existingSecret .Values.prometheus.ca.existingConfigMap }}
 - name: prometheus-ca
   mountPath: /etc/flyball/prometheus-ca
+  readOnly: true
+{{- end }}
+{{- if .Values.prometheus.clientCertificate.existingSecret }}
+- name: prometheus-client
+  mountPath: /etc/flyball/prometheus-client
   readOnly: true
 {{- end }}
 {{- end }}
@@ -167,6 +178,12 @@ priorityClassName: {{ . }}
       - key: {{ .key }}
         path: ca.crt
 {{- end }}
+{{- end }}
+{{- with .Values.prometheus.clientCertificate.existingSecret }}
+- name: prometheus-client
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
 {{- end }}
 {{- end }}
 

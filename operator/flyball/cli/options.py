@@ -106,6 +106,12 @@ def prometheus_options(*, required: bool) -> Callable[[Command], Command]:
             type=click.Path(),
             help="CA bundle that Prometheus' certificate is checked against.",
         ),
+        click.option(
+            "--prometheus-client-certificate-file",
+            type=click.Path(),
+            help="Certificate shown to Prometheus where it asks for one (mTLS); with its key.",
+        ),
+        click.option("--prometheus-client-key-file", type=click.Path(), help="Key of the client certificate."),
         click.option("--prometheus-timeout", type=Duration(), default="10s", help="Deadline of one tick's queries."),
         click.option(
             "--rate-window",
@@ -128,6 +134,7 @@ _OPTIONS = {
     "Prometheus URL": "--prometheus-url",
     "rate_window_seconds": "--rate-window",
     "timeout_seconds": "--prometheus-timeout",
+    "client certificate": "--prometheus-client-certificate-file",
 }
 
 
@@ -140,6 +147,8 @@ def prometheus_settings(options: dict[str, Any]) -> PrometheusSettings:
             bearer_token_file=options["prometheus_bearer_token_file"],
             headers=options["prometheus_headers"],
             ca_file=options["prometheus_ca_file"],
+            client_certificate_file=options["prometheus_client_certificate_file"],
+            client_key_file=options["prometheus_client_key_file"],
             rate_window_seconds=options["rate_window"],
         )
     except ValueError as error:

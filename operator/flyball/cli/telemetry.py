@@ -16,11 +16,18 @@ from flyball.core.spec import WorkloadSpec
 from flyball.core.units import format_duration
 from flyball.telemetry.check import Checker, CheckError, ProfileCheck, SignalCheck, State
 from flyball.telemetry.profiles import ENGINES, GATEWAYS
+from flyball.telemetry.profiles.table import page
 
 
 @click.group()
 def telemetry() -> None:
     """Look at where signals come from."""
+
+
+@telemetry.command()
+def profiles() -> None:
+    """Print what every profile reads, as Markdown: docs/reference/profiles.md."""
+    click.echo(page(), nl=False)
 
 
 @telemetry.command(context_settings=ENVIRONMENT)
@@ -84,7 +91,7 @@ def _text(found: ProfileCheck) -> str:
     version = f"; {found.seen_version} is running" if found.seen_version else ""
     lines = [
         f"{found.kind} {found.profile} ({found.versions}){version}",
-        f"  names {found.evidence.sentence}",
+        f"  {found.evidence.sentence}",
     ]
     width = max(len(signal.signal) for signal in found.signals)
     lines += [f"  {signal.state:<9}  {signal.signal:<{width}}  {_finding(signal)}" for signal in found.signals]

@@ -51,6 +51,7 @@ class PrometheusMetrics:
         self._slow_slot = asyncio.Semaphore(1)
         self._slow = SlowWindows(settings.slow_refresh_seconds, Table)
         self._failures: dict[str, str] = {}
+        self._ahead_seconds = 0.0
         self._outside = OutsideReader(self._ask, self._note, settings.slow_refresh_seconds)
         self._own_counts = OwnCountsReader(settings.slow_refresh_seconds)
 
@@ -60,6 +61,7 @@ class PrometheusMetrics:
         The number of queries depends on the profiles, indicators and windows in use, and on the overrides.
         """
         deadline = time.monotonic() + self._settings.timeout_seconds
+        at += self._ahead()
         refused = {spec.key: text for spec in workloads if (text := refusal(spec))}
         signals = {key: self._problem(text) for key, text in refused.items()}
         asked = [spec for spec in workloads if spec.key not in refused]
@@ -78,6 +80,14 @@ class PrometheusMetrics:
             whole = mixed.together(spec, [part[spec.key] for part in found if spec.key in part])
             signals[spec.key] = replace(whole, sources=sources(spec, self._engines, inventory, whole))
         return signals | await self._counted({spec.key: spec for spec in asked}, signals, at)
+
+    def _ahead(self) -> float:
+        """What turns our time into Prometheus', whose samples have its own: else their ages would be wrong by it."""
+        ahead = self._client.ahead_seconds
+        if ahead != self._ahead_seconds:
+            self._ahead_seconds = ahead
+            log.warning("clocks differ: ages go by Prometheus', set both by NTP", prometheus_ahead_seconds=round(ahead))
+        return ahead
 
     async def _inventory(self, specs: Sequence[WorkloadSpec], at: float, deadline: float) -> Table:
         """What the pods export, asked once a minute and beside the ticks but for the first time."""

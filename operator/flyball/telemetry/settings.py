@@ -11,7 +11,8 @@ class PrometheusSettings:
 
     `url` is the base of the API, path prefix included; Thanos, Mimir and VictoriaMetrics answer the same API.
     `timeout_seconds` is the deadline that all queries of one read share. `bearer_token_file` is read for every request,
-    so that a rotated token is taken up. `ca_file` is a CA bundle to trust in place of the system's.
+    so that a rotated token is taken up. `ca_file` is a CA bundle to trust in place of the system's, and
+    `client_certificate_file` with `client_key_file` is what Flyball shows of itself where Prometheus asks for that.
 
     `rate_window_seconds` must hold at least four scrape intervals: with fewer samples a single failed scrape leaves
     gaps, and a rate misses what happened between its first and last sample.
@@ -28,6 +29,8 @@ class PrometheusSettings:
     bearer_token_file: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     ca_file: str | None = None
+    client_certificate_file: str | None = None
+    client_key_file: str | None = None
     verify_tls: bool = True
     rate_window_seconds: float = 60.0
     slow_refresh_seconds: float = 300.0
@@ -52,6 +55,8 @@ class PrometheusSettings:
             raise ValueError(
                 f"Prometheus URL {self.shown_url!r} holds a query or fragment; write only its base and path"
             )
+        if bool(self.client_certificate_file) != bool(self.client_key_file):
+            raise ValueError("a client certificate needs its key, and a key its certificate; give both files")
         for name in ("timeout_seconds", "rate_window_seconds", "slow_refresh_seconds", "slow_timeout_seconds"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):

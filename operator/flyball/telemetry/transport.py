@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -29,6 +30,8 @@ from flyball.telemetry.settings import PrometheusSettings
 Rows = TypeVar("Rows")
 
 _CHUNK_BYTES = 64 * 1024
+CLOCKS_AGREE_SECONDS = 2.0
+"""Clocks that differ by no more are said to agree."""
 _REFUSED = re.compile(r"HTTP Status Code (\d{3}) \((b.*)\)", re.DOTALL)
 """How prometheus-api-client words a refusal: the status, and the body as Python writes bytes."""
 _MOST_OF_A_MESSAGE = 200
@@ -75,6 +78,9 @@ class _Session(requests.Session):
         super().__init__()
         self._most_bytes = settings.max_answer_bytes
         self.verify = settings.ca_file or settings.verify_tls
+        if settings.client_certificate_file and settings.client_key_file:
+            self.cert = (settings.client_certificate_file, settings.client_key_file)
+        self.ahead_seconds = 0.0
 
     @override
     def request(self, method: str, url: str, **given: Any) -> requests.Response:  # type: ignore[override]
@@ -88,9 +94,20 @@ class _Session(requests.Session):
                     raise TooLong(f"more than {self._most_bytes} bytes")
                 if time.monotonic() > deadline:
                     raise requests.ReadTimeout("the answer came too slowly")
+        self._compare(response.headers.get("Date", ""))
         whole = requests.Response()
         whole.status_code, whole.headers, whole.raw = response.status_code, response.headers, io.BytesIO(body)
         return whole
+
+    def _compare(self, date: str) -> None:
+        """Note how far the server's clock is ahead of ours. Its date says the second, and takes a moment to come."""
+        try:
+            found = parsedate_to_datetime(date).timestamp() + 0.5 - time.time()
+        except ValueError:
+            return
+        found = found if abs(found) > CLOCKS_AGREE_SECONDS else 0.0
+        if abs(found - self.ahead_seconds) > CLOCKS_AGREE_SECONDS or not found:
+            self.ahead_seconds = found
 
 
 class PrometheusClient:
@@ -184,6 +201,11 @@ class PrometheusClient:
         for secret in filter(None, secrets):
             text = text.replace(secret, "***")
         return text
+
+    @property
+    def ahead_seconds(self) -> float:
+        """By how much Prometheus' clock, or that of the proxy before it, is ahead of ours; 0 where the two agree."""
+        return self._session.ahead_seconds
 
     @property
     def late(self) -> str:

@@ -21,7 +21,7 @@ LATENCIES = (Indicator.TIME_TO_FIRST_TOKEN, Indicator.INTER_TOKEN_LATENCY, Indic
 class Source:
     """One way in which software exports a signal: the names that it may have, newest first, without `_bucket`.
 
-    `shown` is what people look for, `series` what Prometheus has.
+    `shown` is what people look for, `series` what Prometheus has; `added` are counted with it where there are any.
     """
 
     shown: tuple[str, ...]
@@ -30,6 +30,7 @@ class Source:
     unit: Unit
     edges: tuple[float, ...] = ()
     estimated: bool = False
+    added: tuple[str, ...] = ()
 
 
 def engine_signals(profile: EngineProfile) -> Mapping[str, tuple[Source, ...]]:
@@ -75,9 +76,9 @@ def _latencies(latencies: Mapping[Indicator, tuple[Histogram, ...]]) -> dict[str
 
 def _of(given: Gauge | Counter | Histogram | Ratio | None) -> Iterator[Source]:
     match given:
-        case Gauge(selectors=selectors, unit=unit, estimated=estimated):
+        case Gauge(selectors=selectors, unit=unit, estimated=estimated, plus=plus):
             names = tuple(dict.fromkeys(selector.name for selector in selectors))
-            yield Source(names, names, "gauge", unit, (), estimated)
+            yield Source(names, names, "gauge", unit, (), estimated, tuple(selector.name for selector in plus))
         case Counter(selectors=selectors, unit=unit, estimated=estimated):
             names = tuple(dict.fromkeys(selector.name for selector in selectors))
             yield Source(names, names, "counter", unit, (), estimated)

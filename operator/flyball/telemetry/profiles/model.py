@@ -30,7 +30,7 @@ class Unit(StrEnum):
 class Evidence(StrEnum):
     """What a profile's names were held against."""
 
-    LIVE = "Live"
+    SERVED = "ModelServer"
     RECORDED = "Recorded"
     DOCUMENTED = "DocumentationOnly"
 
@@ -38,9 +38,9 @@ class Evidence(StrEnum):
     def sentence(self) -> str:
         """For people."""
         return {
-            Evidence.LIVE: "read from running servers in the tests",
-            Evidence.RECORDED: "read in the tests from what the software itself printed",
-            Evidence.DOCUMENTED: "documentation only: names are from its sources and manuals, not from a running one",
+            Evidence.SERVED: "tested on this project's model server, which exports what the engine's sources say",
+            Evidence.RECORDED: "tested on what the software itself printed",
+            Evidence.DOCUMENTED: "documentation only: taken from sources and manuals, not from a running one",
         }[self]
 
 
@@ -111,12 +111,14 @@ class Ratio:
 class Endings:
     """A counter of finished requests, told apart by a label.
 
-    `events` says what its values tell beside that there was a request; None where they are HTTP statuses.
+    `events` says what its values tell; None where they are HTTP statuses. Unless it counts failures `alone`, whatever
+    it counts is a request.
     """
 
     counter: Counter
     label: str
     events: Mapping[str, tuple[RequestEvent, ...]] | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

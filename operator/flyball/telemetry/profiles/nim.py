@@ -31,7 +31,7 @@ NIM = EngineProfile(
             {
                 "QueueTime": "not exported: Waiting says how many wait, not for how long",
                 "CachedPromptShare": "not exported",
-                "Decode": "no histogram of whole requests' time in decode: from the gaps between tokens",
+                "SecondsPerOutputToken": "gaps between tokens, in which long answers weigh more",
             }
         ),
     ),

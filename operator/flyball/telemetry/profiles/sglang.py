@@ -45,7 +45,7 @@ SGLANG = EngineProfile(
         "0.4 to 0.5",
         "python/sglang/srt/observability/metrics_collector.py",
         Evidence.DOCUMENTED,
-        MappingProxyType({"Decode": "no histogram of whole requests' time in decode: from the gaps between tokens"}),
+        MappingProxyType({"SecondsPerOutputToken": "gaps between tokens, in which long answers weigh more"}),
     ),
     signs=("sglang:num_running_reqs",),
     running=gauge("sglang:num_running_reqs"),

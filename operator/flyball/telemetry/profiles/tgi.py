@@ -3,7 +3,8 @@
 from types import MappingProxyType
 
 from flyball.core.names import Indicator
-from flyball.telemetry.profiles.model import EngineProfile, Evidence, Histogram, Origin, Unit, counter, gauge
+from flyball.core.reliability import RequestEvent
+from flyball.telemetry.profiles.model import Endings, EngineProfile, Evidence, Histogram, Origin, Unit, counter, gauge
 
 # A request's own mean; the router counts it over all output tokens, the first included.
 _TOKEN_TIME = (Histogram(("tgi_request_mean_time_per_token_duration",), estimated=True),)
@@ -19,7 +20,7 @@ TGI = EngineProfile(
                 "KVCacheUsage": "not exported",
                 "TimeToFirstToken": "not exported: measure it at a gateway, or use EndToEnd and QueueTime",
                 "CachedPromptShare": "not exported",
-                "Decode": "no histogram of whole requests' time in decode",
+                "SecondsPerOutputToken": "a request's mean over all its tokens, the first included",
             }
         ),
     ),
@@ -38,5 +39,23 @@ TGI = EngineProfile(
             Indicator.END_TO_END: (Histogram(("tgi_request_duration",)),),
             Indicator.QUEUE_TIME: (Histogram(("tgi_request_queue_duration",)),),
         }
+    ),
+    # What the router answers: 422 for validation and template, 429 for overloaded, 424 and 500 for the rest.
+    endings=(
+        Endings(counter("tgi_request_count"), "err", MappingProxyType({"": ()})),
+        Endings(
+            counter("tgi_request_failure"),
+            "err",
+            MappingProxyType(
+                {
+                    "validation": (RequestEvent.CLIENT_MISTAKE,),
+                    "template": (RequestEvent.CLIENT_MISTAKE,),
+                    "overloaded": (RequestEvent.RATE_LIMITED,),
+                    "generation": (RequestEvent.SERVICE_ERROR,),
+                    "incomplete": (RequestEvent.SERVICE_ERROR,),
+                }
+            ),
+            alone=True,
+        ),
     ),
 )

@@ -40,20 +40,17 @@ _TOKEN_TIME = (
     ),
 )
 
+FINISHED_REASONS = MappingProxyType(
+    {
+        "stop": (RequestEvent.ANSWER,),
+        "length": (RequestEvent.ANSWER, RequestEvent.TRUNCATED),
+        "repetition": (RequestEvent.ANSWER,),
+        "error": (RequestEvent.SERVICE_ERROR,),
+        "abort": (RequestEvent.CLIENT_MISTAKE,),
+    }
+)
 _ENDINGS = (
-    Endings(
-        counter("vllm:request_success_total"),
-        "finished_reason",
-        MappingProxyType(
-            {
-                "stop": (RequestEvent.ANSWER,),
-                "length": (RequestEvent.ANSWER, RequestEvent.TRUNCATED),
-                "repetition": (RequestEvent.ANSWER,),
-                "error": (RequestEvent.SERVICE_ERROR,),
-                "abort": (RequestEvent.CLIENT_MISTAKE,),
-            }
-        ),
-    ),
+    Endings(counter("vllm:request_success_total"), "finished_reason", FINISHED_REASONS),
     # The API server's own counter (prometheus-fastapi-instrumentator), by classes such as 5xx. It rejects with 503 what
     # the engine has no room for, and answers no 408 or 429 of its own.
     Endings(Counter((Selector("http_requests_total", (("handler", "=~", "/v1/.+"),)),)), "status"),
@@ -62,7 +59,7 @@ _ENDINGS = (
 
 VLLM = EngineProfile(
     name="VLLM",
-    origin=Origin("0.8 to 0.32", "vllm/v1/metrics/loggers.py", Evidence.LIVE),
+    origin=Origin("0.8 to 0.32", "vllm/v1/metrics/loggers.py", Evidence.SERVED),
     signs=("vllm:num_requests_running",),
     running=gauge("vllm:num_requests_running"),
     # `deferred` waits by the scheduler's policy; only `capacity` waits for a GPU.
