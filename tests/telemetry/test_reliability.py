@@ -77,6 +77,13 @@ def test_counts_of_a_workload(rows: tuple[Row, ...], found: dict[RequestEvent, f
     assert dict(counts(SPEC, VLLM, Table(Answer(rows)), 300.0).counts) == found
 
 
+def test_failures_that_are_counted_alone_are_of_the_requests_that_are_counted_beside() -> None:
+    rows = (row(0, 100), row(1, 8, err="validation"), row(1, 2, err="overloaded"), row(1, 1, err="generation"))
+    assert dict(counts(SPEC, ENGINES["TGI"], Table(Answer(rows)), 300.0).counts) == {
+        E.REQUESTS: 100, E.CLIENT_MISTAKE: 8, E.RATE_LIMITED: 2, E.SERVICE_ERROR: 1,
+    }  # fmt: skip
+
+
 def test_asked_for_over_the_windows_of_counted_objectives_and_of_the_status_in_no_query_of_its_own() -> None:
     plain = queries.plan([make_spec(objectives=(make_objective(window=7200.0),))], 60.0)
     assert plain.events == {300.0, 3600.0}

@@ -50,10 +50,11 @@ def _of_counter(endings: Endings, rows: Sequence[Row]) -> dict[RequestEvent, flo
     told = [(row.labels.get(endings.label, ""), row.value) for row in rows if believable(row.value)]
     if endings.events is None:
         return of_statuses(told)
-    known = {RequestEvent.REQUESTS, *(event for events in endings.events.values() for event in events)}
+    each = () if endings.alone else (RequestEvent.REQUESTS,)
+    known = {*each, *(event for events in endings.events.values() for event in events)}
     found = dict.fromkeys(known, 0.0) if told else {}
     for value, count in told:
-        for event in (RequestEvent.REQUESTS, *endings.events.get(value, ())):
+        for event in (*each, *endings.events.get(value, ())):
             found[event] += count
     return found
 

@@ -71,4 +71,5 @@ DYNAMO = EngineProfile(
         }
     ),
     repeated=SGLANG.repeated,
+    endings=tuple(endings for engine in _ENGINES for endings in engine.endings),
 )

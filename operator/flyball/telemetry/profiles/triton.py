@@ -5,6 +5,7 @@ from types import MappingProxyType
 from flyball.core.names import Indicator
 from flyball.telemetry.profiles.model import (
     Counter,
+    Endings,
     EngineProfile,
     Evidence,
     Gauge,
@@ -14,7 +15,7 @@ from flyball.telemetry.profiles.model import (
     Unit,
     counter,
 )
-from flyball.telemetry.profiles.vllm import FIRST_TOKEN_EDGES, REQUEST_EDGES, TOKEN_GAP_EDGES
+from flyball.telemetry.profiles.vllm import FINISHED_REASONS, FIRST_TOKEN_EDGES, REQUEST_EDGES, TOKEN_GAP_EDGES
 
 
 def _batch_manager(kind: str) -> Selector:
@@ -86,4 +87,5 @@ TRITON = EngineProfile(
             Indicator.QUEUE_TIME: (Histogram(("trtllm_request_queue_time_seconds",), REQUEST_EDGES),),
         }
     ),
+    endings=(Endings(counter("trtllm_request_success_total"), "finished_reason", FINISHED_REASONS),),
 )
