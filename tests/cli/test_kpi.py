@@ -3,12 +3,15 @@
 import json
 import tracemalloc
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from flyball.cli.main import main
+from flyball.core.bill import Entry, PathUse
+from flyball.core.names import WorkloadKey
 from flyball.ledger.store import Ledger
 
 HEAD = "workload,kpi,key,time,outcomes,cases,minutes,void\n"
@@ -82,6 +85,32 @@ def test_what_is_no_text_is_refused(ledger: str, tmp_path: Path) -> None:
     file.write_bytes(HEAD.encode() + b"\xff\xfe\x00")
     result = run(ledger, "import", str(file))
     assert (result.exit_code, "not UTF-8" in result.output) == (2, True), result.output
+
+
+def test_hours_with_overflow_are_set_beside_the_others(ledger: str, tmp_path: Path) -> None:
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=5)
+    start = round(hour.timestamp() * 1000)
+    own, moved = PathUse("gpu", requests=Decimal(90)), PathUse("(fallback)", requests=Decimal(10))
+    opened = Ledger(ledger)
+    for at, uses in ((start, (own, moved)), (start + 3_600_000, (own,))):
+        opened.append([Entry(WorkloadKey("shop", "chat"), "u", at, at + 300_000, uses)])
+    opened.close()
+    text = "".join(
+        f"shop/chat,deflections,{number},{(hour + timedelta(hours=number % 2)).isoformat()},{number % 2},1,,\n"
+        for number in range(20)
+    )
+    assert run(ledger, "import", write(tmp_path, head=HEAD + text)).exit_code == 0
+    found = json.loads(run(ledger, "fallback", "chat", "-n", "shop", "-o", "json").output)
+    shares = found["kpis"]["deflections"]
+    assert (round(found["fallbackRate"], 3), shares["with"]["share"], shares["without"]["share"]) == (0.053, 0.0, 1.0)
+    shown = run(ledger, "fallback", "chat", "-n", "shop").output.splitlines()
+    assert [line.split()[:5] for line in shown[2:]] == [
+        ["deflections", "1", "with", "overflow", "0"], ["1", "without", "10", "10", "100.0%"],
+    ]  # fmt: skip
+    assert (
+        run(ledger, "fallback", "search").output
+        == "nothing is known of its traffic\nno outcomes were reported in that time\n"
+    )
 
 
 def test_memory_does_not_grow_with_the_file(ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

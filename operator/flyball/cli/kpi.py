@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,15 +14,22 @@ import click
 from flyball.cli.columns import table
 from flyball.cli.cost import Asked, range_options
 from flyball.cli.ledger import ledger_option, opened, told
+from flyball.cli.options import Duration
 from flyball.cli.past import announce
+from flyball.core.bill import FALLBACK_PATH, PathUse
 from flyball.core.meter import milliseconds
+from flyball.core.names import WorkloadKey
 from flyball.core.outcomes import COLUMNS, REQUIRED, BadRecord, Counted, Outcome, parse_record
+from flyball.core.overflow_hours import Traffic, beside
 from flyball.core.units import format_ratio
-from flyball.ledger.outcomes import Taken, batches, counted, record
+from flyball.ledger.outcomes import Taken, batches, by_hour, counted, record
+from flyball.ledger.queries import series
+from flyball.ledger.schema import Grain
 
 BATCH = 20_000
 """Records that are written by one transaction: what memory must hold, and what an interrupted import repeats."""
 SHOWN_ERRORS = 10
+_HEADS = ["outcomes", "cases", "share", "95% interval", "minutes each", "came back", "failed checks"]
 MORE = "(more)"
 """What csv calls the cells beyond the named ones."""
 
@@ -165,3 +173,48 @@ def _document(workload: str, name: str, each: Counted) -> dict[str, Any]:
         "low": low if each.cases else None,
         "high": high if each.cases else None,
     }
+
+
+@kpi.command()
+@ledger_option
+@click.argument("name")
+@click.option("-n", "--namespace", default="default", show_default=True)
+@click.option("--last", type=Duration(least=3600.0), default="30d", show_default=True, help="How far to look back.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def fallback(url: str, name: str, namespace: str, last: float, output: str) -> None:
+    """Outcomes of workload NAME in hours in which requests overflowed, beside those of all other hours.
+
+    Hours are kept for 60 days. This is an observation: hours with overflow are busy hours, and differ by more.
+    """
+    key = WorkloadKey(namespace, name)
+    with opened(url) as found, told():
+        now = milliseconds(time.time())
+        begin = found.calendar.floor(now - milliseconds(last), Grain.HOUR)
+        traffic: dict[int, Traffic] = {}
+        for line in series(found, begin, now, Grain.HOUR, key):
+            if isinstance(line.what, PathUse):
+                before, use = traffic.get(line.start, Traffic()), line.what
+                moved = use.requests if use.path.startswith(FALLBACK_PATH) else Decimal(0)
+                traffic[line.start] = Traffic(before.requests + use.requests, before.moved + moved)
+        outcomes = by_hour(found, key, begin, now)
+    made = {kpi_name: beside(traffic, counts) for kpi_name, counts in sorted(outcomes.items())}
+    requests = sum((each.requests for each in traffic.values()), Decimal(0))
+    overflowed = sum((each.moved for each in traffic.values()), Decimal(0))
+    rate = float(overflowed / requests) if requests else None
+    if output == "json":
+        both = {of: {"with": _document(str(key), of, b.with_), "without": _document(str(key), of, b.without)}
+                for of, b in made.items()}  # fmt: skip
+        click.echo(json.dumps({"fallbackRate": rate, "kpis": both}, indent=2))
+        return
+    click.echo("nothing is known of its traffic" if rate is None else f"fallback rate {format_ratio(rate)}")
+    head = ["KPI", "hours", "", *_HEADS]
+    rows = [
+        row
+        for of, b in made.items()
+        for row in (
+            [of, str(b.hours_with), "with overflow", *_cells(b.with_)],
+            ["", str(b.hours_without), "without", *_cells(b.without)],
+        )
+    ]
+    for text in table([head, *rows], 3) if rows else ["no outcomes were reported in that time"]:
+        click.echo(text)
