@@ -7,6 +7,7 @@ dies right before it, and right after. test_crash_on_api_server.py does the same
 import inspect
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from support.world import OVERFLOW, World
 from flyball.core.ports import Cluster, Events
 from flyball.runtime.tick import Ticker
 
-# Events of one tick's acts, which their process did not live to tell.
-LOST = 2
+ACTS = ("ScaledUp", "ScaledDown", "FallbackActivated", "FallbackReturning", "FallbackCleared")
+# Acts of one tick, which their process did not live to tell; and giving back a route of what is deleted is not told.
+LOST = 3
 FAST = {**OVERFLOW, "triggerFor": "0s", "minHold": "15s", "returnHold": "15s"}
 
 
@@ -63,7 +65,9 @@ class Story:
         world.apply(fallback=FAST)
         self._surge()
         await self.tick(6)
-        self.conditions = {(c["type"], c["status"], c["reason"]) for c in world.status()["conditions"]}
+        # Whether capacity is enough is judged by what was learned, which a new process does not know yet.
+        found = {c["type"]: c["status"] for c in world.status()["conditions"]}
+        self.conditions = {kind: status for kind, status in found.items() if kind != "CapacityAvailable"}
         self.finalizers = world.finalizers()
         world.delete()
         await self.tick(3)
@@ -88,6 +92,14 @@ class Story:
             "finalizers before the deletion": self.finalizers,
             "statuses beside": sorted(map(str, self.world.cluster.statuses)),
         }
+
+    def acts(self) -> int:
+        """How often replicas or weights were changed."""
+        return sum(before != after for seen in (self.replicas, self.weights) for before, after in pairwise(seen))
+
+    def acts_told(self) -> int:
+        """How many of them Events tell of."""
+        return sum(count for reason, count in self.told().items() if reason in ACTS)
 
     def told(self) -> Counter[str]:
         """How often each reason was told."""
@@ -116,11 +128,9 @@ async def test_killed_at_any_write_it_ends_the_same_and_nothing_is_done_or_told_
             where = f"{'after' if done else 'before'} write {number}, {what}"
             ended = died.ending()
             wrong += [f"{where}: {k} {v}, not {undisturbed[k]}" for k, v in ended.items() if v != undisturbed[k]]
-            more, lost = died.told() - told, told - died.told()
+            more = {reason: count for reason, count in (died.told() - told).items() if reason not in ACTS}
             if any(count > 1 for count in more.values()):
-                wrong.append(f"{where}: told more than once more: {dict(more)}")
-            if died.told()["ScaledUp"] > len(set(died.replicas)) - 1:
-                wrong.append(f"{where}: more is told to be scaled than was: {died.replicas}")
-            if lost.total() > LOST:
-                wrong.append(f"{where}: not told: {dict(lost)}")
+                wrong.append(f"{where}: told more than once more: {more}")
+            if not 0 <= died.acts() - died.acts_told() <= LOST:
+                wrong.append(f"{where}: {died.acts()} acts, of which {died.acts_told()} are told")
     assert not wrong, "\n".join(wrong)

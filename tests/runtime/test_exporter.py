@@ -67,6 +67,7 @@ async def tally(world: World) -> Tally:
     found.count_write("deployments/scale", "patch")
     found.count_write("deployments/scale", "patch")
     found.events_dropped = lambda: 3
+    found.tasks = lambda: 12
     found.ledger_written = lambda: 7
     found.looks_missed = lambda: 2
     return found
@@ -140,6 +141,7 @@ async def test_unknown_figures_are_absent_not_zero(world: World) -> None:
 
 def test_before_the_first_tick_only_counters_are_shown() -> None:
     assert {name for name, _ in scrape(Tally())} == {
+        "flyball_leader",
         "flyball_ticks_total",
         "flyball_decisions_recorded_total",
         "flyball_decisions_lost_total",

@@ -68,6 +68,11 @@ def refusal(route: FallbackRoute, state: RouteState) -> str:
     return ""
 
 
+def part(weights: tuple[int, int]) -> float:
+    """The share of a route's traffic that these weights send to its fallback."""
+    return weights[1] / sum(weights) if sum(weights) else 0.0
+
+
 def conflict(state: RouteState) -> bool:
     """Whether somebody else moved the weights since Flyball last wrote them."""
     return state.applied_weights is not None and state.applied_weights != (state.primary_weight, state.fallback_weight)

@@ -7,6 +7,7 @@ from typing import Any
 
 from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
+from flyball.core import overflow
 from flyball.core.conditions import KnownCondition
 from flyball.core.findings import APPROACHING, FORECAST_OVER, HALF, REACHED
 from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, VariantMemory, ZeroMemory
@@ -14,12 +15,13 @@ from flyball.core.names import ConditionType, FallbackState, Period
 from flyball.core.observation import WorkloadState
 from flyball.core.periods import CALENDAR, label
 from flyball.core.slo import BUDGET_LOW
+from flyball.core.spec import WorkloadSpec
 from flyball.core.units import parse_ratio
 from flyball.core.zero import AT_ZERO
 from flyball.runtime.status import known_conditions, parse_time
 
 States = Iterator[tuple[str, str]]
-_TIMES = ("since", "stepped_at", "moved_at")
+_UNTOLD = "what moved it ended before it said why"
 
 
 def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
@@ -58,18 +60,25 @@ def _fallback(status: WorkloadSLOStatus) -> FallbackMemory:
     )
 
 
-def as_found(memory: Memory, state: WorkloadState, at: float) -> Memory:
-    """What a predecessor's status says, corrected by what is there now.
+def as_found(memory: Memory, spec: WorkloadSpec, state: WorkloadState, at: float) -> Memory:
+    """What a predecessor's status says, corrected by what its routes have.
 
-    A process that dies after it gave its routes back and before it says so leaves a status that would move them again;
-    and one whose clock was ahead leaves times that are still to come.
+    A process that dies after it moved weights and before it says so leaves a status that would move them again, or
+    back; and one whose clock was ahead leaves times that are still to come.
     """
-    fallback = memory.fallback
-    moved = any(route.problem or route.applied_weights is not None for route in state.routes)
-    if fallback.active and not (moved or state.problem):
+    fallback, seen = memory.fallback, state.routes
+    times = {name: min(getattr(fallback, name), at) for name in ("since", "stepped_at", "moved_at")}
+    fallback = replace(fallback, **times)
+    unclear = state.problem or any(route.problem or overflow.conflict(route) for route in seen)
+    if spec.fallback is None or unclear or len(seen) != len(spec.fallback.routes):
+        return replace(memory, fallback=fallback)
+    parts = tuple(overflow.part(route.applied_weights) if route.applied_weights else 0.0 for route in seen)
+    share = sum(share for _, share in overflow.flows(spec.fallback, parts))
+    if not share:
         return replace(memory, fallback=FallbackMemory())
-    times = {name: min(getattr(fallback, name), at) for name in _TIMES if hasattr(fallback, name)}
-    return replace(memory, fallback=replace(fallback, **times))
+    if not fallback.active:
+        fallback = FallbackMemory(FallbackState.FALLBACK, since=at, stepped_at=at, moved_at=at, cause=_UNTOLD)
+    return replace(memory, fallback=replace(fallback, level=share, share=share, parts=parts, moved_before=share))
 
 
 def _zero(status: WorkloadSLOStatus, conditions: tuple[KnownCondition, ...]) -> ZeroMemory:

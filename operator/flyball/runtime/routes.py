@@ -91,7 +91,7 @@ async def _shift(
     moves.settled = False
     if weights == (seen.primary_weight, seen.fallback_weight):
         known.blocked.discard(subject)
-        return _part(weights)
+        return overflow.part(weights)
     try:
         await cluster.hold_finalizer(spec.key, True)
         await cluster.set_weights(spec.key, route, seen, *weights)
@@ -101,10 +101,10 @@ async def _shift(
             known.blocked.add(subject)
             text = f"{route}: {error}"
             moves.events.append(Event(EventReason.FALLBACK_BLOCKED, text, "ShiftTraffic", warning=True))
-        return _part(seen.applied_weights or (1, 0))
+        return overflow.part(seen.applied_weights or (1, 0))
     known.blocked.discard(subject)
-    moves.events.append(_shifted(spec, route, _part(weights), decision))
-    return _part(weights)
+    moves.events.append(_shifted(spec, route, overflow.part(weights), decision))
+    return overflow.part(weights)
 
 
 def _shifted(spec: WorkloadSpec, route: FallbackRoute, part: float, decision: Decision) -> Event:
@@ -137,7 +137,7 @@ async def _give_back(
     except PortError as error:
         moves.settled = False
         moves.failures.append(f"restore {route.route}: {error}")
-        return _part(seen.applied_weights or (1, 0))
+        return overflow.part(seen.applied_weights or (1, 0))
     weights = seen.original_weights
     own = f" {weights[0]}:{weights[1]}" if weights else ""
     why = "the primary carries all traffic" if spec.mode is Mode.AUTO else f"mode is {spec.mode}"
@@ -205,10 +205,6 @@ def _reported(decision: Decision, state: FallbackMemory, flows: overflow.Flows) 
         report = FallbackReport(where, share, state.since, cause, flows)
         conditions = (*conditions, overflowing(report))
     return replace(decision, fallback=report, conditions=conditions)
-
-
-def _part(weights: tuple[int, int]) -> float:
-    return weights[1] / sum(weights) if sum(weights) else 0.0
 
 
 def _with_overflow(after: SpendMemory, ratio: float) -> SpendMemory:

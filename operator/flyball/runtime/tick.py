@@ -199,7 +199,7 @@ class Ticker:
     ) -> Decided:
         known = self._known[spec.key]
         if known.status_at is None and state is not None:
-            known.memory = as_found(known.memory, state, at)
+            known.memory = as_found(known.memory, spec, state, at)
         state = _contend(spec, state or WorkloadState(problem="the cluster was not observed"), claims)
         signals = signals or WorkloadSignals(problem="telemetry was not read")
         short = shortage(self._pools.grants(spec.key))
