@@ -124,6 +124,16 @@ def test_what_is_not_known_is_said_and_saves_nothing(
     assert found.why
 
 
+def test_a_query_that_failed_is_told() -> None:
+    broken = replace(reading(lookups=None, guard=None), problem="lookups: parse error")
+    assert told(cache(), broken).why == "lookups: parse error"
+    unguarded = replace(reading(guard=None), problem="guard.query: parse error")
+    assert (told(cache(), unguarded).state, told(cache(), unguarded).why) == (
+        SavingState.GUARD_UNKNOWN,
+        "guard.query: parse error",
+    )
+
+
 def test_more_hits_than_lookups_are_all_of_them() -> None:
     assert told(cache(), reading(hits=9000.0, lookups=7200.0)).hit_rate == 1.0
 

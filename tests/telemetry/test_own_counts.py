@@ -94,6 +94,24 @@ def test_tokens_by_template_and_caches() -> None:
     assert found.problems == ("telemetry.tokens[Input].query: Prometheus is down",)
 
 
+def test_a_cache_names_its_query_that_failed() -> None:
+    answers = OwnAnswers(
+        {(cache_field(ANSWERS, "hits"), 3600.0): rows(3)}, {cache_field(ANSWERS, "lookups"): "parse error"}
+    )
+    found = read(spec(OwnCounts(caches=(ANSWERS,))), answers).caches
+    assert found == (CacheReading("answers", 3600.0, 3.0, problem="lookups: parse error"),)
+
+
+def test_however_many_templates_there_are_and_whatever_their_names_few_are_remembered() -> None:
+    declared = OwnCounts(tokens=((T.REQUESTS, "q"),))
+    names = tuple(f"{'long ' * 100}{index}" if index < 5 else f"t{index:05}" for index in range(20_000))
+    answers = OwnAnswers({(token_field(T.REQUESTS), 3600.0): rows(*(1.0,) * 20_000, template=names)})
+    found = read(spec(declared), answers).templates
+    assert len(found) == 11
+    assert max(len(each.template) for each in found) == 64
+    assert sum(each.of(T.REQUESTS) or 0.0 for each in found) == 20_000
+
+
 @pytest.mark.parametrize(
     "guard",
     [

@@ -72,13 +72,16 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class CacheReading:
-    """What the queries of a cache say over a window (seconds); None where one has no answer."""
+    """What the queries of a cache say over a window (seconds); None where one has no answer. `problem` names one that
+    failed, and why.
+    """
 
     name: str
     window_seconds: float
     hits: float | None = None
     lookups: float | None = None
     guard: float | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

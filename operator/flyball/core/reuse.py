@@ -114,7 +114,7 @@ def _reading(name: str, readings: Sequence[CacheReading]) -> CacheReading:
 def _declared(cache: Cache, reading: CacheReading, worth: Worth) -> CacheReport:
     if reading.hits is None or reading.lookups is None:
         missing = "hits" if reading.hits is None else "lookups"
-        why = f"its query of {missing} has no answer"
+        why = reading.problem or f"its query of {missing} has no answer"
         return CacheReport(cache.name, cache.kind, SavingState.UNMEASURED, None, None, None, why)
     if reading.lookups <= 0 or reading.window_seconds <= 0:
         why = "nothing was looked up"
@@ -158,7 +158,7 @@ def _unguarded(cache: Cache, reading: CacheReading) -> tuple[SavingState, str] |
         exact = cache.kind is CacheKind.PREFIX
         return None if exact else (SavingState.UNGUARDED, "no guard says that what it serves is fresh")
     if reading.guard is None:
-        return SavingState.GUARD_UNKNOWN, "the guard's query has no answer"
+        return SavingState.GUARD_UNKNOWN, reading.problem or "the guard's query has no answer"
     if guard.holds(reading.guard):
         return None
     if guard.at_least is not None:

@@ -92,19 +92,26 @@ def _mean(counted: Iterable[TemplateCounts], finished: float | None) -> TokensPe
     return _per_request(merged, finished if requests is None else requests)
 
 
-def _by_template(counted: Sequence[TemplateCounts]) -> tuple[TemplateReport, ...]:
-    """The templates with the most requests, and the rest together; without counted requests there is none to tell."""
-    ranked = sorted(counted, key=lambda counts: (-(counts.of(TokenCount.REQUESTS) or 0.0), counts.template))
-    named = [counts for counts in ranked if counts.template != OTHER]
-    told = named[:MOST_TEMPLATES]
-    rest = [counts for counts in ranked if counts not in told]
-    if rest:
-        told.append(_merged(OTHER, rest))
-    total = sum(counts.of(TokenCount.REQUESTS) or 0.0 for counts in told)
+def folded(counted: Iterable[TemplateCounts]) -> tuple[TemplateCounts, ...]:
+    """Few of them, however many there are: what is of no template, the templates with the most requests, most first,
+    and the rest together.
+    """
+    whole: list[TemplateCounts] = []
+    named: list[TemplateCounts] = []
+    rest: list[TemplateCounts] = []
+    for counts in counted:
+        (rest if counts.template == OTHER else named if counts.template else whole).append(counts)
+    named.sort(key=lambda counts: (-(counts.of(TokenCount.REQUESTS) or 0.0), counts.template))
+    rest += named[MOST_TEMPLATES:]
+    return (*whole, *named[:MOST_TEMPLATES], *((_merged(OTHER, rest),) if rest else ()))
+
+
+def _by_template(counted: Iterable[TemplateCounts]) -> tuple[TemplateReport, ...]:
+    """The templates with their means; without counted requests there is none to tell."""
+    told = [(counts, requests) for counts in folded(counted) if (requests := counts.of(TokenCount.REQUESTS))]
+    total = sum(requests for _, requests in told)
     return tuple(
-        TemplateReport(counts.template, requests / total, _per_request(counts, requests))
-        for counts in told
-        if (requests := counts.of(TokenCount.REQUESTS))
+        TemplateReport(counts.template, requests / total, _per_request(counts, requests)) for counts, requests in told
     )
 
 

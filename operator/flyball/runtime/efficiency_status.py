@@ -92,7 +92,7 @@ def _cache(report: CacheReport) -> Status:
             "perPoint": None if report.per_point is None else format_money(report.per_point, 4),
             "saving": None if report.saving is None else format_money(report.saving, 2),
             "reckonedFrom": reckoned,
-            "reason": report.why or None,
+            "reason": report.why[:512] or None,
         }
     )
 

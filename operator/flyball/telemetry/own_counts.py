@@ -13,6 +13,7 @@ from flyball.core.observation import WorkloadSignals, believable
 from flyball.core.own_counts import Cache, CacheReading, OwnReadings, TemplateCounts, TokenCount
 from flyball.core.reliability import EventCounts, RequestEvent, of_statuses
 from flyball.core.spec import WorkloadSpec
+from flyball.core.tokens import folded
 from flyball.telemetry import windows
 from flyball.telemetry.answers import Answer, Row
 from flyball.telemetry.promql import duration
@@ -25,8 +26,8 @@ REFRESH_SECONDS = 60.0
 STATUS_LABELS = ("code", "status", "status_code", "http_response_status_code", "http_status_code")
 """Where a response's HTTP status is looked for, in this order: as most proxies and OpenTelemetry name it."""
 TEMPLATE_LABEL = "template"
-MOST_ROWS = 1000
-"""Series of one query that are looked at; templates beyond the ten largest are told together anyway."""
+LONGEST_TEMPLATE = 64
+"""Characters of a template's name that are kept: it becomes a label and part of a status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,7 @@ def read(spec: WorkloadSpec, answers: OwnAnswers) -> OwnReadings:
     return OwnReadings(
         events=tuple(_events(own.events, answers.rows)),
         templates=_templates(own.tokens, answers.rows),
-        caches=tuple(_cache(cache, answers.rows) for cache in own.caches),
+        caches=tuple(_cache(cache, answers) for cache in own.caches),
         problems=tuple(f"{name}: {text}" for name, text in answers.failures.items()),
     )
 
@@ -180,28 +181,30 @@ def _status(row: Row) -> str:
 
 
 def _believable(rows: Sequence[Row]) -> list[Row]:
-    return [row for row in rows[:MOST_ROWS] if believable(row.value)]
+    return [row for row in rows if believable(row.value)]
 
 
 def _templates(declared: Iterable[tuple[TokenCount, str]], rows: Rows) -> tuple[TemplateCounts, ...]:
     found: dict[str, dict[TokenCount, float]] = {}
     for kind, _ in declared:
         for row in _believable(rows.get((token_field(kind), WINDOW_SECONDS), ())):
-            sums = found.setdefault(row.labels.get(TEMPLATE_LABEL, ""), {})
+            sums = found.setdefault(row.labels.get(TEMPLATE_LABEL, "")[:LONGEST_TEMPLATE], {})
             sums[kind] = sums.get(kind, 0.0) + row.value
-    return tuple(TemplateCounts(template, tuple(sums.items())) for template, sums in sorted(found.items()))
+    return folded(TemplateCounts(template, tuple(sums.items())) for template, sums in found.items())
 
 
-def _cache(cache: Cache, rows: Rows) -> CacheReading:
+def _cache(cache: Cache, answers: OwnAnswers) -> CacheReading:
     def total(name: str) -> float | None:
-        found = rows.get((cache_field(cache, name), WINDOW_SECONDS))
+        found = answers.rows.get((cache_field(cache, name), WINDOW_SECONDS))
         return sum(row.value for row in _believable(found)) if found else None
 
-    guard = [row.value for row in rows.get((cache_field(cache, "guard.query"), WINDOW_SECONDS), ())]
+    guard = [row.value for row in answers.rows.get((cache_field(cache, "guard.query"), WINDOW_SECONDS), ())]
+    failures = ((name, answers.failures.get(cache_field(cache, name), "")) for name, _ in _queries(cache))
     return CacheReading(
         cache.name,
         WINDOW_SECONDS,
         total("hits"),
         total("lookups"),
         guard[0] if len(guard) == 1 and believable(guard[0]) else None,
+        next((f"{name}: {text}" for name, text in failures if text), ""),
     )
