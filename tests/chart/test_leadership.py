@@ -127,7 +127,8 @@ def test_the_api_server_refuses_writes_of_a_pod_that_does_not_hold_the_lease(kub
     text = yaml.safe_dump_all(parts)
     kubectl("apply", "--filename=-", text=text)
     lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "flyball"}}
-    kubectl("create", "rolebinding", "any", "--clusterrole=cluster-admin", f"--serviceaccount={kubectl.namespace}:flyball")
+    account = f"--serviceaccount={kubectl.namespace}:flyball"
+    kubectl("create", "rolebinding", "any", "--clusterrole=cluster-admin", account)
     kubectl.create({**lease, "spec": {"holderIdentity": "flyball-1_abc", "leaseDurationSeconds": 8}})
     write = ["create", "configmap", "any", "--dry-run=server"]
     account = f"--as=system:serviceaccount:{kubectl.namespace}:flyball"

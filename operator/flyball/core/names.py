@@ -60,7 +60,7 @@ COUNTED_INDICATORS = frozenset(
 )
 """Indicators whose good events are told by how requests end, not by how long they take: more GPUs do not mend them."""
 FALLBACK_MENDS = frozenset(Indicator) - COUNTED_INDICATORS | {Indicator.AVAILABILITY, Indicator.TIMEOUTS}
-"""Indicators that overflow to a fallback does something for: it truncates, retrieves and retries as the primary does."""
+"""Indicators that overflow to a fallback mends: it truncates, retrieves and retries as the primary does."""
 
 
 class Period(StrEnum):

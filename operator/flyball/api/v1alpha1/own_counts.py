@@ -1,7 +1,5 @@
 """What users count themselves: how requests end, what they are made of, and what caches before them hit."""
 
-
-
 from flyball.api.model import ApiModel, rule
 from flyball.api.scalars import Duration, ItemName, Money, Number, Percent, PromQL, cel_is_positive, is_positive
 from flyball.core.own_counts import CacheKind, TokenCount
