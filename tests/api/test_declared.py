@@ -39,7 +39,19 @@ def objective(**fields: Any) -> dict[str, Any]:
         ),
         pytest.param({"telemetry": {"engine": "SGLang"}}, [], id="an engine"),
         pytest.param(
-            {"telemetry": {"gateway": "LiteLLM", "selector": {"matchLabels": {"model": "m"}}}}, [], id="a gateway"
+            {
+                "telemetry": {
+                    "gateway": "EnvoyAIGateway",
+                    "selector": {"matchLabels": {"model": "m"}},
+                    "segmentBy": ["tenant"],
+                },
+                "objectives": [
+                    objective(segment={"tenant": "acme"}),
+                    objective(indicator="QueueTime", name="queue", segment={"tenant": "acme"}),
+                ],
+            },
+            ["spec.objectives[1]"],
+            id="segments at a gateway, and what it has no metric for",
         ),
         pytest.param(
             {

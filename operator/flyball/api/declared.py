@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flyball.api.v1alpha1 import WorkloadSLOSpec
+from flyball.api.v1alpha1.latency import MEASURED_OUTSIDE
 from flyball.api.v1alpha1.money import CeilingSpec, CostSpec, RoiTargetSpec, ValueSpec
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
 from flyball.api.v1alpha1.scaling import ScalingSpec
 from flyball.api.v1alpha1.telemetry import Telemetry
-from flyball.api.v1alpha1.words import ForecastMethod
+from flyball.api.v1alpha1.words import ForecastMethod, GatewayProfile
 from flyball.core.names import COUNTED_INDICATORS, Enforcement, Indicator, Period, RoiMetric
 from flyball.core.reliability import RequestEvent
 
@@ -82,14 +83,22 @@ def _why_not_measured(objective: ObjectiveSpec, telemetry: Telemetry) -> str:
         return _why_not_counted(objective, telemetry)
     if not objective.segment:
         return ""
-    split = {latency.indicator for latency in telemetry.latencies}
+    split = {*(latency.indicator for latency in telemetry.latencies), *told_by_gateway(telemetry.gateway)}
     if objective.indicator is Indicator.STAGE:
         stage = next((each for each in telemetry.stages if each.name == objective.stage), None)
         return "a stage with a query of its own has no segments" if stage is None or stage.query is not None else ""
     if objective.indicator not in split:
         place = f"telemetry.latencies[{objective.indicator}]"
-        return f"engines know no segments; name the metric that has these labels in {place}"
+        return f"engines know no segments; set telemetry.gateway, or name the metric that has these labels in {place}"
     return ""
+
+
+def told_by_gateway(gateway: GatewayProfile | None) -> frozenset[Indicator]:
+    """The latencies that the gateway's profile has, by segment, too."""
+    if gateway in (None, GatewayProfile.CUSTOM):
+        return frozenset()
+    without_queue = gateway in (GatewayProfile.ENVOY_AI_GATEWAY, GatewayProfile.OPEN_TELEMETRY)
+    return frozenset(MEASURED_OUTSIDE) - ({Indicator.QUEUE_TIME} if without_queue else set())
 
 
 _COUNTED_BY_USERS = {
@@ -110,8 +119,10 @@ def _why_not_counted(objective: ObjectiveSpec, telemetry: Telemetry) -> str:
 
 
 def _of_telemetry(telemetry: Telemetry) -> Iterator[NotActedOn]:
-    if telemetry.segment_by and not telemetry.latencies:
-        text = "engines know no segments; name the metric that has these labels in telemetry.latencies"
+    if telemetry.segment_by and not telemetry.latencies and not told_by_gateway(telemetry.gateway):
+        text = (
+            "engines know no segments; set telemetry.gateway, or name a metric with these labels in telemetry.latencies"
+        )
         yield NotActedOn("spec.telemetry.segmentBy", text)
 
 

@@ -1,7 +1,8 @@
 """From a declared gateway to the histograms that its objectives are counted from. Pure.
 
 What users wait for is the whole request, so that EndToEnd is the gateway's. The other latencies are the engine's, and
-the gateway's only where the engine has none. What users name themselves, in `latencies` or `overrides`, stays.
+the gateway's only where the engine has none, or where an objective is about a segment, of which engines know nothing.
+What users name themselves, in `latencies` or `overrides`, stays.
 """
 
 from collections.abc import Iterable
@@ -26,7 +27,9 @@ def with_gateway(spec: WorkloadSpec, engines: Iterable[EngineProfile | None]) ->
     added = []
     for indicator in MEASURED_AT_GATEWAYS:
         histograms = profile.latencies.get(indicator, ())
-        by_engine = indicator is not Indicator.END_TO_END and all(indicator in each for each in measured)
+        split = any(o.indicator is indicator and o.segment for o in spec.objectives)
+        engines_do = all(indicator in each for each in measured)
+        by_engine = engines_do and not split and indicator is not Indicator.END_TO_END
         if histograms and indicator not in own and not by_engine:
             names = tuple((name, histogram.scale) for histogram in histograms for name in histogram.names)
             added.append((indicator, LatencySource(names, source.gateway_selector)))

@@ -94,9 +94,8 @@ class PrometheusMetrics:
         if not specs:
             return Table(Answer())
         text = inventory_query(queries.plan(specs, self._settings.rate_window_seconds).scope)
-        found = await self._inventories.read(
-            "inventory", {0.0: text}, at, partial(self._ask_slowly, at=at), deadline - time.monotonic()
-        )
+        patience = min(self._settings.timeout_seconds / 4, deadline - time.monotonic())
+        found = await self._inventories.read("inventory", {0.0: text}, at, partial(self._ask_slowly, at=at), patience)
         inventory = found.get(0.0, Table(Answer()))
         self._engines.learn(specs, inventory)
         return inventory
