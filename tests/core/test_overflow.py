@@ -26,7 +26,7 @@ UP = (route(), route())
         pytest.param(10.0, 6000.0, 8.0, 1.0, id="more than all cannot move"),
         pytest.param(0.0, 0.0, None, 0.0, id="nothing arrives, whatever could be carried"),
         pytest.param(None, 0.0, 8.0, None, id="arrivals that nobody knows"),
-        pytest.param(10.0, 0.0, None, None, id="a capacity that nobody knows"),
+        pytest.param(10.0, 0.0, None, 0.0, id="a capacity that nobody knows"),
     ],
 )
 def test_what_has_to_move(demand: float | None, waiting: float, carried: float | None, share: float | None) -> None:

@@ -84,6 +84,21 @@ def test_a_status_that_says_nothing_usable_is_no_memory(status: Status) -> None:
     assert (memory.spend.month_to_date, conditions, memory.fallback.share) == (0, (), 0.0)
 
 
+@pytest.mark.parametrize(
+    ("state", "weight", "recalled"),
+    [
+        pytest.param("Probing", "95%", "Probing", id="as it was"),
+        pytest.param("Fallback", "100%", "Fallback", id="all of it"),
+        pytest.param("Fallback", "50%", "Shedding", id="a part, as versions before Shedding called it"),
+        pytest.param("Elsewhere", "50%", "Primary", id="a state that nobody knows"),
+    ],
+)
+def test_where_the_fallback_stood_is_recalled(state: str, weight: str, recalled: str) -> None:
+    status = {"fallback": {"state": state, "weight": weight, "since": "2026-01-09T12:00:00Z", "reason": "short"}}
+    memory, _ = recall({"spec": {}, "status": status})
+    assert (memory.fallback.state, memory.fallback.active) == (recalled, recalled != "Primary")
+
+
 def test_ceilings_are_recalled_from_condition_and_figures() -> None:
     condition = {"type": "WithinBudget", "status": "False", "reason": "CeilingReached",
                  "message": "reached: $5 per Hour", "lastTransitionTime": "2026-01-09T12:00:00Z"}  # fmt: skip

@@ -88,9 +88,10 @@ def _decided(record: Record) -> Iterator[str]:
         limit = f" (limited by {variant.limited_by})" if variant.limited_by else ""
         yield f"{variant.name}: {variant.current} now, {variant.desired} wanted{limit}"
         yield from (f"  because {cause.text}" for cause in variant.causes)
-    for route in decision.routes:
-        weights = "its own weights" if route.weights is None else f"weights {route.weights[0]}:{route.weights[1]}"
-        yield f"HTTPRoute {route.route}: {weights}"
+    declared = record.spec.fallback.routes if record.spec.fallback else ()
+    for route, decided in zip(declared, decision.routes, strict=False):
+        weights = "its own weights" if decided.weights is None else f"weights {decided.weights[0]}:{decided.weights[1]}"
+        yield f"{route}{f', rule {route.rule_name}' if route.rule_name else ''}: {weights}"
     yield from (f"Event {event.reason}: {event.message}" for event in decision.events)
 
 

@@ -40,11 +40,14 @@ NO_BOUNDS = Bounds()
 
 
 def needed(demand: float | None, waiting: float, drain_seconds: float, carried: float | None) -> float | None:
-    """The share of what arrives that what serves cannot carry, 0 to 1; None where that is not known."""
-    if demand == 0:
-        return 0.0
-    if demand is None or carried is None:
+    """The share of what arrives that what serves cannot carry, 0 to 1; None where nobody knows what arrives.
+
+    Where nobody knows what is carried, nothing is known to be missing: users' experience decides.
+    """
+    if demand is None:
         return None
+    if demand == 0 or carried is None:
+        return 0.0
     return min(1.0, max(0.0, demand + waiting / drain_seconds - carried) / demand)
 
 

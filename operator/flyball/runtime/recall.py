@@ -48,8 +48,9 @@ def _fallback(status: WorkloadSLOStatus) -> FallbackMemory:
     if found is None or found.state == FallbackState.PRIMARY or found.state not in list(FallbackState):
         return FallbackMemory()
     since, share = parse_time(found.since) or 0.0, _ratio(found.weight)
+    part = found.state == FallbackState.FALLBACK and share < 1.0  # as versions before Shedding called it
     return FallbackMemory(
-        FallbackState(found.state),
+        FallbackState.SHEDDING if part else FallbackState(found.state),
         level=share,
         share=share,
         since=since,
