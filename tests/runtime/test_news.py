@@ -24,6 +24,7 @@ BEFORE: Status = {
     "gpu": {"verdict": "Efficient", "utilization": "60%", "queue": "0.0", "running": "8.0"},
     "cost": {"perHour": "1.6000", "monthToDate": "12.000000", "asOf": "2026-01-09T12:00:00Z", "monthForecast": "900",
              "perRequest": "0.002000"},
+    "signals": [{"name": "Running", "quality": "Exact", "source": "VLLM vllm:num_requests_running", "age": "<60s"}],
     "roi": [{"name": "worth", "state": "Met", "value": "3.1", "low": "2.9", "high": "3.3", "target": "2"}],
     "fallback": {"state": "Fallback", "weight": "50%", "since": "2026-01-09T12:00:00Z"},
     "lastDecision": {"id": "abc", "time": "2026-01-09T12:00:00Z"},
@@ -57,6 +58,9 @@ def written(before: Shown, now: Shown) -> str:
     [
         pytest.param("observedGeneration", 4, AT_ONCE, id="another generation"),
         pytest.param("mode", "Paused", AT_ONCE, id="another mode"),
+        pytest.param("signals.0.quality", "Stale", MINUTE, id="a signal that is no longer exact"),
+        pytest.param("signals.0.source", "SGLang sglang:num_running_reqs", MINUTE, id="a signal from elsewhere"),
+        pytest.param("signals.0.age", "<5m", HOUR, id="a signal that is older"),
         pytest.param("conditions.0.status", "True", AT_ONCE, id="a condition turns"),
         pytest.param("conditions.0.reason", "Stale", AT_ONCE, id="a condition's reason changes"),
         pytest.param("conditions.0.message", "Prometheus answers 401", MINUTE, id="a condition has another cause"),

@@ -4,6 +4,7 @@ import pytest
 from support.world import OVERFLOW, PRICED, World
 
 from flyball.core.names import WorkloadKey
+from flyball.core.sources import SignalQuality, SignalSource
 from flyball.runtime.recall import recall
 from flyball.runtime.status import Status, parse_time, rfc3339
 
@@ -168,3 +169,25 @@ async def test_a_month_that_is_spent_holds_the_minimum_also_for_a_new_process(wo
     assert float(world.status()["cost"]["monthToDate"]) >= spent
     assert world.deployment().replicas == 2
     assert world.events.reasons("chat").count("BudgetCeilingReached") == 1
+
+
+@pytest.mark.parametrize(
+    ("age", "told"),
+    [(0.0, "<1m"), (60.0, "<1m"), (61.0, "<5m"), (3600.0, "<1h"), (1e9, ">1h"), (None, None)],
+)
+async def test_ages_of_signals_are_told_in_steps(world: World, age: float | None, told: str | None) -> None:
+    world.metrics.sources = (SignalSource("Running", "VLLM vllm:num_requests_running", SignalQuality.EXACT, age),)
+    world.apply()
+    await world.tick(3)
+    (signal,) = world.status()["signals"]
+    assert (signal["name"], signal["quality"], signal.get("age")) == ("Running", "Exact", told)
+
+
+async def test_signals_that_age_from_scrape_to_scrape_cost_no_write(world: World) -> None:
+    world.apply()
+    await world.tick(10)
+    before = len(world.cluster.writes)
+    for age in (1.0, 14.0, 31.0, 3.0):
+        world.metrics.sources = (SignalSource("Running", "VLLM", SignalQuality.EXACT, age),)
+        await world.tick(1)
+    assert [write for write in world.cluster.writes[before:] if "status" in write.split()[0]][1:] == []

@@ -23,6 +23,7 @@ from flyball.core.observation import (
     ok,
 )
 from flyball.core.own_counts import OwnReadings
+from flyball.core.sources import SignalSource
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime.advice import Advisers
 from flyball.runtime.mirror import Mirror
@@ -172,7 +173,8 @@ class FakeMetrics:
     """Implements the Metrics port: a load of `rate` requests/s on each workload, spread over its ready replicas.
 
     `good` is the share of requests within every objective, `noise` how far figures waver around their mean, and
-    `wanted` what asks for a workload, seen without its pods, and `own` what users count.
+    `wanted` what asks for a workload, seen without its pods, `own` what users count, and
+    `sources` where signals come from.
     """
 
     cluster: FakeCluster
@@ -183,6 +185,7 @@ class FakeMetrics:
     noise: float = 0.0
     wanted: Reading = ABSENT
     own: OwnReadings = field(default_factory=OwnReadings)
+    sources: tuple[SignalSource, ...] = ()
     problem: str = ""
     dice: random.Random = field(default_factory=lambda: random.Random(7))
 
@@ -205,7 +208,13 @@ class FakeMetrics:
         longest = [(t.window_seconds, self.rate * t.window_seconds) for t in spec.roi_targets]
         every = (*counts, *longest)
         return WorkloadSignals(
-            readings, variants, every, tuple((w, 500 * n) for w, n in every), self.wanted, own=self.own
+            readings,
+            variants,
+            every,
+            tuple((w, 500 * n) for w, n in every),
+            self.wanted,
+            own=self.own,
+            sources=self.sources,
         )
 
     def _variant(self, spec: WorkloadSpec, name: str, target: str) -> VariantSignals:

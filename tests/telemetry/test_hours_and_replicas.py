@@ -156,3 +156,20 @@ async def test_a_source_that_fails_says_why(start: Callable[[Respond], Stub]) ->
         await hours(stub.url, CHAT)
     with pytest.raises(Unavailable, match="busy"):
         await replicas(stub.url, CHAT)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        pytest.param((2.0, 5.0, 100.0), (6.0, 7.0, 500.0), (8.0, 12.0, 400.0), id="rates add up, lengths by rate"),
+        pytest.param((2.0, 5.0, math.nan), (6.0, 7.0, 500.0), (8.0, 12.0, 500.0), id="a length that is known once"),
+        pytest.param((0.0, 0.0, math.nan), (0.0, 0.0, math.nan), (0.0, 0.0, math.nan), id="quiet"),
+        pytest.param((math.nan,) * 3, (6.0, 7.0, 500.0), (6.0, 7.0, 500.0), id="one that was not measured"),
+    ],
+)
+def test_hours_of_two_engines_are_put_together(
+    one: tuple[float, float, float], other: tuple[float, float, float], expected: tuple[float, float, float]
+) -> None:
+    for some, more in ((one, other), (other, one)):
+        joined = HourOfLoad(END, *some).joined(HourOfLoad(END, *more))
+        assert (joined.rate, joined.peak, joined.prompt_tokens) == pytest.approx(expected, nan_ok=True)

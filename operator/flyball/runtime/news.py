@@ -193,8 +193,12 @@ def _changed(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]
 
 
 def _wordings(status: Status) -> dict[str, str]:
-    """What the conditions say, without the figures in it: a new cause is worth a write, a new count is not."""
-    return {c["type"]: re.sub(r"\d+", "#", c["message"]) for c in status.get("conditions", ())}
+    """What the conditions say, without the figures in it: a new cause is worth a write, a new count is not. And where
+    signals come from, without their ages.
+    """
+    found = {c["type"]: re.sub(r"\d+", "#", c["message"]) for c in status.get("conditions", ())}
+    signals = status.get("signals", ())
+    return found | {f"signal {each['name']}": f"{each['quality']} {each.get('source', '')}" for each in signals}
 
 
 def _far(before: Figures, now: Figures) -> Iterator[str]:
