@@ -5,11 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.experiments import KEY, ROUTE, ExperimentWorld
+from core.experiments import BEGIN, HOUR, cheaper, plan
+from core.experiments import blocks as blocks_like
+from support.experiments import KEY, ROUTE, ExperimentWorld, FakeExperimentCluster
+from support.fakes import FakeEvents
 
 from flyball.core.experiment import Arm
 from flyball.core.ports import Unavailable
-from flyball.ledger.experiments import blocks, decision, find, listed
+from flyball.ledger.experiments import Registered, blocks, decision, find, listed
+from flyball.runtime.counts import Counts
+from flyball.runtime.experiments import Experiments, Fleet, _Running
+from flyball.runtime.mirror import Mirror
 
 SWITCHED = {"route": ROUTE, "guards": [{"objective": "first-token"}]}
 HOURS = 60
@@ -49,6 +55,19 @@ async def test_a_claim_without_an_effect_is_refuted(url: str) -> None:
     world.apply()
     await world.run_to_the_end()
     assert (world.status["verdict"], world.status["reason"]) == ("Refuted", "EffectMissed")
+
+
+def test_time_is_not_over_before_the_last_block_is_measured(url: str) -> None:
+    of = plan(guards=(), min_pairs=6, max_ms=12 * HOUR)
+    found = blocks_like(of, 6, cheaper(0.18))
+    known = Registered(of.uid, of.key, BEGIN, BEGIN, "", "{}")
+    mirror = Mirror()
+    experiments = Experiments(mirror, FakeExperimentCluster(mirror), FakeEvents(), Counts(), url)
+    verdicts = [
+        experiments._judged(_Running(of, known, None, part), Fleet({}, {}), BEGIN + 12 * HOUR).verdict
+        for part in (found[:-1], found)
+    ]
+    assert verdicts == ["Running", "Inconclusive"]
 
 
 async def test_traffic_moves_in_quarters_and_only_the_arm_of_the_block_gets_it(url: str) -> None:

@@ -15,7 +15,7 @@ import structlog
 from flyball.api.experiments import fingerprint, registered, to_plan
 from flyball.api.v1alpha1 import ROIExperiment
 from flyball.core.decision import Condition, Event
-from flyball.core.experiment import Arm, Design, Guard, Measured, Metric, Plan, begin_of, block_at
+from flyball.core.experiment import Arm, Design, Guard, Measured, Metric, Plan, begin_of, block_at, end_of
 from flyball.core.experiment_verdict import Judgement, Reason, Verdict, judge
 from flyball.core.meter import milliseconds
 from flyball.core.names import EventReason, WorkloadKey
@@ -193,7 +193,11 @@ class Experiments:
         return shown.running(running.known, block, asdict(running.judgement), problem)
 
     def _judged(self, running: _Running, fleet: Fleet, now: int) -> Judgement:
-        return judge(running.plan, fleet.guards(running.plan), running.blocks, running.known.start, now)
+        """What is known now. Time is not over before the last block is measured, which waits for the ledger."""
+        plan, begin = running.plan, running.known.start
+        if due(plan, begin, running.blocks, now, now):
+            now = min(now, end_of(plan, begin) - 1)
+        return judge(plan, fleet.guards(plan), running.blocks, begin, now)
 
     async def _measured(self, running: _Running, fleet: Fleet, now: int) -> bool:
         """Measure the blocks that ended; whether there were any."""
