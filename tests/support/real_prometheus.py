@@ -25,8 +25,8 @@ class History:
 
 
 @contextmanager
-def serve(history: History, folder: Path) -> Iterator[str]:
-    """The base URL of a Prometheus that holds that history and scrapes nothing."""
+def serve(history: History, folder: Path, *flags: str) -> Iterator[str]:
+    """The base URL of a Prometheus that holds that history and scrapes nothing; `flags` are further ones of its own."""
     for program in ("prometheus", "promtool"):
         if shutil.which(program) is None:
             raise RuntimeError(f"{program} is not installed; run: apt-get install prometheus")
@@ -44,7 +44,7 @@ def serve(history: History, folder: Path) -> Iterator[str]:
         f"--web.listen-address={address}",
     ]
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen([*command, "--storage.tsdb.retention.time=100y"], stdout=log, stderr=log)
+        process = subprocess.Popen([*command, "--storage.tsdb.retention.time=100y", *flags], stdout=log, stderr=log)
     try:
         _wait(f"http://{address}/-/ready", process, folder / "log")
         yield f"http://{address}"

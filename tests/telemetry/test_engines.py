@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -272,6 +273,26 @@ async def test_the_number_of_queries_is_that_of_engines_in_use(url: str, monkeyp
     await metrics.aclose()
     assert counts[0] == counts[1]
     assert counts[2] == counts[3] == 2 * counts[0]
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        pytest.param("--query.max-samples=3", ("too many samples", "query limits"), id="too many samples"),
+        pytest.param("--query.timeout=1ms", ("timed", "query limits"), id="too slow"),
+    ],
+)
+async def test_limits_of_prometheus_are_told_and_nothing_is_made_up(
+    tmp_path: Path, flag: str, words: tuple[str, ...]
+) -> None:
+    history = History()
+    for name in ("a-0", "a-1", "a-2", "a-3", "a-4"):
+        whole(Pod(history, name), VLLM)
+    with serve(history, tmp_path, flag) as limited:
+        (signals,) = await read(limited, workload("a"))
+    assert all(word in signals.problem for word in words), signals.problem
+    assert signals.variants == ()
+    assert signals.sources == ()
 
 
 def test_check_says_what_is_there_what_is_not_and_what_that_costs(url: str) -> None:
