@@ -30,8 +30,9 @@ REPORT = tools.REPOSITORY / "docs" / "benchmarks" / "faults.md"
 HEAD = """# Faults
 
 Written by `make faults`: with two replicas of the operator, a tick of 5 s and a lease of 8 s, one thing is broken at a
-time while clients send a request per second through the gateway. *Decided again* is the time from the end of the fault,
-or from its beginning where it ends at once, until a change of a spec was acted on; a tick is part of it. *Flapping* are
+time while clients send a request per second through the gateway. *Taken over* is the time from the beginning of the
+fault until another replica held the Lease, where one did. *Decided again* is the time from the end of the fault, or
+from its beginning where it ends at once, until a change of a spec was acted on; a tick is part of it. *Flapping* are
 writes to the scale or the route of a workload whose load asked for none, *twice* those beyond the one that was asked
 for, *stray* those of a replica that did not hold the Lease, from the API server's audit log.
 """
@@ -90,8 +91,8 @@ def _sound(fault: Fault, seen: Seen) -> bool:
 
 def _table(found: dict[Fault, Seen]) -> list[str]:
     lines = [
-        "| fault | requests sent | lost | decided again | flapping | twice | stray | restarts |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| fault | requests sent | lost | taken over | decided again | flapping | twice | stray | restarts |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for fault, seen in found.items():
         kinds = ", ".join(f"{kind} × {count}" for kind, count in seen.errors.items())
@@ -99,6 +100,7 @@ def _table(found: dict[Fault, Seen]) -> list[str]:
             fault.what,
             seen.sent,
             f"{seen.lost} ({kinds})" if seen.lost else 0,
+            "" if seen.takeover is None else f"{seen.takeover:g} s",
             f"{seen.recovery:g} s",
             seen.scaled + seen.moved,
             seen.repeated,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ class Fault:
 
     def run(self, stage: Stage) -> Seen:
         """Play it once under load, and nudge right after it."""
-        restarts = stage.restarts()
+        restarts, terms = stage.restarts(), stage.transitions()
         with tempfile.TemporaryDirectory() as folder:
             with stage.load(Path(folder)) as rows:
                 time.sleep(3)
@@ -46,7 +46,8 @@ class Fault:
                 stage.raise_floor()
                 recovery = stage.follow()
                 time.sleep(6)  # a tick more: whatever is done twice is done by now
-            return stage.judge(began, recovery, rows, self.nudges, restarts)
+            seen = stage.judge(began, recovery, rows, self.nudges, restarts)
+        return replace(seen, takeover=round(stage.taken_at() - began, 1)) if stage.transitions() != terms else seen
 
 
 def _kill_leader(stage: Stage, _: float) -> None:

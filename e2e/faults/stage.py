@@ -16,6 +16,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,8 @@ class Seen:
     stray: int
     """Writes by replicas that did not hold the Lease."""
     restarts: int
+    takeover: float | None = None
+    """From the beginning of the fault until another replica held the Lease; None where the same one kept it."""
 
     @property
     def sound(self) -> bool:
@@ -148,7 +151,7 @@ class Stage:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(tools.ToolError):
-                holder = str(self.kit.get("-n", SYSTEM, "lease", "flyball")["spec"].get("holderIdentity") or "")
+                holder = str(self._lease().get("holderIdentity") or "")
                 name = holder.rpartition("_")[0]
                 if name:
                     return self.kit.get("-n", SYSTEM, "pod", name)
@@ -157,7 +160,15 @@ class Stage:
 
     def transitions(self) -> int:
         """How often the Lease changed hands."""
-        return int(self.kit.get("-n", SYSTEM, "lease", "flyball")["spec"].get("leaseTransitions") or 0)
+        return int(self._lease().get("leaseTransitions") or 0)
+
+    def taken_at(self) -> float:
+        """When its holder took the Lease (epoch seconds)."""
+        return datetime.fromisoformat(str(self._lease()["acquireTime"])).timestamp()
+
+    def _lease(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.kit.get("-n", SYSTEM, "lease", "flyball")["spec"]
+        return found
 
     def restarts(self) -> int:
         """How often containers of the operator were restarted."""

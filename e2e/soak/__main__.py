@@ -55,19 +55,20 @@ the two takes that Event with it, so there may be as many as there were kills.
 def main() -> int:
     """Run the legs that are missing, and write the report."""
     parser = argparse.ArgumentParser(prog="python -m e2e.soak", description="Everything together, for hours.")
-    parser.add_argument("--minutes", type=float, default=120.0, help="in legs of ten")
+    parser.add_argument("--minutes", type=float, default=120.0, help="in legs of ten at most")
     parser.add_argument("--seed", type=int, default=1, help="of the faults")
     parser.add_argument("--fresh", action="store_true", help="forget the legs that were run with this seed")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     options = parser.parse_args()
-    folder, count = STORE / str(options.seed), max(1, round(options.minutes * 60 / LEG_SECONDS))
+    length = min(LEG_SECONDS, options.minutes * 60)
+    folder, count = STORE / str(options.seed), round(options.minutes * 60 / length)
     files = [folder / f"{leg}.json" for leg in range(count)]
     if options.fresh:
         for file in files:
             file.unlink(missing_ok=True)
     if missing := [leg for leg, file in enumerate(files) if not file.exists()]:
-        _soak(missing, options.seed, folder, keep=options.keep)
+        _soak(missing, length, options.seed, folder, keep=options.keep)
     legs = [json.loads(file.read_text()) for file in files]
     total = _total(legs)
     if options.output == "json":
@@ -80,15 +81,15 @@ def main() -> int:
     return 1 if any(leg["broken"] for leg in legs) else 0
 
 
-def _soak(legs: list[int], seed: int, folder: Path, *, keep: bool) -> None:
+def _soak(legs: list[int], length: float, seed: int, folder: Path, *, keep: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         stage = Stage(tools.with_image(tools.cluster_up()))
         stage.set_up()
         tools.deploy_story(stage.kit)
         for number, leg in enumerate(legs, 1):
-            print(f"leg {leg} ({number} of {len(legs)}), {LEG_SECONDS / 60:g} minutes", file=sys.stderr, flush=True)
-            found = _leg(stage, random.Random(f"{seed}/{leg}"), leg)
+            print(f"leg {leg} ({number} of {len(legs)}), {length / 60:g} minutes", file=sys.stderr, flush=True)
+            found = _leg(stage, random.Random(f"{seed}/{leg}"), leg, length)
             (folder / f"{leg}.json").write_text(json.dumps(found, indent=2))
             print(f"    {found}", file=sys.stderr, flush=True)
         stage.tear_down()
@@ -97,11 +98,11 @@ def _soak(legs: list[int], seed: int, folder: Path, *, keep: bool) -> None:
             tools.cluster_down()
 
 
-def _leg(stage: Stage, dice: random.Random, leg: int) -> dict[str, Any]:
+def _leg(stage: Stage, dice: random.Random, leg: int, length: float) -> dict[str, Any]:
     probe, began, before = Probe(stage.kit), time.time(), _told(stage)
     with tempfile.TemporaryDirectory() as folder:
-        with probe.running(), _traffic(stage, Path(folder), leg):
-            played = _play_faults(stage, dice, began + LEG_SECONDS)
+        with probe.running(), _traffic(stage, Path(folder), leg, length):
+            played = _play_faults(stage, dice, began + length)
         with (Path(folder) / "load.csv").open() as file:
             errors = Counter(row["error"] for row in csv.DictReader(file))
     found, spans = stage.audit(began), [(begin, end) for _, begin, end in played]
@@ -145,11 +146,11 @@ def _play_faults(stage: Stage, dice: random.Random, until: float) -> list[tuple[
 
 
 @contextlib.contextmanager
-def _traffic(stage: Stage, folder: Path, leg: int) -> Iterator[None]:
-    """Ten minutes of the trace, from where the last leg's ended."""
+def _traffic(stage: Stage, folder: Path, leg: int, length: float) -> Iterator[None]:
+    """A leg of the trace, from where the last leg's ended."""
     start = f"{int(leg * LEG_SECONDS) % 2700}s"
     with (folder / "load.log").open("w") as log:
-        process = stage.kit.load(SCALE, start, f"{int(LEG_SECONDS) + 60}s", folder / "load.csv", log)
+        process = stage.kit.load(SCALE, start, f"{int(length) + 60}s", folder / "load.csv", log)
         try:
             yield
         finally:
