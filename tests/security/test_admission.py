@@ -19,6 +19,7 @@ from flyball.api.resource import Resource
 from flyball.api.scalars import PromQL
 from flyball.api.v1alpha1 import WorkloadSLO
 from flyball.api.v1alpha1.targets import ScaleTargetRef
+from flyball.cli import doctor
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import connect
 from flyball.core.names import WorkloadKey
@@ -230,6 +231,16 @@ class TestOnAnApiServer:
             await cluster.hold_finalizer(key, True)
             await cluster.write_status(key, {"observedGeneration": 1})
             await cluster.hold_finalizer(key, False)
+
+    def test_helm_s_test_may_declare_what_it_tries(self, governed: Server, render: Any) -> None:
+        namespace = governed.kubectl.namespace
+        rendered = render({"watchNamespaces": [namespace]}, namespace=namespace)
+        roles = [rendered.one(kind, "flyball-test") for kind in ("Role", "RoleBinding")]
+        governed.kubectl("apply", "--filename=-", text=yaml.safe_dump_all(roles))
+        account = f"system:serviceaccount:{namespace}:flyball-test"
+        tried = doctor._workload(min_replicas=1)
+        assert governed.settled(lambda: governed.says(account, "POST", tried, dry_run=True), "") == ""
+        assert "may not patch the scale" in governed.says(account, "POST", workload_slo(), dry_run=True)
 
     def test_namespaces_that_this_release_does_not_watch_are_not_its_business(
         self, governed: Server, objects: ObjectsApi
