@@ -175,6 +175,7 @@ class ExperimentWorld:
         share = self.cluster.route.fallback_weight / total
         if running is not None and running.plan.route is None and block is not None:
             share = float(block.arm is Arm.TREATMENT)
+        entries = []
         for name, arm, part in (("chat", Arm.BASELINE, 1 - share), ("chat-int4", Arm.TREATMENT, share)):
             requests = Decimal(round(600 * part))
             dollars = (requests * Decimal(str(self.cost(arm, start)))).quantize(Decimal("1e-9"))
@@ -182,4 +183,5 @@ class ExperimentWorld:
                 "gpu", serving_ms=300_000, serving=dollars, requests=requests, output_tokens=requests * 100,
                 measured_ms=PERIOD_MS,
             )  # fmt: skip
-            self.ledger.append([Entry(WorkloadKey("team", name), uids[name], start, end, (use,))])
+            entries.append(Entry(WorkloadKey("team", name), uids[name], start, end, (use,)))
+        self.ledger.append(entries)
