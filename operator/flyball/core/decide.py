@@ -74,7 +74,7 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
             if variant.spot
         ),
         stages=stages.told(spec, observation.signals),
-        segments=segments.told(spec, observation.signals),
+        segments=segments.told(spec, observation.signals, memory),
         efficiency=efficiency.look(spec, observation, situation, states, memory),
     )
     return decision, replace(memory, states=told.states)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from flyball.core import roi, slo
+from flyball.core import roi, segments, slo
 from flyball.core.decision import CostReport, Event, ObjectiveReport, RoiReport
 from flyball.core.findings import Findings, awaited, ceiling_state, forecast_state, spent_against
 from flyball.core.kpi import LOWER_IS_BETTER
@@ -68,6 +68,8 @@ def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence
     subjects += [_ceiling(findings, ceiling, costs, memory) for ceiling in findings.spec.ceilings]
     subjects += [_forecast(pace, memory) for pace in findings.budgets.paces]
     subjects += [_roi(findings, report) for report in findings.roi]
+    for split in segments.told(findings.spec, findings.observation.signals, memory):
+        subjects.append(Subject(segments.subject(split.measured), split.worst or "None"))
     problem = findings.situation.trust.problem
     stale = Event(EventReason.TELEMETRY_STALE, f"holding capacity: {problem}", "Hold", warning=True)
     recovered = Event(EventReason.TELEMETRY_RECOVERED, "telemetry can be trusted again", "Observe")

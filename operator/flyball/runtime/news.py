@@ -162,7 +162,6 @@ def _states(shown: Shown) -> dict[str, str]:
         found[f"condition {condition['type']}"] = f"{condition['status']} {condition['reason']}"
     for part, kind in (("objectives", "objective"), ("roi", "ROI target")):
         found |= {f"{kind} {item['name']}": item["state"] for item in status.get(part, ())}
-    found |= {f"what slows {item['name']}": item.get("slowBecauseOf") for item in status.get("objectives", ())}
     found |= {f"worst segment by {item['measured']}": item.get("worst") for item in status.get("segments", ())}
     for target in status.get("targets", ()):
         found |= {f"target {target['name']} {field}": target.get(field) for field in _TARGET_STATES}
