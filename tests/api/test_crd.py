@@ -80,6 +80,7 @@ def test_first_question_is_answered_without_wide_output() -> None:
     }
     assert narrow["WorkloadSLO"] == ["Mode", "SLO", "Budget", "Cost", "Replicas", "ROI", "Fallback", "Ready", "Age"]
     assert narrow["GPUPool"] == ["Granted", "Asked", "Short", "Age"]
+    assert narrow["Budget"] == ["State", "Spent", "Age"]
     assert narrow["DemandEvent"] == ["Phase", "Multiple", "Start", "End", "Workloads", "Age"]
 
 
@@ -96,6 +97,7 @@ def test_names_and_subresources() -> None:
         "GPUPool": "Cluster",
         "DemandEvent": "Namespaced",
         "ROIExperiment": "Namespaced",
+        "Budget": "Namespaced",
     }
     for spec in definitions.values():
         assert spec["names"]["categories"] == ["flyball"]

@@ -147,7 +147,7 @@ def test_people_s_roles_are_aggregated(render):
     aggregate = "rbac.authorization.k8s.io/aggregate-to-{}"
     assert _grants(view["rules"]) == {
         ("flyball.dev", kind): {"get", "list", "watch"}
-        for kind in ("workloadslos", "pricebooks", "gpupools", "demandevents", "roiexperiments")
+        for kind in ("workloadslos", "pricebooks", "gpupools", "budgets", "demandevents", "roiexperiments")
     }
     changing = {"create", "update", "patch", "delete", "deletecollection"}
     assert _grants(edit["rules"]) == {

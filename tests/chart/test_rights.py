@@ -84,7 +84,7 @@ async def test_the_operator_can_do_everything_that_it_does(
         await cluster.write_status(key, {"observedGeneration": 1})
         for recorder in (EventRecorder(api), EventRecorder(api)):  # the second one is the operator after a restart
             await recorder.publish(key, uid, Event(FALLBACK, "moved", "MoveTraffic"), NOW)
-    watched_kinds = ("workloadslos", "pricebooks", "gpupools", "demandevents", "roiexperiments")
+    watched_kinds = ("workloadslos", "pricebooks", "gpupools", "budgets", "demandevents", "roiexperiments")
     for right in (*(["watch", f"{kind}.flyball.dev"] for kind in watched_kinds), ["get", "nodes"]):
         assert kubectl("auth", "can-i", *right, f"--as={_account(kubectl, 'flyball')}").strip() == "yes"
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from flyball.api.parse import unknown_fields
 from flyball.api.v1alpha1 import (
+    Budget,
+    BudgetStatus,
     DemandEvent,
     DemandEventStatus,
     GPUPool,
@@ -130,6 +132,13 @@ class FakeCluster:
         assert not unknown_fields(GPUPool, {"status": dict(status)})
         self.statuses[name] = dict(status)
         self.mirror.put_pool({**self.mirror.pools.raw[name], "status": dict(status)})
+
+    async def write_budget_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        self._write("write_budget_status", key.name)
+        BudgetStatus.model_validate(status, by_alias=True, by_name=False)
+        assert not unknown_fields(Budget, {"status": dict(status)})
+        self.statuses[key] = dict(status)
+        self.mirror.put_budget({**self.mirror.budgets.raw[key], "status": dict(status)})
 
     async def write_demand_event_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
         self._write("write_demand_event_status", key.name)

@@ -12,6 +12,14 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 - apiGroups: [flyball.dev]
   resources: [workloadslos/status]
   verbs: [patch]
+# Budgets that workloads share: watch feeds the mirror, list corrects it.
+- apiGroups: [flyball.dev]
+  resources: [budgets]
+  verbs: [list, watch]
+# Where they stand, by server-side apply.
+- apiGroups: [flyball.dev]
+  resources: [budgets/status]
+  verbs: [patch]
 # Load that is announced: watch feeds the mirror, list corrects it.
 - apiGroups: [flyball.dev]
   resources: [demandevents]

@@ -1,13 +1,16 @@
-"""From the models of what workloads share to the core's view of them: GPUPools and DemandEvents, units resolved."""
+"""From the models of what workloads share to the core's view: GPUPools, Budgets and DemandEvents, units resolved."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from flyball.api.v1alpha1 import DemandEventSpec, GPUPoolSpec
+from flyball.api.v1alpha1 import BudgetSpec, DemandEventSpec, GPUPoolSpec
 from flyball.api.v1alpha1.gpupool import GpuStock, YieldRule
 from flyball.core.demand_events import DemandEvent, DemandWindow
 from flyball.core.gpu_pools import NodeGpus, Pool, Stock
-from flyball.core.units import parse_duration_seconds
+from flyball.core.names import WorkloadKey
+from flyball.core.shared_budget import SharedBudget
+from flyball.core.spec import Ceiling
+from flyball.core.units import parse_duration_seconds, parse_money
 
 
 def to_pool(name: str, spec: GPUPoolSpec, nodes: Iterable[NodeGpus] | None) -> Pool:
@@ -28,6 +31,15 @@ def to_pool(name: str, spec: GPUPoolSpec, nodes: Iterable[NodeGpus] | None) -> P
 def discovers(spec: GPUPoolSpec) -> bool:
     """Whether nodes must be counted for it."""
     return any(stock.gpus is None for stock in spec.inventory)
+
+
+def to_budget(namespace: str, name: str, spec: BudgetSpec) -> SharedBudget:
+    """The core's view of a budget."""
+    return SharedBudget(
+        WorkloadKey(namespace, name),
+        tuple(Ceiling(each.period, parse_money(each.amount), each.enforcement) for each in spec.ceilings),
+        tuple(sorted(spec.selector.match_labels.items())) if spec.selector else (),
+    )
 
 
 def to_demand_event(namespace: str, name: str, spec: DemandEventSpec) -> DemandEvent:

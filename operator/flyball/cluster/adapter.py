@@ -17,6 +17,7 @@ from flyball.cluster.nodes import node_gpus
 from flyball.cluster.observe import Observer
 from flyball.cluster.pods import ACCELERATOR_LABELS
 from flyball.cluster.resources import (
+    BUDGETS,
     DEMAND_EVENTS,
     FINALIZER,
     GPU_POOLS,
@@ -84,6 +85,10 @@ class KubernetesCluster:
     async def list_demand_events(self) -> list[Object]:
         """Every DemandEvent, in the same way."""
         return await self._list_own(DEMAND_EVENTS, self._namespaces or ("",))
+
+    async def list_budgets(self) -> list[Object]:
+        """Every Budget, in the same way."""
+        return await self._list_own(BUDGETS, self._namespaces or ("",))
 
     async def list_roi_experiments(self) -> list[Object]:
         """Every ROIExperiment, in the same way."""
@@ -213,6 +218,10 @@ class KubernetesCluster:
     async def write_pool_status(self, name: str, status: Mapping[str, object]) -> None:
         """The same, for a GPUPool."""
         await self._write_status(GPU_POOLS, "GPUPool", name, "", status)
+
+    async def write_budget_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        """The same, for a Budget."""
+        await self._write_status(BUDGETS, "Budget", key.name, key.namespace, status)
 
     async def write_demand_event_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
         """The same, for a DemandEvent."""

@@ -23,6 +23,7 @@ from flyball.core.report import conclude
 from flyball.core.returns import explained, judge_booked
 from flyball.core.spec import RoiTarget, WorkloadSpec
 from flyball.core.staffing import Sizing, case_of, size
+from flyball.core.toll import account as account_of_toll
 from flyball.core.triggers import measured, trigger
 from flyball.core.zero import Zero
 
@@ -45,6 +46,7 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     case = case_of(spec, observation, situation, steering, states)
     budgets, memory = pacing.look(spec, observation, case.plans, situation.curve, memory)
     sizing, memory = size(replace(case, paces=budgets.paces), to_zero, memory)
+    memory = replace(memory, toll=account_of_toll(memory.toll, at, sizing.toll))
     memory = pacing.learn(case.plans, situation, float(sizing.wanted_per_hour), at, memory)
     mended = efficiency.among(spec, objectives, FALLBACK_MENDS)
     memory = _fall_back(spec, observation, situation, mended, sizing, to_zero, memory)

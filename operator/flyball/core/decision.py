@@ -126,7 +126,8 @@ class CostReport:
 
     `month_to_date` and `day_to_date` are exact as of the observation's time and grow by `per_hour`; `month_forecast` is
     what the month costs if all demand is served, nine times of ten between `month_low` and `month_high` (None while too
-    few days are known), and `month_record` says how such ranges fared.
+    few days are known), and `month_record` says how such ranges fared. `spared` are the dollars that ceilings held back
+    this month, `missed` the requests that missed an objective for it.
     `requests` is the number that `per_request` was divided by.
     """
 
@@ -140,6 +141,8 @@ class CostReport:
     month_low: Decimal | None = None
     month_high: Decimal | None = None
     month_record: str = ""
+    spared: Decimal = Decimal(0)
+    missed: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

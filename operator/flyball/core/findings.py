@@ -130,6 +130,8 @@ def cost_report(findings: Findings, memory: Memory) -> CostReport:
         month_low=low if findings.per_hour is not None else None,
         month_high=high if findings.per_hour is not None else None,
         month_record=books.record.text if books and books.record else "",
+        spared=memory.toll.spared,
+        missed=memory.toll.missed,
         per_request=spent / Decimal(str(served)) if spent is not None and served else None,
         per_million_tokens=spent / Decimal(str(tokens)) * MILLION if spent is not None and tokens else None,
         requests=served,

@@ -168,6 +168,20 @@ class PacingMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class TollMemory:
+    """What ceilings spared in dollars this month (`YYYY-MM`, UTC) until `at`, and how many requests missed an objective
+    for it; and both per hour from then on.
+    """
+
+    month: str = ""
+    at: float = 0.0
+    spared: Decimal = Decimal(0)
+    missed: float = 0.0
+    spared_per_hour: Decimal = Decimal(0)
+    missed_per_hour: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class BurnedBudget:
     """Requests that missed an objective, and all requests, decayed."""
 
@@ -204,6 +218,7 @@ class Memory:
     zero: ZeroMemory = ZeroMemory()
     spend: SpendMemory = SpendMemory()
     pacing: PacingMemory = PacingMemory()
+    toll: TollMemory = TollMemory()
     states: tuple[tuple[str, str], ...] = ()
 
     def variant(self, name: str) -> VariantMemory:

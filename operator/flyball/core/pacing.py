@@ -86,8 +86,9 @@ class Pace:
         """Where the budget stands and what that leaves, in a sentence."""
         word, amount = PERIOD_WORDS[self.ceiling.period], format_money(self.ceiling.amount)
         spent, forecast_ = format_money(self.spent), format_money(self.forecast)
+        of = f", its part of {self.ceiling.source}," if self.ceiling.source else ""
         return (
-            f"the {word} ceiling of ${amount} pays for {self.held.share:.0%} of what is wanted beyond the minimum: "
+            f"the {word} ceiling of ${amount}{of} pays for {self.held.share:.0%} of what is wanted beyond the minimum: "
             f"${spent} are spent, and serving everything would make it ${forecast_}"
         )
 

@@ -105,6 +105,11 @@ class Cluster(Protocol):
         ...
 
 
+    async def write_budget_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
+        """Server-side apply the whole status of a Budget."""
+        ...
+
+
 def owner_of(experiment: WorkloadKey) -> WorkloadKey:
     """Whom a route remembers as the one that moves it, where that is an experiment: no WorkloadSLO has such a name."""
     return WorkloadKey(experiment.namespace, f"roiexperiment/{experiment.name}")

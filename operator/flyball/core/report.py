@@ -119,7 +119,8 @@ def _budget(pace: Pace) -> str:
     word = "today" if pace.ceiling.period is Period.DAY else "this month"
     spent, amount = format_money(pace.spent), format_money(pace.ceiling.amount)
     expected = f", ${format_money(pace.forecast)} if all demand is served" if pace.held.known else ""
-    return f"{word} ${spent} of ${amount} are spent{expected}"
+    part = f" (its part of {pace.ceiling.source})" if pace.ceiling.source else ""
+    return f"{word} ${spent} of ${amount}{part} are spent{expected}"
 
 
 def _roi_met(findings: Findings) -> list[Condition]:

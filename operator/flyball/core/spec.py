@@ -102,11 +102,12 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """At most `amount` dollars per period, request or million tokens."""
+    """At most `amount` dollars per period, request or million tokens. `source` names the budget that it is part of."""
 
     period: Period
     amount: Decimal
     enforcement: Enforcement
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from flyball.core.sizing import (
 )
 from flyball.core.spec import Variant, WorkloadSpec
 from flyball.core.stages import because
+from flyball.core.toll import Toll, toll
 from flyball.core.units import conjoin, counted
 from flyball.core.zero import Zero
 
@@ -60,7 +61,7 @@ class Sizing:
 
     `carries_all` says that what serves now carries the whole demand, and `missing` is the share of it that it does not,
     with the queue drained (None: unknown). `wanted_per_hour` is what is wanted within the maxima, before any ceiling,
-    in dollars per hour.
+    in dollars per hour, and `toll` what the ceiling that binds costs.
     """
 
     variants: tuple[VariantDecision, ...]
@@ -69,6 +70,7 @@ class Sizing:
     carries_all: bool
     wanted_per_hour: Decimal = Decimal(0)
     missing: float | None = None
+    toll: Toll | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,8 @@ def size(case: Case, zero: Zero, memory: Memory) -> tuple[Sizing, Memory]:
     steady = {p.variant.name: _steady(case, p, remembered[p.variant.name]) for p in case.plans}
     allowed, lasting = _allowed(case, steady)
     _, now = _allowed(case, needs)
-    causes += _of_ceilings(case, lasting)
+    paid = _toll(case, steady, allowed) if lasting.by_ceiling else None
+    causes += [*_of_ceilings(case, lasting), *([_of_toll(paid)] if paid else [])]
     variants = tuple(_settle(case, plan, causes, needs, steady, (allowed, lasting.by_ceiling)) for plan in case.plans)
     serving = {v.name: min(v.ready, v.desired) for v in variants}
     demand, waiting = case.situation.demand, case.situation.waiting
@@ -150,7 +153,7 @@ def size(case: Case, zero: Zero, memory: Memory) -> tuple[Sizing, Memory]:
     missing = overflow.needed(demand, waiting, _drain_seconds(case), carried)
     known = tuple(replace(memory.variant(name), needs=entries) for name, entries in remembered.items())
     wanted = ceilings.per_hour(case.plans, _within_maxima(case, steady))
-    return Sizing(variants, now, lasting, carries_all, wanted, missing), replace(memory, variants=known)
+    return Sizing(variants, now, lasting, carries_all, wanted, missing, paid), replace(memory, variants=known)
 
 
 def _by_zero(case: Case, counts: Mapping[str, int], cause: Cause, memory: Memory) -> tuple[Sizing, Memory]:
@@ -302,6 +305,15 @@ def _within_maxima(case: Case, counts: Mapping[str, int]) -> dict[str, int]:
         p.variant.name: counts[p.variant.name] if p.fixed else min(p.variant.max_replicas, counts[p.variant.name])
         for p in case.plans
     }
+
+
+def _toll(case: Case, counts: dict[str, int], allowed: dict[str, int]) -> Toll | None:
+    """What the ceiling that holds replicas back spares, and costs."""
+    return toll(case.plans, _within_maxima(case, counts), allowed, case.situation.demand, case.situation.curve)
+
+
+def _of_toll(paid: Toll) -> Cause:
+    return Cause("CeilingToll", paid.text, (("spared_per_hour", float(paid.spared)), ("missed_per_hour", paid.missed)))
 
 
 def _of_ceilings(case: Case, short: Shortage) -> list[Cause]:

@@ -65,8 +65,8 @@ def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence
         subjects.append(Subject(f"objective/{objective.name}", report.state))
         slow = because(report, findings.observation.signals)
         subjects += [_breach(objective, report, slow), _error_budget(objective, report)]
-    subjects += [_ceiling(findings, ceiling, costs, memory) for ceiling in findings.spec.ceilings]
-    subjects += [_forecast(pace, memory) for pace in findings.budgets.paces]
+    subjects += [_ceiling(findings, ceiling, costs, memory) for ceiling in findings.spec.ceilings if not ceiling.source]
+    subjects += [_forecast(pace, memory) for pace in findings.budgets.paces if not pace.ceiling.source]
     subjects += [_roi(findings, report) for report in findings.roi]
     for split in segments.told(findings.spec, findings.observation.signals, memory):
         subjects.append(Subject(segments.subject(split.measured), split.worst or "None"))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flyball.api.convert import read_workload
-from flyball.api.v1alpha1 import DemandEvent, GPUPool, PriceBook, ROIExperiment
+from flyball.api.v1alpha1 import Budget, DemandEvent, GPUPool, PriceBook, ROIExperiment
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import Invalid, WorkloadSpec
 from flyball.runtime.shelf import Raw, Shelf, identity
@@ -64,6 +64,7 @@ class Mirror:
         self.books: Shelf[str, PriceBook] = Shelf(PriceBook, _name)
         self.pools: Shelf[str, GPUPool] = Shelf(GPUPool, _name)
         self.demand_events: Shelf[WorkloadKey, DemandEvent] = Shelf(DemandEvent, _key)
+        self.budgets: Shelf[WorkloadKey, Budget] = Shelf(Budget, _key)
         self.experiments: Shelf[WorkloadKey, ROIExperiment] = Shelf(ROIExperiment, _key)
         self._moves = 0
         self._moved: dict[tuple[str, object], int] = {}
@@ -113,6 +114,16 @@ class Mirror:
         self._note("DemandEvent", _key(raw))
         self.demand_events.remove(_key(raw))
 
+    def put_budget(self, raw: Raw) -> bool:
+        """Take in a Budget; returns whether it changed."""
+        self._note("Budget", _key(raw))
+        return self.budgets.put(raw)
+
+    def remove_budget(self, raw: Raw) -> None:
+        """Forget a Budget."""
+        self._note("Budget", _key(raw))
+        self.budgets.remove(_key(raw))
+
     def put_experiment(self, raw: Raw) -> bool:
         """Take in an ROIExperiment; returns whether it changed."""
         self._note("ROIExperiment", _key(raw))
@@ -135,6 +146,7 @@ class Mirror:
         pools: Iterable[Raw] | None = None,
         demand_events: Iterable[Raw] | None = None,
         experiments: Iterable[Raw] | None = None,
+        budgets: Iterable[Raw] | None = None,
     ) -> None:
         """Make the mirror equal to complete lists, but for what moved since `mark`; None keeps what is known."""
         self._moved = {name: moved for name, moved in self._moved.items() if moved > mark}
@@ -144,6 +156,8 @@ class Mirror:
             self.pools.reconcile({_name(raw): raw for raw in pools}, self._later("GPUPool"))
         if demand_events is not None:
             self.demand_events.reconcile({_key(raw): raw for raw in demand_events}, self._later("DemandEvent"))
+        if budgets is not None:
+            self.budgets.reconcile({_key(raw): raw for raw in budgets}, self._later("Budget"))
         if experiments is not None:
             self.experiments.reconcile({_key(raw): raw for raw in experiments}, self._later("ROIExperiment"))
         listed, later = {_key(raw): raw for raw in workloads}, self._later("WorkloadSLO")

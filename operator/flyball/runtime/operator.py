@@ -274,7 +274,8 @@ async def _list(cluster: KubernetesCluster, mirror: Mirror) -> bool:
         pools = await _optional(cluster.list_gpu_pools)
         demand_events = await _optional(cluster.list_demand_events)
         experiments = await _optional(cluster.list_roi_experiments)
-        mirror.reconcile(await cluster.list_workloads(), books, mark, pools, demand_events, experiments)
+        budgets = await _optional(cluster.list_budgets)
+        mirror.reconcile(await cluster.list_workloads(), books, mark, pools, demand_events, experiments, budgets)
     except PortError as error:
         log.warning("listing what is declared failed", error=str(error))
         return False
@@ -317,6 +318,7 @@ def build_registry(mirror: Mirror, poke: Callable[[], None]) -> kopf.OperatorReg
         ("pricebooks", mirror.put_book, mirror.remove_book),
         ("gpupools", mirror.put_pool, mirror.remove_pool),
         ("demandevents", mirror.put_demand_event, mirror.remove_demand_event),
+        ("budgets", mirror.put_budget, mirror.remove_budget),
         ("roiexperiments", mirror.put_experiment, mirror.remove_experiment),
     ):
         kopf.on.event(GROUP, VERSION, plural, registry=registry, id=plural)(_feed(put, remove, poke))

@@ -10,7 +10,7 @@ from flyball.api.v1alpha1 import WorkloadSLOStatus
 from flyball.core import overflow
 from flyball.core.conditions import KnownCondition
 from flyball.core.findings import APPROACHING, FORECAST_OVER, HALF, REACHED
-from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, VariantMemory, ZeroMemory
+from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, TollMemory, VariantMemory, ZeroMemory
 from flyball.core.names import ConditionType, FallbackState, Period
 from flyball.core.observation import WorkloadState
 from flyball.core.periods import CALENDAR, label
@@ -38,7 +38,7 @@ def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
     started_at = min((condition.since for condition in conditions if condition.since > 0), default=None)
     memory = Memory(states=states, spend=_spend(status), started_at=started_at, zero=_zero(status, conditions))
     reclaimed = (VariantMemory(target.name, reclaims=target.reclaims) for target in status.targets if target.reclaims)
-    memory = replace(memory, variants=tuple(reclaimed))
+    memory = replace(memory, variants=tuple(reclaimed), toll=_toll(status))
     return replace(memory, fallback=_fallback(status)), conditions
 
 
@@ -162,6 +162,16 @@ def _spend(status: WorkloadSLOStatus) -> SpendMemory:
         day=label(Period.DAY, as_of),
         day_to_date=_decimal(cost.day_to_date),
     )
+
+
+def _toll(status: WorkloadSLOStatus) -> TollMemory:
+    """What ceilings held back in the month of the status, without the time in which nobody looked."""
+    cost = status.cost
+    as_of = parse_time(cost.as_of) if cost else None
+    if cost is None or as_of is None or not cost.ceilings_spared:
+        return TollMemory()
+    missed = float(_decimal(cost.ceilings_missed))
+    return TollMemory(label(Period.MONTH, as_of), as_of, _decimal(cost.ceilings_spared), missed)
 
 
 def _decimal(text: str | None) -> Decimal:

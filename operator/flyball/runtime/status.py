@@ -278,6 +278,8 @@ def _cost(decision: Decision) -> Status:
         "monthLow": None if cost.month_low is None else format_money(cost.month_low, 2),
         "monthHigh": None if cost.month_high is None else format_money(cost.month_high, 2),
         "forecastRecord": cost.month_record or None,
+        "ceilingsSpared": format_money(cost.spared, 2) if cost.spared else None,
+        "ceilingsMissed": f"{cost.missed:.0f}" if cost.spared else None,
         "perRequest": None if cost.per_request is None else f"{cost.per_request:.6f}",
         "perMillionTokens": None if cost.per_million_tokens is None else f"{cost.per_million_tokens:.4f}",
     }

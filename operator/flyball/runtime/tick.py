@@ -5,7 +5,7 @@ repeated here, since the next tick sees what is true then and decides again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ from flyball.runtime.mirror import Declared, Mirror
 from flyball.runtime.news import Shown, figures, news, ran_on
 from flyball.runtime.pools import Pools, Wanted
 from flyball.runtime.recall import as_found
+from flyball.runtime.shared_budgets import Member, SharedBudgets
 
 log = structlog.get_logger("flyball.tick")
 
@@ -113,6 +114,7 @@ class Ticker:
         self._at = 0.0
         self._pools = Pools(mirror, cluster)
         self._announced = Announced(mirror, cluster)
+        self._shared = SharedBudgets(mirror, cluster)
 
     async def tick(self, at: float) -> TickReport:
         """Observe, decide and apply for everything declared. Raises only what is a defect of Flyball itself."""
@@ -132,6 +134,7 @@ class Ticker:
             self._metrics.read(specs, at), self._cluster.observe(specs), self._pools.look(at)
         )
         valid = [(entry, entry.spec) for entry in living if isinstance(entry.spec, WorkloadSpec)]
+        self._share(valid, states, at)
         decided = await self._each(
             [
                 (spec.key, self._decide(entry, spec, at, signals.get(spec.key), states.get(spec.key), claims))
@@ -154,6 +157,7 @@ class Ticker:
         )
         await self._pools.tell(at)
         await self._announced.tell(at)
+        await self._shared.tell(at)
         invalid = [entry.spec for entry in living if isinstance(entry.spec, Invalid)]
         await self._each([(spec.key, self._tell_invalid(spec, at)) for spec in invalid])
         return TickReport(at, tuple(outcomes), tuple(invalid), tuple(defects))
@@ -208,10 +212,25 @@ class Ticker:
         spec = self._mirror.learn_accelerators(
             spec, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
         )
-        spec = in_force(spec, at)
+        spec = self._shared.within(in_force(spec, at))
         decision, memory = decide(spec, observation, known.memory)
         record = record_of(spec, observation, known.memory, decision)
         return Decided(Wanted(entry, spec, observation, decision), memory, record)
+
+    def _share(
+        self, valid: Sequence[tuple[Declared, WorkloadSpec]], states: Mapping[WorkloadKey, WorkloadState], at: float
+    ) -> None:
+        """Share Budgets out among the workloads; a defect in there holds nobody's decision up."""
+        try:
+            self._shared.begin(
+                [
+                    Member(spec, entry.labels, self._known[spec.key].memory, states.get(spec.key, WorkloadState()))
+                    for entry, spec in valid
+                ],
+                at,
+            )
+        except Exception:
+            log.exception("a defect of Flyball, please report it: Budgets are not heeded")
 
     def _ration(self, living: Sequence[Declared], wanted: Sequence[Wanted]) -> dict[WorkloadKey, Decision]:
         """The decisions within what GPUPools grant; a defect in there holds nobody's decision up."""
@@ -234,7 +253,7 @@ class Ticker:
         known.memory, known.spec, known.told_invalid = memory, spec, None
         failures += moves.failures
         failures += await giveback.annotate(self._cluster, spec, observation, decision, known, claims)
-        events = [*decision.events, *events, *moves.events]
+        events = [*decision.events, *self._shared.events(spec.key), *events, *moves.events]
         failures += await self._publish(spec.key, events, at)
         advice = self._advisers.advice(spec, known.status)
         rendered = {**status.render(spec, observation, decision, known.conditions), **advice.status}

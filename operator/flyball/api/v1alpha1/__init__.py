@@ -1,5 +1,6 @@
 """The resources of `flyball.dev/v1alpha1`. These models are the one source: CRDs and reference are made from them."""
 
+from flyball.api.v1alpha1.budget import Budget, BudgetSpec, BudgetStatus
 from flyball.api.v1alpha1.demandevent import DemandEvent, DemandEventSpec, DemandEventStatus
 from flyball.api.v1alpha1.gpupool import GPUPool, GPUPoolSpec, GPUPoolStatus
 from flyball.api.v1alpha1.pricebook import PriceBook, PriceBookSpec, PriceBookStatus
@@ -22,6 +23,9 @@ from flyball.api.v1alpha1.words import WorkloadType
 from flyball.api.v1alpha1.workloadslo import WorkloadSLO, WorkloadSLOSpec
 
 __all__ = [
+    "Budget",
+    "BudgetSpec",
+    "BudgetStatus",
     "CostStatus",
     "DemandEvent",
     "DemandEventSpec",

@@ -188,6 +188,10 @@ class CostStatus(ApiModel):
     """Dollars that the month exceeds one time in twenty."""
     forecast_record: str | None = None
     """How past forecasts and their ranges fared."""
+    ceilings_spared: str | None = None
+    """Dollars that ceilings held back since the month began."""
+    ceilings_missed: str | None = None
+    """Requests that missed an objective for it, by the learned curve of misses."""
     per_request: str | None = None
     """Dollars per served request."""
     per_million_tokens: str | None = None
