@@ -76,6 +76,7 @@ demo-down: ## Take away what the demo started
 
 faults: venv ## Break what Flyball stands on, one thing at a time; goes on where it was stopped
 	FLYBALL_FAULTS=all $(BIN)/pytest tests/runtime/test_crash_on_api_server.py
+	PYTHONPATH=e2e/cluster $(BIN)/python -m e2e.faults.takeover
 	$(BIN)/python -m e2e.faults
 
 soak: venv ## Everything together under traffic and random faults, two hours; goes on where it was stopped
