@@ -278,7 +278,7 @@ async def test_the_number_of_queries_does_not_depend_on_that_of_workloads(url: s
     asked = []
     for count in (1, 50, 60):
         before = queries_answered(url)
-        await read(url, *many(count))
+        await read(url, CHAT, OLD, *many(count))
         asked.append(queries_answered(url) - before)
     assert asked[0] == asked[1] == asked[2] > 0
 

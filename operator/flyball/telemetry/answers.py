@@ -93,6 +93,12 @@ class Table:
             place = row.labels.get(SERIES_LABEL, ""), row.labels.get("namespace", "")
             self._rows[place][row.labels.get(GROUP_LABEL, "")].append(row)
 
+    def everywhere(self, part: str) -> list[Row]:
+        """All rows of that part, whatever they are about."""
+        return [
+            row for (name, _), groups in self._rows.items() if name == part for rows in groups.values() for row in rows
+        ]
+
     def of_target(self, spec: WorkloadSpec, variant: Variant, part: str) -> list[Row]:
         """All rows of that part about the variant's pods."""
         groups = self._rows.get((part, spec.key.namespace), {})

@@ -115,6 +115,7 @@ def read_history(
     texts = queries.first_queries(profile, GPU, plan)
     if profile is not None:
         texts[RESETS] = _resets(profile, plan)
+        texts |= queries.covered_queries(profile, plan, texts)
     parts = list(span.parts())
     total, done = len(parts) * (len(texts) + len(own)), 0
     steps: list[Step] = []

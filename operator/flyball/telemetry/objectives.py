@@ -202,7 +202,8 @@ def _exported(
     for rank, histogram in enumerate(histograms):
         part = queries.buckets(indicator, rank)
         rows = first.get(part, _NO_ANSWER).of_workload(spec, part)
-        buckets = _merged(spec, first.get(part, _NO_ANSWER), part, histogram.scale)
+        whole = first.get(queries.covered(part), _NO_ANSWER)
+        buckets = _merged(spec, first.get(part, _NO_ANSWER), whole, part, histogram.scale)
         if buckets:
             return _Exported(rank, histogram, buckets, frozenset(row.labels.get("le", "") for row in rows))
     return _Exported(0, histograms[0]) if histograms else None
@@ -213,22 +214,23 @@ def _over(
 ) -> Buckets | None:
     part = queries.buckets(objective.indicator, exported.rank)
     try:
-        return _merged(spec, tables.further.get(window, _NO_ANSWER), part, exported.profile.scale)
+        table = tables.further.get(window, _NO_ANSWER)
+        return _merged(spec, table, table, part, exported.profile.scale)
     except BadHistogram:
         return None
 
 
-def _merged(spec: WorkloadSpec, table: Table, part: str, scale: float) -> Buckets | None:
+def _merged(spec: WorkloadSpec, table: Table, having: Table, part: str, scale: float) -> Buckets | None:
     """The buckets of all the workload's pods. An edge that some series lack is a share of those that have it."""
     rows = table.of_workload(spec, part)
     whole = {_source(row): row.value for row in rows if row.labels.get("le") == "+Inf"}
-    having = {
-        (*_source(row), row.labels.get("le", "")): row.value for row in table.of_workload(spec, queries.covered(part))
+    covered = {
+        (*_source(row), row.labels.get("le", "")): row.value for row in having.of_workload(spec, queries.covered(part))
     }
     found = []
     for row in rows:
         text = row.labels.get("le", "")
-        among = having.get((*_source(row), text), whole.get(_source(row), row.value))
+        among = covered.get((*_source(row), text), whole.get(_source(row), row.value))
         try:
             found.append((float(text) * scale, row.value, among))
         except ValueError:

@@ -58,7 +58,8 @@ class PrometheusMetrics:
     async def read(self, workloads: Sequence[WorkloadSpec], at: float) -> Mapping[WorkloadKey, WorkloadSignals]:
         """Signals of all workloads at that time (epoch seconds). Never raises.
 
-        The number of queries depends on the profiles, indicators and windows in use, and on the overrides.
+        The number of queries depends on the profiles, indicators and windows in use, on how many histograms have edges
+        that some pods lack, and on the overrides.
         """
         deadline = time.monotonic() + self._settings.timeout_seconds
         at += self._ahead()
@@ -134,6 +135,8 @@ class PrometheusMetrics:
         failed = next((first[name].failure for name in _REQUIRED_QUERIES if name in first and first[name].failure), "")
         if failed:
             return {spec.key: self._problem(failed) for spec in specs}
+        if profile:
+            first |= await self._batch(queries.covered_queries(profile, plan, queries.uneven(first)), at, deadline)
         further = await self._further(profile, plan, specs, first, at, deadline) if profile else {}
         answers, around = Answers(at, first, further), await outside
         return {spec.key: self._workload(spec, profile, plan, answers, around, own.get(spec.key, {})) for spec in specs}

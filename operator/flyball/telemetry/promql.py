@@ -39,6 +39,10 @@ class Scope:
             dict.fromkeys(("namespace", GROUP_LABEL, *(own_label(name) for name, _ in self.labels), *more))
         )
 
+    def of_pod(self, *more: str) -> str:
+        """The labels that tell pods apart, and what of them is asked for."""
+        return ", ".join(dict.fromkeys(("namespace", "pod", *(own_label(name) for name, _ in self.labels), *more)))
+
     def matcher(self, label: str = "namespace") -> str:
         """The matcher that keeps other namespaces' series out of the query, where that is cheap."""
         if len(self.namespaces) > MOST_NAMESPACES:
@@ -108,8 +112,8 @@ def folded(expression: str, scope: Scope, repeated: Iterable[str] = (), *more: s
     """
     once = ", ".join(repeated)
     found = f"max without ({once}) ({expression})" if once else expression
-    by = scope.by("pod", *more)
-    return f"max by ({by}) ({aggregation} by ({by}, {', '.join(SCRAPES)}) ({grouped(scope.narrowed(found))}))"
+    by = scope.of_pod(*more)
+    return grouped(f"max by ({by}) ({aggregation} by ({by}, {', '.join(SCRAPES)}) ({scope.narrowed(found)}))")
 
 
 def tagged(expression: str, tag: str) -> str:

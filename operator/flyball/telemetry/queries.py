@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flyball.core.names import COUNTED_INDICATORS, Indicator
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry import reliability, windows
+from flyball.telemetry.answers import Table
 from flyball.telemetry.profiles import EngineProfile, GpuProfile
 from flyball.telemetry.profiles.model import Counter, Gauge, Histogram, Selector
 from flyball.telemetry.promql import Scope, any_of, duration, either, folded, grouped, series, tagged
@@ -39,6 +40,11 @@ def cached(rank: int, side: str) -> str:
 def buckets(indicator: Indicator, rank: int) -> str:
     """The part, and the query over the rate window, with the `rank`th histogram of a latency."""
     return f"{indicator}_{rank}"
+
+
+def having(part: str) -> str:
+    """The part beside buckets that says by edge how many series have it, of all workloads together."""
+    return f"{part}_having"
 
 
 def covered(part: str) -> str:
@@ -110,6 +116,23 @@ def first_queries(profile: EngineProfile | None, gpu: GpuProfile, plan: Plan) ->
         for rank in range(len(profile.latencies.get(indicator, ()))):
             queries[buckets(indicator, rank)] = _buckets(profile, plan, indicator, rank, plan.rate_window_seconds)
     return queries
+
+
+def uneven(first: Mapping[str, Table]) -> list[str]:
+    """The names of those answers in which some series lack edges that others have."""
+    counts = {name: {row.value for row in table.everywhere(having(name))} for name, table in first.items()}
+    return [name for name, found in counts.items() if len(found) > 1]
+
+
+def covered_queries(profile: EngineProfile, plan: Plan, names: Iterable[str]) -> dict[str, str]:
+    """The queries that go with those over the rate window, by name: what edges are shares of that some series lack."""
+    wanted = set(names)
+    return {
+        covered(name): _covered(profile, plan, indicator, rank, plan.rate_window_seconds, 'le!="+Inf"', filtered=True)
+        for indicator in plan.latencies
+        for rank in range(len(profile.latencies.get(indicator, ())))
+        if (name := buckets(indicator, rank)) in wanted
+    }
 
 
 def window_query(profile: EngineProfile, plan: Plan, window: float, edges: Mapping[Indicator, Iterable[str]]) -> str:
@@ -205,36 +228,62 @@ def _counted(
 def _buckets(
     profile: EngineProfile, plan: Plan, indicator: Indicator, rank: int, window: float, edges: Sequence[str] = ()
 ) -> str:
-    """Events by upper edge, and what they are a share of. A later histogram only for those pods that do not export an
-    earlier one.
+    """Events by upper edge. A later histogram only for those pods that do not export an earlier one.
 
     Pods of several versions may have several sets of edges: an edge counts as a share of the events of those series
-    that have it. Without `edges` only edges are told of that some series lack.
+    that have it. Over all edges, it is asked first whether there are any that some series lack.
     """
-    scope, span = plan.scope, f"[{duration(window)}]"
-    part, histograms = buckets(indicator, rank), profile.latencies[indicator]
-    among = f"le=~{any_of(edges)}" if edges else ""
-    finite = f"le=~{any_of(edge for edge in edges if edge != '+Inf')}" if edges else 'le!="+Inf"'
-    better = [s for h in histograms[:rank] for s in h.suffixed("_count").selectors]
-    had = either(f"last_over_time({series(s, scope.matcher())}{span})" for s in better)
-
-    def by_edge(texts: Iterable[str]) -> str:
-        found = either(texts)
-        kept = f"({found}) unless on (namespace, pod) ({had})" if had else found
-        return f"sum by ({scope.by('le')}) ({folded(kept, scope, profile.repeated, 'le')})"
-
-    names = histograms[rank].suffixed("_bucket").selectors
-    matchers = (scope.matcher(), among) if among else (scope.matcher(),)
-    counts = by_edge(f"increase({series(name, *matchers)}{span})" for name in names)
-    whole = by_edge(
-        f"(last_over_time({series(name, scope.matcher(), finite)}{span}) * 0"
-        f" + ignoring (le) group_left () increase({series(name, scope.matcher(), _INFINITE)}{span}))"
-        for name in names
+    part, names = buckets(indicator, rank), profile.latencies[indicator][rank].suffixed("_bucket").selectors
+    matchers = [plan.scope.matcher(), *([f"le=~{any_of(edges)}"] if edges else [])]
+    counts = _by_edge(
+        profile,
+        plan,
+        indicator,
+        rank,
+        window,
+        (f"increase({series(name, *matchers)}[{duration(window)}])" for name in names),
     )
     if not edges:
-        every = by_edge(f"increase({series(name, scope.matcher(), _INFINITE)}{span})" for name in names)
-        whole = f"({whole}) != on ({scope.by()}) group_left () ({every})"
-    return either((tagged(counts, part), tagged(whole, covered(part))))
+        found = tagged(f"count by (le) ({either(series(name, *matchers) for name in names)})", having(part))
+        return either((tagged(counts, part), found))
+    finite = f"le=~{any_of(edge for edge in edges if edge != '+Inf')}"
+    return either((tagged(counts, part), _covered(profile, plan, indicator, rank, window, finite)))
+
+
+def _covered(
+    profile: EngineProfile,
+    plan: Plan,
+    indicator: Indicator,
+    rank: int,
+    window: float,
+    finite: str,
+    *,
+    filtered: bool = False,
+) -> str:
+    """By finite edge, how many events those series hold that have it; `filtered`, where that is not all of them."""
+    span, matcher = f"[{duration(window)}]", plan.scope.matcher()
+    names = profile.latencies[indicator][rank].suffixed("_bucket").selectors
+    every = [f"increase({series(name, matcher, _INFINITE)}{span})" for name in names]
+    texts = (
+        f"(last_over_time({series(name, matcher, finite)}{span}) * 0 + ignoring (le) group_left () {each})"
+        for name, each in zip(names, every, strict=True)
+    )
+    whole = _by_edge(profile, plan, indicator, rank, window, texts)
+    if filtered:
+        all_of_them = _by_edge(profile, plan, indicator, rank, window, every)
+        whole = f"({whole}) != on ({plan.scope.by()}) group_left () ({all_of_them})"
+    return tagged(whole, covered(buckets(indicator, rank)))
+
+
+def _by_edge(
+    profile: EngineProfile, plan: Plan, indicator: Indicator, rank: int, window: float, texts: Iterable[str]
+) -> str:
+    """Those series by edge and group of pods, but for pods that export a better histogram."""
+    scope, found = plan.scope, either(texts)
+    better = [s for h in profile.latencies[indicator][:rank] for s in h.suffixed("_count").selectors]
+    had = either(f"last_over_time({series(s, scope.matcher())}[{duration(window)}])" for s in better)
+    kept = f"({found}) unless on (namespace, pod) ({had})" if had else found
+    return f"sum by ({scope.by('le')}) ({folded(kept, scope, profile.repeated, 'le')})"
 
 
 def _gpus(profile: GpuProfile, plan: Plan) -> str:
