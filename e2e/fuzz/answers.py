@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
 SETTINGS = PrometheusSettings("http://prometheus:9090", timeout_seconds=60.0, max_answer_bytes=20_000)
 STATUSES = (200, 200, 200, 200, 200, 204, 301, 400, 401, 404, 413, 422, 429, 500, 503, 599)
+DATES = (
+    "Wed, 25 Nov 2026 22:00:00 GMT", "Wed, 25 Nov 2026 22:00:00", "25 Nov 99999 00:00:00 GMT", "", "x", "0", "\xff",
+    "Wed, 25 Nov 2026 22:00:00 +9999", "Sat, 01 Jan 0001 00:00:00 -2359",
+)  # fmt: skip
 EDGES = ("0.1", "0.5", "1.0", "2.5", "+Inf", "1", "1e0", "NaN", "", "-1", "x")
 VITAL = (queries.RUNNING, queries.WAITING, queries.COMPLETIONS)
 BAD = ("NaN", "+Inf", "-Inf", "-1", "1e300", "1e18")
@@ -44,14 +48,14 @@ def try_one(dice: Random) -> str:
 class _Wire(BaseAdapter):
     """Answers requests without a network."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, date: str, body: bytes) -> None:
         super().__init__()
-        self.status, self.body = status, body
+        self.status, self.date, self.body = status, date, body
 
     def send(self, request: requests.PreparedRequest, **_: Any) -> requests.Response:  # type: ignore[override]
         found = requests.Response()
         found.status_code, found.raw, found.request, found.url = self.status, io.BytesIO(self.body), request, "http://p"
-        found.headers["Content-Type"] = "application/json"
+        found.headers.update({"Content-Type": "application/json", "Date": self.date})
         return found
 
     def close(self) -> None:
@@ -61,7 +65,7 @@ class _Wire(BaseAdapter):
 def _bytes(dice: Random) -> str:
     client = _client()
     session = client._session  # noqa: SLF001 - the wire is replaced, nothing else
-    session.mount("http://", _Wire(dice.choice(STATUSES), _body(dice)))
+    session.mount("http://", _Wire(dice.choice(STATUSES), dice.choice(DATES), _body(dice)))
     answer = client.ask("up", 1000.0, 60.0)
     assert isinstance(answer, Answer)
     assert not (answer.rows and answer.failure), "rows beside a failure"
@@ -107,18 +111,15 @@ def _document(dice: Random) -> Any:
     return often({"status": often("success"), "data": often({"resultType": kind, "result": result}), "error": junk()})
 
 
-class _Answering:
-    """In place of the client: the same rows for every query, since each takes what is about it."""
+class _Answering(PrometheusClient):
+    """Asks nobody: the same rows for every query, since each takes what is about it."""
 
     def __init__(self, rows: list[tuple[dict[str, str], str]]) -> None:
-        self.late = "late"
+        super().__init__(SETTINGS)
         self._answer = Answer(tuple(_rows(rows)))
 
     def ask(self, query: str, at: float, timeout_seconds: float) -> Answer:
         return self._answer
-
-    def close(self) -> None:
-        """Holds nothing."""
 
 
 def _rows(rows: list[tuple[dict[str, str], str]]) -> Any:
@@ -168,7 +169,7 @@ def _removes_no_more(
 async def _signals(spec: WorkloadSpec, rows: list[tuple[dict[str, str], str]]) -> WorkloadSignals:
     metrics = PrometheusMetrics(SETTINGS)
     metrics._client.close()  # noqa: SLF001 - the wire is replaced, nothing else
-    metrics._client = _Answering(rows)  # type: ignore[assignment]  # noqa: SLF001
+    metrics._client = _Answering(rows)  # noqa: SLF001
     found = await metrics.read([spec], 1000.0)
     await metrics.aclose()
     return found[spec.key]

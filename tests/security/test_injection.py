@@ -18,6 +18,7 @@ from flyball.telemetry.answers import Answer
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.replicas import ReplicaMetrics
 from flyball.telemetry.settings import PrometheusSettings
+from flyball.telemetry.transport import PrometheusClient
 
 HOSTILE = [
     pytest.param('"} or vector(1) #', id="closes the literal"),
@@ -31,20 +32,19 @@ HOSTILE = [
 _LITERAL = re.compile(r'"(?:\\.|[^"\\])*"', re.DOTALL)
 
 
-class Recording:
-    """In place of the client: keeps the queries, and knows nothing."""
+SETTINGS = PrometheusSettings("http://prometheus:9090", timeout_seconds=60.0)
 
-    late = "late"
+
+class Recording(PrometheusClient):
+    """Asks nobody: keeps the queries, and knows nothing."""
 
     def __init__(self) -> None:
+        super().__init__(SETTINGS)
         self.queries: list[str] = []
 
     def ask(self, query: str, at: float, timeout_seconds: float) -> Answer:
         self.queries.append(query)
         return Answer()
-
-    def close(self) -> None:
-        """Holds nothing."""
 
 
 def _spec(text: str) -> WorkloadSpec:
@@ -91,9 +91,8 @@ def _skeletons(queries: list[str]) -> list[str]:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("source", [PrometheusMetrics, ReplicaMetrics])
 async def test_nothing_leaves_its_literal_in_a_query(text: str, source: Any) -> None:
-    settings = PrometheusSettings("http://prometheus:9090", timeout_seconds=60.0)
-    harmless = await _queries("harmless", source(settings))
-    hostile = await _queries(text, source(settings))
+    harmless = await _queries("harmless", source(SETTINGS))
+    hostile = await _queries(text, source(SETTINGS))
     assert any("harmless" in query for query in harmless), "the text is in no query: the test shows nothing"
     assert _skeletons(hostile) == _skeletons(harmless)
 
