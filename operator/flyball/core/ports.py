@@ -104,7 +104,6 @@ class Cluster(Protocol):
         """Server-side apply the whole status of a DemandEvent."""
         ...
 
-
     async def write_budget_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
         """Server-side apply the whole status of a Budget."""
         ...
