@@ -54,6 +54,9 @@ class Story:
         world.with_route()
         world.pool(8, namespaces=["team"])
         world.announce(-60, 1e9)
+        metadata = {"namespace": "team", "name": "shared", "uid": "b", "generation": 1}
+        budget = {"ceilings": [{"period": "Month", "amount": "9000", "enforcement": "Alert"}]}
+        world.mirror.put_budget({"kind": "Budget", "metadata": metadata, "spec": budget})
         world.apply(fallback=FAST)
         await self.tick(2)
         self._surge()

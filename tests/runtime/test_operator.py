@@ -89,6 +89,9 @@ async def test_workloads_are_governed_where_pools_and_events_are_not_served_or_g
         async def list_roi_experiments(self) -> list[dict[str, Any]]:
             return []
 
+        async def list_budgets(self) -> list[dict[str, Any]]:
+            return []
+
     mirror, cluster = Mirror(), Lists()
     assert await _list(cluster, mirror)  # type: ignore[arg-type]
     cluster.refused = error
