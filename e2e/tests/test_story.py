@@ -128,7 +128,9 @@ def test_the_first_scale_up_comes_within_two_ticks_of_a_backlog_that_needs_it(fl
 
 
 def test_traffic_overflows_to_the_fallback_while_the_ceiling_binds_and_comes_back(story: Story) -> None:
-    assert (50, 50) in {s.weights for s in story.surge}
+    moved = {s.weights for s in story.surge if s.weights != (1, 0)}
+    assert moved, "nothing overflowed"
+    assert all(0 < fallback <= 50 and primary + fallback == 100 for primary, fallback in moved), moved
     assert story.after[-1].weights == (1, 0)
     reasons = story.reasons()
     assert reasons.index("FallbackActivated") < reasons.index("FallbackCleared")
