@@ -90,6 +90,7 @@ class Play:
                     self.route,
                     primary_weight=weights[0] if weights else 1,
                     fallback_weight=weights[1] if weights else 0,
+                    original_weights=(1, 0) if weights else None,
                     applied_weights=weights,
                 )
         self.at += TICK
@@ -261,11 +262,12 @@ def test_traffic_is_on_the_fallback_before_the_last_replica_goes_and_back_after_
     assert decision.fallback is not None
     assert decision.fallback.cause == "nobody has asked for it, so no replica is kept"
     came = []
-    for _ in range(20):
+    for _ in range(60):
         decision = play.tick(wanted=ok(1.0))
         came.append((desired(decision), play.ready, decision.routes[0].weights))
     assert came[0] == (1, 0, (0, 100))
     assert all(weights == (0, 100) for _, ready, weights in came if not ready)
+    assert (1, 1, (5, 95)) in came, "it served nothing for long, so it is tried with a little traffic first"
     assert came[-1] == (1, 1, None)
 
 

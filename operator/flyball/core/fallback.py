@@ -91,7 +91,11 @@ def _next(
     if not memory.active:
         lasted = _lasted(memory.triggered_since, inputs.at, fallback.trigger_for_seconds)
         return _leave(fallback, inputs, memory, forced) if lasted else memory
+    # What was to go and stays has served all along: it needs no probe.
+    called_off = memory.whole and not forced
     memory = replace(memory, whole=inputs.whole)
+    if called_off and memory.state is FallbackState.FALLBACK:
+        return _moved(memory, FallbackState.RETURNING, _ladder(fallback)[-1], inputs)
     if forced and memory.state is not FallbackState.FALLBACK:
         return _moved(memory, FallbackState.FALLBACK, 1.0, inputs)
     if forced:
