@@ -36,7 +36,15 @@ from flyball.cluster.errors import Call
 from flyball.cluster.events import EventRecorder
 from flyball.cluster.experiments import KubernetesExperiments
 from flyball.cluster.lease import Lease
-from flyball.cluster.resources import DEMAND_EVENTS, GPU_POOLS, PRICE_BOOKS, ROI_EXPERIMENTS, WORKLOADS, Resource
+from flyball.cluster.resources import (
+    BUDGETS,
+    DEMAND_EVENTS,
+    GPU_POOLS,
+    PRICE_BOOKS,
+    ROI_EXPERIMENTS,
+    WORKLOADS,
+    Resource,
+)
 from flyball.cluster.restore import restore_everything, stop_operator
 from flyball.core.decision import Event
 from flyball.core.names import EventReason, RouteKind, WorkloadKey
@@ -132,6 +140,7 @@ async def _lists(by: Account, kubectl: Kubectl) -> None:
         cluster.list_price_books,
         cluster.list_gpu_pools,
         cluster.list_demand_events,
+        cluster.list_budgets,
         cluster.list_roi_experiments,
         cluster.list_gpus,
     ):
@@ -190,6 +199,7 @@ async def _writes_statuses(by: Account, kubectl: Kubectl) -> None:
     for writing in (
         cluster.write_status(WorkloadKey(kubectl.namespace, "chat"), generation),
         cluster.write_demand_event_status(WorkloadKey(kubectl.namespace, "launch"), generation),
+        cluster.write_budget_status(WorkloadKey(kubectl.namespace, "team"), generation),
         cluster.write_pool_status(f"pool-{kubectl.namespace}", generation),
         KubernetesExperiments(by.api, cluster).write_status(WorkloadKey(kubectl.namespace, "try"), generation),
     ):
@@ -248,7 +258,7 @@ OPERATOR = [
     Deed("writes statuses", _writes_statuses),
     Deed("publishes", _publishes),
     Deed("takes the Lease", _takes_the_lease),
-    *(_watches(each, True) for each in (WORKLOADS, DEMAND_EVENTS, ROI_EXPERIMENTS)),
+    *(_watches(each, True) for each in (WORKLOADS, DEMAND_EVENTS, BUDGETS, ROI_EXPERIMENTS)),
     *(_watches(each, False) for each in (PRICE_BOOKS, GPU_POOLS)),
 ]
 RESTORE = [Deed("restores", _restores), Deed("stops the operator", _stops_the_operator)]
