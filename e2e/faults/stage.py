@@ -209,7 +209,8 @@ class Stage:
 
     def judge(self, began: float, recovery: float, rows: list[dict[str, str]], asked: int, before: int) -> Seen:
         """What there is to say of a fault that began then, and during which so many nudges were given."""
-        found = self.audit(began)
+        everything = self.audit(0.0)  # who held the Lease when it began was written before
+        found = [write for write in everything if write.at >= began]
         ours = [write for write in found if write.namespace == NAMESPACE and write.code < 300]
         scales = Counter(write.name for write in ours if write.resource == "deployments/scale")
         kinds = Counter(row["error"] for row in rows if row["error"] not in ("", "cancelled"))
@@ -221,7 +222,7 @@ class Stage:
             scaled=scales["chat"],
             repeated=scales["nudged"] - asked,
             moved=sum(write.resource == "httproutes" for write in ours),
-            stray=len(strays(found, LEASE)),
+            stray=sum(write.at >= began for write in strays(everything, LEASE)),
             restarts=self.restarts() - before,
         )
 

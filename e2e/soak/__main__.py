@@ -115,7 +115,7 @@ def _leg(stage: Stage, dice: random.Random, leg: int, length: float) -> dict[str
         "lost": lost,
         "replica changes": scaled,
         "unexplained": max(0, scaled - (_told(stage) - before)),
-        "stray writes": len(strays(found, LEASE)),
+        "stray writes": sum(write.at >= began for write in strays(stage.audit(0.0), LEASE)),
         "due ticks not made": missed_ticks(probe.samples, spans),
         "failed ticks and defects": int(
             max((s.values.get("failed", 0) + s.values.get("defects", 0) for s in probe.samples), default=0)
