@@ -108,17 +108,17 @@ def test_several_replicas_keep_one_ledger_in_postgresql_or_none(render):
 
 
 def test_the_fence_can_be_left_out_and_blocks_nobody_else(render):
-    policy = render().one(POLICY, "flyball-system-flyball-lease")["spec"]
+    policy = render({"leaderElection": {"fence": True}}).one(POLICY, "flyball-system-flyball-lease")["spec"]
     assert policy["failurePolicy"] == "Ignore"
     assert "system:serviceaccount:flyball-system:flyball" in policy["matchConditions"][0]["expression"]
-    names = [found["metadata"]["name"] for found in render({"leaderElection": {"fence": False}}).all(POLICY)]
+    names = [found["metadata"]["name"] for found in render().all(POLICY)]
     assert "flyball-system-flyball-lease" not in names
 
 
 @pytest.mark.api_server
 @pytest.mark.timeout(1800)
 def test_the_api_server_refuses_writes_of_a_pod_that_does_not_hold_the_lease(kubectl: Kubectl, render: Any) -> None:
-    rendered = render(namespace=kubectl.namespace)
+    rendered = render({"leaderElection": {"fence": True}}, namespace=kubectl.namespace)
     parts = [
         found
         for found in rendered.objects
