@@ -1,10 +1,8 @@
 """`flyball cost`: what workloads cost in full, from the ledger, as a table, as JSON, and as FOCUS rows for finance."""
 
 import json
-import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -14,7 +12,7 @@ import click
 
 from flyball.cli.cost_table import document, lines_of, statements
 from flyball.cli.ledger import ledger_option, opened
-from flyball.cli.options import Duration
+from flyball.cli.options import Duration, opened_out, out_option
 from flyball.cli.past import parse_time
 from flyball.core.meter import milliseconds
 from flyball.core.names import WorkloadKey
@@ -130,9 +128,7 @@ def show(
 @click.option(
     "--every", type=click.Choice(["day", "hour"]), default="day", show_default=True, help="What a row covers."
 )
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; standard output without it."
-)
+@out_option
 @click.option("--billing-account", default="flyball", show_default=True, help="BillingAccountId of the rows.")
 @click.option("--provider", default="Kubernetes", show_default=True, help="ProviderName: whose GPUs these are.")
 def export(
@@ -154,11 +150,8 @@ def export(
         since, until = asked.range(found.calendar, milliseconds(time.time()))
         since, until = found.calendar.floor(since, grain), found.calendar.ceil(until, grain)
         lines = _known(found, series(found, since, until, grain, asked.only), asked.only)
-    try:
-        with out.open("w", newline="", encoding="utf-8") if out else nullcontext(sys.stdout) as to:
-            rows = focus.write(lines, to, found.calendar, grain, issuer, asked.month_start)
-    except OSError as error:
-        raise click.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
+    with opened_out(out) as to:
+        rows = focus.write(lines, to, found.calendar, grain, issuer, asked.month_start)
     click.echo(f"{rows} rows in FOCUS {focus.VERSION}", err=True)
     for sentence in (each for made in statements(lines) for each in made.missing):
         click.echo(f"prices are missing: {sentence}", err=True)

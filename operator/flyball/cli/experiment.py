@@ -16,6 +16,7 @@ from flyball.api.v1alpha1 import ROIExperiment, ROIExperimentSpec
 from flyball.cli.columns import aligned
 from flyball.cli.experiment_text import Story, document, lines, markdown, row
 from flyball.cli.ledger import ledger_option, opened
+from flyball.cli.options import opened_out, out_option
 from flyball.core.experiment import Guard, Metric, Plan
 from flyball.core.experiment_verdict import judge
 from flyball.core.meter import milliseconds
@@ -86,20 +87,13 @@ def show(url: str, name: str, namespace: str, uid: str, output: str) -> None:
 @click.argument("name")
 @click.option("-n", "--namespace", default="default", show_default=True, help="Namespace of NAME.")
 @click.option("--uid", default="", help="Which one, where several had that name; the newest when left out.")
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; standard output without it."
-)
+@out_option
 def export(url: str, name: str, namespace: str, uid: str, out: Path | None) -> None:
     """Write experiment NAME as Markdown for finance: the claim, the verdict, every block, and how to check them."""
     with _story(url, WorkloadKey(namespace, name), uid) as story:
         text = "\n".join(markdown(story)) + "\n"
-    if out is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
+    with opened_out(out) as to:
+        to.write(text)
 
 
 @experiment.command()

@@ -1,8 +1,11 @@
 """Values and options that several commands share: durations, addresses, and how Prometheus is asked."""
 
 import json
-from collections.abc import Callable
-from typing import Any, TypeVar
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -83,6 +86,24 @@ class NamespacedName(click.ParamType[str]):
                 f"{value!r} is not an object; write NAMESPACE/NAME, for example flyball-system/flyball", param, ctx
             )
         return str(value)
+
+
+out_option = click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; standard output without it."
+)
+
+
+@contextmanager
+def opened_out(out: Path | None) -> Iterator[TextIO]:
+    """The file of `out_option`, or standard output. Raises BadParameter where it can't be written."""
+    if out is None:
+        yield sys.stdout
+        return
+    try:
+        with out.open("w", newline="", encoding="utf-8") as to:
+            yield to
+    except OSError as error:
+        raise click.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
 
 
 def prometheus_options(*, required: bool) -> Callable[[Command], Command]:

@@ -14,6 +14,7 @@ from flyball.api.parse import parse_resource
 from flyball.api.v1alpha1 import PriceBook
 from flyball.cli.columns import aligned
 from flyball.cli.ledger import ledger_option, opened
+from flyball.cli.options import opened_out, out_option
 from flyball.cli.review_markdown import lines as as_markdown
 from flyball.cli.review_page import page
 from flyball.cluster.client import connect
@@ -55,9 +56,7 @@ def list_(url: str, output: str) -> None:
     "--fresh", is_flag=True, help="Made anew from the ledger as it is now, in place of the one that was kept."
 )
 @click.option("-o", "--output", type=click.Choice(["markdown", "html", "json"]), default="markdown", show_default=True)
-@click.option(
-    "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; standard output without it."
-)
+@out_option
 def show(url: str, name: str, fresh: bool, output: str, out: Path | None) -> None:
     """Review NAME, such as weekly-2026-W48 or monthly-2026-11; `weekly` and `monthly` are the last ones.
 
@@ -76,13 +75,8 @@ def show(url: str, name: str, fresh: bool, output: str, out: Path | None) -> Non
         text = page(document, decided)
     else:
         text = "\n".join(as_markdown(document, decided)) + "\n"
-    if out is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise click.BadParameter(f"{out} cannot be written: {error.strerror}", param_hint="--out") from error
+    with opened_out(out) as to:
+        to.write(text)
 
 
 @review.command()

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from flyball.cluster import own
 from flyball.cluster.client import ApiServer, PatchType
 from flyball.cluster.contention import Write
 from flyball.cluster.discovery import Discovery, Kind
@@ -19,18 +20,14 @@ from flyball.cluster.pods import ACCELERATOR_LABELS
 from flyball.cluster.resources import (
     BUDGETS,
     DEMAND_EVENTS,
-    FINALIZER,
     GPU_POOLS,
-    GROUP,
     NODES,
     PRICE_BOOKS,
     ROI_EXPERIMENTS,
-    VERSION,
     WORKLOADS,
     Object,
     Resource,
     dig,
-    pointer,
 )
 from flyball.cluster.routes import RESOURCES, Unusable, adoptions, find_rule, rule_key
 from flyball.cluster.targets import Place, Targets
@@ -40,8 +37,6 @@ from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState, WorkloadState
 from flyball.core.ports import Conflict, Missing, Rejected
 from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
-
-_ATTEMPTS = 3
 
 
 class KubernetesCluster:
@@ -197,44 +192,24 @@ class KubernetesCluster:
 
     async def hold_finalizer(self, key: WorkloadKey, hold: bool) -> None:
         """Add or remove Flyball's finalizer. Missing where the object is gone and should be held."""
-        for _ in range(_ATTEMPTS):
-            try:
-                found = await self._api_server.get(WORKLOADS, key.name, key.namespace)
-                patch = finalizer_patch(found, hold)
-                if patch:
-                    await self._api_server.patch(WORKLOADS, key.name, key.namespace, patch, PatchType.JSON)
-            except Unprocessable:
-                continue  # somebody wrote in between
-            except Missing:
-                if hold:
-                    raise
-            return
-        raise Conflict(f"WorkloadSLO {key} changes faster than its finalizer can be written; the next tick tries again")
+        lost = f"WorkloadSLO {key} changes faster than its finalizer can be written; the next tick tries again"
+        await own.hold_finalizer(self._api_server, WORKLOADS, key, hold, lost)
 
     async def write_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
         """Server-side apply the whole status; what an earlier one had and this one has not is removed."""
-        await self._write_status(WORKLOADS, "WorkloadSLO", key.name, key.namespace, status)
+        await own.write_status(self._api_server, WORKLOADS, "WorkloadSLO", key.name, key.namespace, status)
 
     async def write_pool_status(self, name: str, status: Mapping[str, object]) -> None:
         """The same, for a GPUPool."""
-        await self._write_status(GPU_POOLS, "GPUPool", name, "", status)
+        await own.write_status(self._api_server, GPU_POOLS, "GPUPool", name, "", status)
 
     async def write_budget_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
         """The same, for a Budget."""
-        await self._write_status(BUDGETS, "Budget", key.name, key.namespace, status)
+        await own.write_status(self._api_server, BUDGETS, "Budget", key.name, key.namespace, status)
 
     async def write_demand_event_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
         """The same, for a DemandEvent."""
-        await self._write_status(DEMAND_EVENTS, "DemandEvent", key.name, key.namespace, status)
-
-    async def _write_status(
-        self, resource: Resource, kind: str, name: str, namespace: str, status: Mapping[str, object]
-    ) -> None:
-        metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
-        body: Object = {
-            "apiVersion": f"{GROUP}/{VERSION}", "kind": kind, "metadata": metadata, "status": dict(status)
-        }  # fmt: skip
-        await self._api_server.patch(resource, name, namespace, body, PatchType.APPLY, subresource="status")
+        await own.write_status(self._api_server, DEMAND_EVENTS, "DemandEvent", key.name, key.namespace, status)
 
     async def _list_own(self, resource: Resource, namespaces: Iterable[str]) -> list[Object]:
         try:
@@ -278,16 +253,3 @@ async def patch_guarded(
         if found["metadata"]["resourceVersion"] != patch[0]["value"]:
             raise Conflict(f"{resource} {name} in namespace {namespace} changed since it was read") from None
         raise
-
-
-def finalizer_patch(found: Object, hold: bool) -> list[Object]:
-    """The JSON patch that adds or removes Flyball's finalizer, tested against the object as read; empty if it is so."""
-    finalizers: list[str] = dig(found, "metadata", "finalizers") or []
-    if (FINALIZER in finalizers) == hold:
-        return []
-    version = {"op": "test", "path": "/metadata/resourceVersion", "value": found["metadata"]["resourceVersion"]}
-    if not hold:
-        return [version, {"op": "remove", "path": pointer("metadata", "finalizers", finalizers.index(FINALIZER))}]
-    if not finalizers:
-        return [version, {"op": "add", "path": "/metadata/finalizers", "value": [FINALIZER]}]
-    return [version, {"op": "add", "path": "/metadata/finalizers/-", "value": FINALIZER}]

@@ -7,24 +7,21 @@ is the experiment (`core.ports.owner_of`). So an experiment and a fallback never
 import asyncio
 from collections.abc import Mapping
 
-from flyball.cluster.adapter import KubernetesCluster, finalizer_patch
-from flyball.cluster.client import ApiServer, PatchType
-from flyball.cluster.errors import Unprocessable
+from flyball.cluster import own
+from flyball.cluster.adapter import KubernetesCluster
+from flyball.cluster.client import ApiServer
 from flyball.cluster.resources import (
     ENDPOINT_SLICES,
-    GROUP,
     HTTP_ROUTES,
     ROI_EXPERIMENTS,
-    VERSION,
     Object,
 )
 from flyball.cluster.routes import observe_route, ready_endpoints
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState
-from flyball.core.ports import Conflict, Missing, PortError, owner_of
+from flyball.core.ports import Missing, PortError, owner_of
 from flyball.core.spec import FallbackRoute
 
-_ATTEMPTS = 3
 _SERVICE_LABEL = "kubernetes.io/service-name"
 
 
@@ -73,28 +70,9 @@ class KubernetesExperiments:
 
     async def hold_finalizer(self, key: WorkloadKey, hold: bool) -> None:
         """Add or remove Flyball's finalizer. Missing where the object is gone and should be held."""
-        for _ in range(_ATTEMPTS):
-            try:
-                found = await self._api_server.get(ROI_EXPERIMENTS, key.name, key.namespace)
-                patch = finalizer_patch(found, hold)
-                if patch:
-                    await self._api_server.patch(ROI_EXPERIMENTS, key.name, key.namespace, patch, PatchType.JSON)
-            except Unprocessable:
-                continue  # somebody wrote in between
-            except Missing:
-                if hold:
-                    raise
-            return
-        raise Conflict(f"ROIExperiment {key} changes faster than its finalizer can be written; it is tried again")
+        lost = f"ROIExperiment {key} changes faster than its finalizer can be written; it is tried again"
+        await own.hold_finalizer(self._api_server, ROI_EXPERIMENTS, key, hold, lost)
 
     async def write_status(self, key: WorkloadKey, status: Mapping[str, object]) -> None:
         """Server-side apply the whole status."""
-        body: Object = {
-            "apiVersion": f"{GROUP}/{VERSION}",
-            "kind": "ROIExperiment",
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "status": dict(status),
-        }
-        await self._api_server.patch(
-            ROI_EXPERIMENTS, key.name, key.namespace, body, PatchType.APPLY, subresource="status"
-        )
+        await own.write_status(self._api_server, ROI_EXPERIMENTS, "ROIExperiment", key.name, key.namespace, status)

@@ -8,9 +8,10 @@ routes are restored. Doing it again finds nothing to do.
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-from flyball.cluster.adapter import finalizer_patch, patch_guarded
+from flyball.cluster.adapter import patch_guarded
 from flyball.cluster.client import ApiServer, PatchType
 from flyball.cluster.discovery import Discovery
+from flyball.cluster.own import finalizer_patch
 from flyball.cluster.resources import (
     DEPLOYMENTS,
     GROUP,
