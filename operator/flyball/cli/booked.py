@@ -1,16 +1,15 @@
 """What `baseline` and `roi` share: a workload's spec, and its accounts from the ledger as the operator reads them."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from flyball.cli.ledger import ledger_option
-from flyball.cli.options import prometheus_options, prometheus_settings
-from flyball.cli.past import load_spec
+from flyball.cli.options import Command, prometheus_options, prometheus_settings
+from flyball.cli.past import WORKLOAD_OPTIONS, load_spec
 from flyball.core.books import Account
 from flyball.core.names import WorkloadKey
 from flyball.core.ports import PortError
@@ -20,24 +19,12 @@ from flyball.ledger.accounts import accounts
 from flyball.ledger.store import Ledger
 from flyball.telemetry.outcomes import OutcomeMetrics
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 Shares = dict[tuple[WorkloadKey, str], float]
 
 
 def workload_options(command: Command) -> Command:
     """Which workload, where its spec is, and where the ledger and the guards' Prometheus are."""
-    options = (
-        ledger_option,
-        click.argument("name", required=False),
-        click.option("-n", "--namespace", default="default", show_default=True),
-        click.option(
-            "--file",
-            "file",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Manifest of the WorkloadSLO (and its PriceBook); without it, NAME is asked of the API server.",
-        ),
-        prometheus_options(required=False),
-    )
+    options = (ledger_option, *WORKLOAD_OPTIONS, prometheus_options(required=False))
     for option in reversed(options):
         command = option(command)
     return command

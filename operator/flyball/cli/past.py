@@ -53,17 +53,23 @@ class Past:
     zone: tzinfo
 
 
+WORKLOAD_OPTIONS = (
+    click.argument("name", required=False),
+    click.option("-n", "--namespace", default="default", show_default=True),
+    click.option(
+        "--file",
+        "file",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Manifest of the WorkloadSLO (and its PriceBook); without it, NAME is asked of the API server.",
+    ),
+)
+"""What `load_spec` takes."""
+
+
 def past_options(*, last: str, step: str, required: bool = True) -> Callable[[Command], Command]:
     """The options that `read_past` takes; `last` and `step` are defaults. Whether Prometheus must be named."""
     options = (
-        click.argument("name", required=False),
-        click.option("-n", "--namespace", default="default", show_default=True),
-        click.option(
-            "--file",
-            "file",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="Manifest of the WorkloadSLO (and its PriceBook); without it, NAME is asked of the API server.",
-        ),
+        *WORKLOAD_OPTIONS,
         click.option(
             "--last", type=Duration(least=60.0), default=last, show_default=True, help="How far to look back."
         ),

@@ -16,7 +16,7 @@ from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, Roi
 from flyball.core.demand import Situation, assess
 from flyball.core.findings import Findings
 from flyball.core.memory import Memory
-from flyball.core.names import COUNTED_INDICATORS, FALLBACK_MENDS, Indicator, Mode
+from flyball.core.names import FALLBACK_MENDS, TIMED_INDICATORS, Mode
 from flyball.core.observation import Observation, VariantState
 from flyball.core.pacing import Budgets
 from flyball.core.report import conclude
@@ -42,7 +42,7 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     )
     objectives = stages.blamed(spec, observation, measured_now, sure)
     to_zero, memory = zero.step(spec, observation, situation, memory)
-    steering = efficiency.among(spec, objectives, frozenset(Indicator) - COUNTED_INDICATORS)
+    steering = efficiency.among(spec, objectives, TIMED_INDICATORS)
     case = case_of(spec, observation, situation, steering, states)
     budgets, memory = pacing.look(spec, observation, case.plans, situation.curve, memory)
     sizing, memory = size(replace(case, paces=budgets.paces), to_zero, memory)

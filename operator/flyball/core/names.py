@@ -59,7 +59,9 @@ COUNTED_INDICATORS = frozenset(
     }
 )
 """Indicators whose good events are told by how requests end, not by how long they take: more GPUs do not mend them."""
-FALLBACK_MENDS = frozenset(Indicator) - COUNTED_INDICATORS | {Indicator.AVAILABILITY, Indicator.TIMEOUTS}
+TIMED_INDICATORS = frozenset(Indicator) - COUNTED_INDICATORS
+"""The others: they are nothing without a threshold, and what sizes are chosen by."""
+FALLBACK_MENDS = TIMED_INDICATORS | {Indicator.AVAILABILITY, Indicator.TIMEOUTS}
 """Indicators that overflow to a fallback mends: it truncates, retrieves and retries as the primary does."""
 
 

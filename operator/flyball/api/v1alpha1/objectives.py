@@ -6,10 +6,7 @@ from pydantic import Field
 
 from flyball.api.model import ApiModel, rule
 from flyball.api.scalars import Duration, ItemName, LabelValue, Percent, StageName, cel_is_positive, is_positive
-from flyball.core.names import COUNTED_INDICATORS, Indicator
-
-TIMED_INDICATORS = frozenset(Indicator) - COUNTED_INDICATORS
-"""Indicators that are nothing without a threshold."""
+from flyball.core.names import COUNTED_INDICATORS, TIMED_INDICATORS, Indicator
 
 _COUNTED = ", ".join(f"'{indicator}'" for indicator in Indicator if indicator in COUNTED_INDICATORS)
 
