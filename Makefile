@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLUSTER ?= embedded
 export CLUSTER
 
-.PHONY: bench-experiments help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image bench bench-control bench-control-full bench-simulator rivals exporters faults soak fuzz audit sbom clean
+.PHONY: bench-experiments help venv lock crds protos check unit test e2e demo demo-down cluster-build cluster-prepare cluster-up cluster-down cluster-status image image-archive bench bench-control bench-control-full bench-simulator rivals exporters faults soak fuzz audit sbom clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -42,10 +42,10 @@ check: venv ## Formatting, lint, types, layers, generated files
 
 unit: venv ## Tests that need no cluster, API-level ones on a real API server among them
 	$(PYTHON) e2e/cluster/cluster.py build
-	$(BIN)/pytest tests -n auto
+	$(BIN)/pytest tests -n auto --durations=40 --durations-min=5
 
 e2e: venv ## The whole path on the real cluster, with Helm, load and kubectl
-	$(BIN)/pytest e2e/tests
+	$(BIN)/pytest -p no:hypothesispytest --durations=40 --durations-min=5 e2e/tests
 
 test: check unit e2e ## Everything
 
@@ -67,8 +67,11 @@ cluster-status: ## Say what runs
 image: venv ## Build the image and hand it to the cluster
 	$(PYTHON) e2e/cluster/cluster.py build-image --dockerfile operator/Dockerfile --tag flyball:dev --context .
 
+image-archive: venv
+	@$(BIN)/python e2e/cluster/cluster.py build-image --no-load
+
 demo: ## The main job on a real cluster, in one go
-	@$(MAKE) --no-print-directory -j2 venv cluster-prepare
+	@$(MAKE) --no-print-directory -j2 image-archive cluster-prepare
 	$(BIN)/python -m e2e.demo
 
 demo-down: ## Take away what the demo started

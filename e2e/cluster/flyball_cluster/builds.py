@@ -31,6 +31,9 @@ LANES = 2
 # How far the compiler's heap may grow before its garbage is collected, in percent of what lives: a package takes under
 # 1 GB even so, and the build a sixth less processor time than with Go's 100.
 COMPILER_GOGC = "500"
+# Neither debug information nor inlining: a quarter less processor time to compile, and programs that run for minutes
+# do not make up for it.
+COMPILER_FLAGS = "all=-dwarf=false -l"
 KUBERNETES_VERSION = "v1.36.3"
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
@@ -257,7 +260,7 @@ class Builds:
 
     def _flags(self, component: Component) -> list[str]:
         link = " ".join(["-s", "-w", *(f"-X {variable}" for variable in component.link_variables)])
-        return ["-trimpath", "-buildvcs=false", "-mod=readonly", f"-ldflags={link}", f"-tags={component.tags}"]
+        return ["-trimpath", "-buildvcs=false", "-mod=readonly", f"-gcflags={COMPILER_FLAGS}", f"-ldflags={link}", f"-tags={component.tags}"]
 
     def _environment(self) -> dict[str, str]:
         return {"GOGC": COMPILER_GOGC, **os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off"}

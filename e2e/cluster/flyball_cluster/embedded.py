@@ -68,6 +68,7 @@ class EmbeddedCluster:
     def prepare(self) -> None:
         """Get and build all that `up` needs, and start nothing."""
         require_tools(NODE_TOOLS)
+        cni_folder()
         self.builds().ensure()
 
     def up(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from flyball_cluster.console import run, say, succeeds
 from flyball_cluster.errors import ClusterError
+from flyball_cluster.files import exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ CNI_FOLDERS = (Path("/usr/lib/cni"), Path("/opt/cni/bin"))
 CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 OTHER_MODES = "CLUSTER=kind (needs Docker and kind) and CLUSTER=current (uses the cluster of KUBECONFIG) need neither"
 _POLICY = Path("/usr/sbin/policy-rc.d")
+_INSTALLING = Path("/run/lock/flyball-install.lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +109,10 @@ def _install_or_explain(missing: list[Tool]) -> None:
         needs = "\n".join(f"  {tool.program}: {tool.elsewhere} (Debian's package: {tool.package})" for tool in missing)
         raise ClusterError(f"missing on this machine:\n{needs}")
     packages = sorted({tool.package for tool in missing})
-    say(f"installing with apt-get: {' '.join(packages)}")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *packages]
-    with _NoServiceStarts():
+    with exclusive(_INSTALLING, "another installation"), _NoServiceStarts():
+        say(f"installing with apt-get: {' '.join(packages)}")
         run(["apt-get", "update", "--quiet"], env=environment)
         run(install, env=environment)
     for service in _services(missing):
