@@ -117,6 +117,8 @@ COLLECTOR = Component(
     ),
 )
 """The OpenTelemetry Collector, which the cluster does not need: tests of span metrics build it when they run."""
+ROUTE_CRDS = Component("crds", packages=())
+"""Modules of which nothing is built: tests apply their CRDs."""
 COMPONENTS = (PAUSE, KUBE, CONTAINERD, COREDNS, PROMETHEUS, HELM, TRAEFIK)
 
 
@@ -260,7 +262,14 @@ class Builds:
 
     def _flags(self, component: Component) -> list[str]:
         link = " ".join(["-s", "-w", *(f"-X {variable}" for variable in component.link_variables)])
-        return ["-trimpath", "-buildvcs=false", "-mod=readonly", f"-gcflags={COMPILER_FLAGS}", f"-ldflags={link}", f"-tags={component.tags}"]
+        return [
+            "-trimpath",
+            "-buildvcs=false",
+            "-mod=readonly",
+            f"-gcflags={COMPILER_FLAGS}",
+            f"-ldflags={link}",
+            f"-tags={component.tags}",
+        ]
 
     def _environment(self) -> dict[str, str]:
         return {"GOGC": COMPILER_GOGC, **os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "", "GOWORK": "off"}
