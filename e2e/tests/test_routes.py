@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from flyball.core.spec import FallbackRoute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from e2e.story.kit import Kit
@@ -106,7 +107,7 @@ spec:
 class Clients:
     """Threads that ask, each one request after the other, until told to stop; every answer by its time."""
 
-    ask: Callable[[], Callable[[], str]]
+    ask: Callable[[], AbstractContextManager[Callable[[], str]]]
     answers: list[tuple[float, str]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -129,38 +130,40 @@ class Clients:
         return Counter(who for at, who in self.answers if start <= at < end)
 
     def _run(self) -> None:
-        ask = self.ask()
         while not self._stop.is_set():
             try:
-                who = ask()
+                with self.ask() as ask:
+                    while not self._stop.is_set():
+                        self.answers.append((time.monotonic(), ask()))
+                        self._stop.wait(0.005)
             except (OSError, http.client.HTTPException, grpc.RpcError) as error:
                 self.errors.append(f"{type(error).__name__}: {error}"[:200])
-                ask = self.ask()
-            else:
-                self.answers.append((time.monotonic(), who))
-            self._stop.wait(0.005)
+                self._stop.wait(0.005)
 
 
-def over_http(kit: Kit, tier: str) -> Callable[[], str]:
+@contextmanager
+def over_http(kit: Kit, tier: str) -> Iterator[Callable[[], str]]:
     """A client with a connection of its own."""
-    connection = http.client.HTTPConnection(urlsplit(kit.gateway).netloc, timeout=10)
+    with closing(http.client.HTTPConnection(urlsplit(kit.gateway).netloc, timeout=10)) as connection:
 
-    def ask() -> str:
-        connection.request("GET", "/", headers={"Host": "who.test", "x-tier": tier})
-        answer = connection.getresponse()
-        text = answer.read().decode()
-        if answer.status != 200:
-            raise http.client.HTTPException(f"{answer.status}: {text}")
-        return text
+        def ask() -> str:
+            connection.request("GET", "/", headers={"Host": "who.test", "x-tier": tier})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            if answer.status != 200:
+                raise http.client.HTTPException(f"{answer.status}: {text}")
+            return text
 
-    return ask
+        yield ask
 
 
-def over_grpc(kit: Kit) -> Callable[[], str]:
+@contextmanager
+def over_grpc(kit: Kit) -> Iterator[Callable[[], str]]:
     """The same over gRPC."""
-    channel = grpc.insecure_channel(urlsplit(kit.gateway).netloc, options=[("grpc.default_authority", "grpc.test")])
-    call = channel.unary_unary("/flyball.Who/Ask")
-    return lambda: bytes(call(b"", timeout=10)).decode()
+    options = [("grpc.default_authority", "grpc.test")]
+    with grpc.insecure_channel(urlsplit(kit.gateway).netloc, options=options) as channel:
+        call = channel.unary_unary("/flyball.Who/Ask")
+        yield lambda: bytes(call(b"", timeout=10)).decode()
 
 
 async def move(kit: Kit, namespace: str, route: FallbackRoute, clients: Clients) -> Seen:
@@ -200,7 +203,8 @@ def who(cluster: Kit, namespace: str) -> str:
 def served(clients: Clients) -> bool:
     """Whether the gateway has taken the route."""
     try:
-        return clients.ask()() == "own"
+        with clients.ask() as ask:
+            return ask() == "own"
     except (OSError, http.client.HTTPException, grpc.RpcError):
         return False
 
