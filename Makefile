@@ -15,7 +15,7 @@ $(BIN)/.installed: requirements-dev.lock pyproject.toml
 	@echo "setting up $(VENV) from requirements-dev.lock"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv" >&2; exit 2; }
-	@$(BIN)/pip install --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/pip install --quiet --no-compile --require-hashes -r requirements-dev.lock
 	@$(BIN)/pip install --quiet --no-deps -e .
 	@touch $@
 

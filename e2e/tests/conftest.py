@@ -34,10 +34,20 @@ def flyball(cluster: Kit) -> Kit:
     return cluster
 
 
+@pytest.fixture(scope="session")
+def left(cluster: Kit) -> Iterator[list[str]]:
+    """Namespaces that tests are done with: each goes while the next tests run, and none must hang on any finalizer."""
+    names: list[str] = []
+    yield names
+    if names:
+        cluster.kubectl("delete", "namespace", *names, "--ignore-not-found", "--timeout=180s")
+
+
 @pytest.fixture
-def namespace(cluster: Kit, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace of the test's own, deleted afterwards, which must not hang on any finalizer."""
-    name = request.node.originalname.replace("_", "-")[:50].strip("-")
+def namespace(cluster: Kit, request: pytest.FixtureRequest, left: list[str]) -> Iterator[str]:
+    """A namespace of the test's own, deleted afterwards."""
+    name = f"{request.node.originalname.replace('_', '-')[:46].strip('-')}-{len(left)}"
     cluster.kubectl("create", "namespace", name)
     yield name
-    cluster.kubectl("delete", "namespace", name, "--timeout=180s")
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    left.append(name)

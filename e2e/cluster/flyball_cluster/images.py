@@ -107,7 +107,7 @@ class ImageBuilder:
         with timed(f"base image of {BASE_SUITE} with {' '.join(BASE_PACKAGES)}"):
             excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED]
             include = f"--include={','.join(BASE_PACKAGES)}"
-            run(["nice", "mmdebstrap", "--quiet", "--variant=minbase", include, *excluded, BASE_SUITE, root])
+            run(["mmdebstrap", "--quiet", "--variant=minbase", include, *excluded, BASE_SUITE, root])
             container = self._buildah("from", "scratch").strip()
             self._buildah("add", "--quiet", container, root, "/")
             self._buildah("config", "--cmd=python3", container)
@@ -162,7 +162,7 @@ class ImageBuilder:
 
     def _words(self) -> tuple[str, ...]:
         """buildah with storage of its own; without overlay mounts, the slow driver that copies."""
-        places = ("nice", "buildah", f"--root={self._work / 'storage'}", f"--runroot={self._work / 'run'}")
+        places = ("buildah", f"--root={self._work / 'storage'}", f"--runroot={self._work / 'run'}")
         marker = self._work / "driver"
         if not marker.exists():
             self._work.mkdir(parents=True, exist_ok=True)
@@ -221,5 +221,5 @@ def _pip() -> list[str]:
     """pip of the interpreter that runs this, or where that has none, of the `python3` on PATH."""
     for python in (sys.executable, "python3", "/usr/bin/python3"):
         if succeeds([python, "-m", "pip", "--version"]):
-            return ["nice", python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+            return [python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     raise ClusterError("no pip here; install it with your distribution's python3-pip package")
