@@ -25,7 +25,7 @@ from flyball.core.ports import Conflict, PortError
 LEASE_SECONDS = 8
 LOOKS_PER_LEASE = 5
 SPARE = 1 / 4
-RELEASE_SECONDS = 1.0
+RELEASE_SECONDS = 0.75
 
 log = structlog.get_logger("flyball.leadership")
 
@@ -136,10 +136,10 @@ class Leadership:
         self._thread.start()
 
     def close(self) -> None:
-        """Give it up, so that the next one need not wait; takes a second at most where the API server answers."""
+        """Give it up, so that the next one need not wait. Where the API server does not answer soon, nobody waits."""
         self._closing.set()
         self._wake()
-        self._thread.join(RELEASE_SECONDS + self._candidate.look_seconds)
+        self._thread.join(RELEASE_SECONDS)
 
     @property
     def term(self) -> int | None:

@@ -14,6 +14,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from flyball.runtime import intake
 from flyball.runtime.exporter import SnapshotCollector, Tally
 
+# A request that is under way when the process is told to end; aiohttp would wait a minute for it.
+SHUTDOWN_SECONDS = 0.2
+
 
 @asynccontextmanager
 async def serve(
@@ -70,7 +73,7 @@ async def serve(
     )
     if take_outcomes is not None:
         app.router.add_post(intake.PATH, take_outcomes)
-    runner = web.AppRunner(app, access_log=None)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         site = web.TCPSite(runner, *address)
