@@ -108,6 +108,18 @@ Accelerator = Annotated[
         "an accelerator as its node label names it, such as NVIDIA-H100-80GB-HBM3",
     ),
 ]
+InstanceType = Annotated[
+    str,
+    Text(
+        r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$",
+        63,
+        "an instance type as the node label node.kubernetes.io/instance-type names it, such as p5.48xlarge",
+    ),
+]
+NodePrefix = Annotated[
+    str,
+    Text(r"^[a-z0-9]([-.a-z0-9]{0,251}[-.a-z0-9])?$", 253, "a node's name or how it begins, such as gpu-pool-a-"),
+]
 LabelName = Annotated[str, Text(r"^[a-zA-Z_][a-zA-Z0-9_]{0,62}$", 63, "a Prometheus label name, such as model_name")]
 StageName = Annotated[
     str, Text(r"^[A-Za-z][A-Za-z0-9]{0,62}$", 63, "a stage in CamelCase, such as Retrieval or PromptAssembly")

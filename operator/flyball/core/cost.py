@@ -48,7 +48,9 @@ def unpriced(variants: Sequence[Variant], states: Sequence[VariantState]) -> tup
     """For each variant without a usable price, a sentence that says what is missing and where to write it."""
     sentences = []
     for variant, state in zip(variants, states, strict=True):
-        if variant.price_per_gpu_hour is None:
+        if variant.price_per_gpu_hour is None and variant.node_price is not None:
+            sentences.append(f"target {variant.name} has no price: {variant.price_source}")
+        elif variant.price_per_gpu_hour is None:
             sentences.append(
                 f"target {variant.name} has no price: set pricePerGpuHour, or list its accelerator "
                 f"{variant.accelerator or state.accelerator or '(unknown)'} in the PriceBook"

@@ -3,17 +3,47 @@
 Money is Decimal dollars; times are seconds since the epoch. No price is ever assumed: what is missing is a sentence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from flyball.core.capacity import RequestShape
-from flyball.core.spec import BackendPrice, Component, Fallback, FallbackBackend, Prices, Unit, WorkloadSpec
+from flyball.core.node_prices import NodePriceRule, Quote
+from flyball.core.node_prices import disagreement as disagreement_of
+from flyball.core.node_prices import stale as stale_quote
+from flyball.core.spec import BackendPrice, Component, Fallback, FallbackBackend, Prices, Unit, Variant, WorkloadSpec
 
 MILLION = Decimal(1_000_000)
+NOT_ASKED = Quote(problem="OpenCost's prices were not read")
 HOURS_PER_MONTH = Decimal(730)
 """Hours in a twelfth of a year: what a price per gibibyte and month is spread over, whichever month it is."""
+
+
+def quoted(spec: WorkloadSpec, quotes: Mapping[NodePriceRule, Quote], at: float) -> WorkloadSpec:
+    """The spec with the GPU prices that OpenCost knows, as of these quotes; what it lacks has no price.
+
+    A price that was last seen long ago is charged, and said to be old: nobody knows a better one.
+    """
+    rules = [variant.node_price for variant in spec.variants if variant.node_price is not None]
+    if not rules:
+        return spec
+    found = [(rule, quotes.get(rule, NOT_ASKED)) for rule in rules]
+    prices = replace(
+        spec.prices,
+        old=tuple(dict.fromkeys(text for rule, known in found if (text := stale_quote(rule, known, at)))),
+        doubtful=tuple(dict.fromkeys(text for rule, known in found if (text := disagreement_of(rule, known)))),
+    )
+    return replace(spec, variants=tuple(_quoted(variant, quotes) for variant in spec.variants), prices=prices)
+
+
+def _quoted(variant: Variant, quotes: Mapping[NodePriceRule, Quote]) -> Variant:
+    rule = variant.node_price
+    if rule is None:
+        return variant
+    known = quotes.get(rule, NOT_ASKED)
+    price = known.price if rule.own is None else rule.own
+    return replace(variant, price_per_gpu_hour=price, price_source=rule.source(known))
 
 
 def in_force(spec: WorkloadSpec, at: float) -> WorkloadSpec:
@@ -22,9 +52,14 @@ def in_force(spec: WorkloadSpec, at: float) -> WorkloadSpec:
     if effective_at is None or at >= effective_at:
         return spec
     why = f"PriceBook {spec.prices.book} holds only from {_day(effective_at)} on"
-    variants = tuple(replace(v, price_per_gpu_hour=None, price_source=why) if v.by_book else v for v in spec.variants)
-    prices = replace(spec.prices, components=(), hosted=None, backends=(), missing=(*spec.prices.missing, why))
+    variants = tuple(_unknown(variant, why) if variant.by_book else variant for variant in spec.variants)
+    lacking = (*spec.prices.missing, why)
+    prices = replace(spec.prices, components=(), hosted=None, backends=(), missing=lacking, old=(), doubtful=())
     return replace(spec, variants=variants, prices=prices)
+
+
+def _unknown(variant: Variant, why: str) -> Variant:
+    return replace(variant, price_per_gpu_hour=None, price_source=why, node_price=None)
 
 
 def missing(spec: WorkloadSpec) -> tuple[str, ...]:
@@ -45,9 +80,11 @@ def missing(spec: WorkloadSpec) -> tuple[str, ...]:
 
 def stale(prices: Prices, at: float) -> str:
     """A sentence about prices past their date; empty where they are not."""
-    if prices.stale_at is None or at < prices.stale_at:
-        return ""
-    return f"PriceBook {prices.book} is stale since {_day(prices.stale_at)}: confirm its prices and move effectiveFrom"
+    texts = list(prices.old)
+    if prices.stale_at is not None and at >= prices.stale_at:
+        since = f"PriceBook {prices.book} is stale since {_day(prices.stale_at)}"
+        texts.insert(0, f"{since}: confirm its prices and move effectiveFrom")
+    return "; ".join(texts)
 
 
 def overflow_price(fallback: Fallback, prices: Prices, shape: RequestShape | None, backend: str = "") -> Decimal | None:

@@ -180,6 +180,8 @@ def _price_trusted(findings: Findings) -> Condition:
         return Condition(ConditionType.PRICE_TRUSTED, False, "PriceMissing", "; ".join(missing))
     if stale := findings.stale_prices:
         return Condition(ConditionType.PRICE_TRUSTED, False, "PriceStale", stale)
+    if doubtful := findings.spec.prices.doubtful:
+        return Condition(ConditionType.PRICE_TRUSTED, False, "PriceDisagrees", "; ".join(doubtful))
     sources = sorted({v.price_source for v in findings.spec.variants if v.price_source})
     return Condition(ConditionType.PRICE_TRUSTED, True, "Priced", f"prices from {', '.join(sources) or 'the manifest'}")
 

@@ -22,6 +22,7 @@ from flyball.core.names import (
     RouteKind,
     WorkloadKey,
 )
+from flyball.core.node_prices import NodePriceRule
 from flyball.core.own_counts import OwnCounts
 
 
@@ -58,9 +59,9 @@ class Variant:
     """One way to serve the workload's traffic, scaled as one object.
 
     `price_per_gpu_hour` is None where no price is known: never zero. `by_book` says that it stands in the PriceBook,
-    and holds when that does. `gpus_per_replica` and `accelerator` are None where the pod template must tell.
-    `startup_seconds` is None where it must be measured. `spot` capacity may be taken back at any time; `spot_risk` is
-    the share of its replicas that the user expects to be missing for that.
+    and holds when that does; `node_price` that OpenCost knows it. `gpus_per_replica` and `accelerator` are None where
+    the pod template must tell. `startup_seconds` is None where it must be measured. `spot` capacity may be taken back
+    at any time; `spot_risk` is the share of its replicas that the user expects to be missing for that.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Variant:
     by_book: bool = False
     spot: bool = False
     spot_risk: float = 0.0
+    node_price: NodePriceRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +269,8 @@ class Prices:
 
     `hosted` is the model that its fallback overflows to, `backends` what is known of fallback backends by their names.
     From `effective_at` on the book's prices hold (seconds since the epoch; None: always), from `stale_at` on they are
-    no longer trusted. `missing` are sentences about prices that were looked up in vain.
+    no longer trusted. `missing` are sentences about prices that were looked up in vain, `old` and `doubtful` about
+    those of OpenCost that were last seen too long ago, and that are too far from the book's or each other's.
     """
 
     book: str = ""
@@ -277,6 +280,8 @@ class Prices:
     stale_at: float | None = None
     missing: tuple[str, ...] = ()
     backends: tuple[BackendPrice, ...] = ()
+    old: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
 
     def backend(self, name: str) -> BackendPrice:
         """What is known of that backend; a blank where nothing is."""

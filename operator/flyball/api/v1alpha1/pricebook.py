@@ -10,8 +10,10 @@ from flyball.api.scalars import (
     Accelerator,
     Date,
     Duration,
+    InstanceType,
     ItemName,
     Money,
+    NodePrefix,
     Number,
     ObjectName,
     Percent,
@@ -21,7 +23,7 @@ from flyball.api.scalars import (
     is_positive,
 )
 from flyball.api.v1alpha1.status import StatusCondition
-from flyball.api.v1alpha1.words import CapacityType, ComponentKind
+from flyball.api.v1alpha1.words import CapacityType, ComponentKind, NodePriceBasis
 
 _CAPACITY_FIELDS = ("onDemand", "spot", "reserved")
 _UNIT_FIELDS = ("perRequest", "perMillionTokens", "perHour", "perGibibyte")
@@ -31,6 +33,36 @@ _AMOUNT_FIELDS = ("gibibytesStored", "gibibytesPerRequest")
 def _count_of_set(fields: tuple[str, ...]) -> str:
     """CEL for how many of these fields are set."""
     return "[" + ", ".join(f"has(self.{field})" for field in fields) + "].filter(x, x).size()"
+
+
+class OpenCostPrice(ApiModel):
+    """The nodes whose prices are read from OpenCost's metrics in Prometheus: their mean, by their GPUs.
+
+    A node whose GPUs OpenCost has no price for, or only its built-in default of $0.95, counts as one without a price.
+    """
+
+    instance_types: Annotated[tuple[InstanceType, ...], Field(max_length=32)] = ()
+    """Only nodes of these instance types."""
+    node_prefixes: Annotated[tuple[NodePrefix, ...], Field(max_length=32)] = ()
+    """Only nodes whose names begin with one of these, such as those of a node pool."""
+    basis: NodePriceBasis | None = None
+    """GPU is the price of the GPU (node_gpu_hourly_cost), to which nodeOverhead is added. Node is that of the whole
+    node (node_total_hourly_cost) over its GPUs, without nodeOverhead. Defaults to GPU."""
+    band: Percent | None = None
+    """How far the book's own price may be from OpenCost's, and its nodes' prices from each other, before PriceTrusted
+    is False. Defaults to 10%."""
+    stale_after: Duration | None = None
+    """How long after it was last seen a price is trusted. It is used for a day. Defaults to 1h."""
+
+    @rule(
+        cel="[has(self.instanceTypes) && self.instanceTypes.size() > 0, "
+        "has(self.nodePrefixes) && self.nodePrefixes.size() > 0].exists(x, x)",
+        problem="openCost names no nodes",
+        fix="write instanceTypes, nodePrefixes, or both",
+        reason="FieldValueRequired",
+    )
+    def _names_nodes(self) -> bool:
+        return bool(self.instance_types or self.node_prefixes)
 
 
 class GpuPrice(ApiModel):
@@ -44,6 +76,9 @@ class GpuPrice(ApiModel):
     """Dollars per GPU hour on spot capacity."""
     reserved: Money | None = None
     """Dollars per GPU hour on reserved or committed capacity."""
+    open_cost: OpenCostPrice | None = None
+    """Where OpenCost runs: the price on demand and on spot that it knows, for capacity that has no price above; beside
+    one, OpenCost's is compared with it. OpenCost's metrics say nothing of reserved capacity."""
 
     def price(self, capacity: CapacityType) -> str | None:
         """The price for that capacity type, as written; None where there is none."""
@@ -56,13 +91,13 @@ class GpuPrice(ApiModel):
                 return self.reserved
 
     @rule(
-        cel=" || ".join(f"has(self.{field})" for field in _CAPACITY_FIELDS),
+        cel=" || ".join(f"has(self.{field})" for field in (*_CAPACITY_FIELDS, "openCost")),
         problem="a GPU entry holds no price",
-        fix="write at least one of onDemand, spot and reserved",
+        fix="write at least one of onDemand, spot, reserved and openCost",
         reason="FieldValueRequired",
     )
     def _some_price(self) -> bool:
-        return any(price is not None for price in (self.on_demand, self.spot, self.reserved))
+        return any(each is not None for each in (self.on_demand, self.spot, self.reserved, self.open_cost))
 
     @rule(
         cel=" && ".join(f"(!has(self.{f}) || {cel_is_positive(f'self.{f}')})" for f in _CAPACITY_FIELDS),

@@ -21,6 +21,13 @@ class CapacityType(StrEnum):
     RESERVED = "Reserved"
 
 
+class NodePriceBasis(StrEnum):
+    """What of a node is counted as the price of its GPUs."""
+
+    GPU = "GPU"
+    NODE = "Node"
+
+
 class EngineProfile(StrEnum):
     """Which inference engine's metric names to read for saturation and latency."""
 
