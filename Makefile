@@ -97,7 +97,7 @@ sbom: venv ## What the image is made of, as CycloneDX: build/sbom.json
 	@echo build/sbom.json
 
 bench: venv ## Measure speed and memory, as ratios against a floor
-	$(BIN)/python -m e2e.bench
+	PYTHONPATH=e2e/cluster $(BIN)/python -m e2e.bench
 
 bench-control: venv ## Measure control quality on a part of the scenarios, within an hour
 	$(BIN)/python -m e2e.bench.control

@@ -1,12 +1,13 @@
 """`make bench`: speed, memory and quiet, as ratios against a floor measured in the same run.
 
-    python -m e2e.bench [decide] [gpuagent] [ledger] [simulator] [steady] [--minutes 10]
+    python -m e2e.bench [decide] [gpuagent] [ledger] [reading] [simulator] [steady] [--minutes 10]
 
 `decide` times the decision core for a fleet, against the floor of copying its inputs. `ledger` says what a year of a
 thousand workloads takes, and how long its queries do. `simulator` times the lab's day of traffic, against the plain
-engine. `gpuagent` measures what the agent takes of a core, against the percent that it may take. `steady` needs the
-cluster (it starts it): a calm load for ten minutes, and the operator's writes to the API server counted from its audit
-log, against what an HPA's controller writes for the same Deployment's twin. Results go to
+engine. `reading` measures what a tick's read takes of a real Prometheus' processor, and of the operator's, against one
+query for the same series. `gpuagent` measures what the agent takes of a core, against the percent that it may take.
+`steady` needs the cluster (it starts it): a calm load for ten minutes, and the operator's writes to the API server
+counted from its audit log, against what an HPA's controller writes for the same Deployment's twin. Results go to
 docs/benchmarks/first-path.md.
 """
 
@@ -18,7 +19,7 @@ import os
 import platform
 import sys
 
-from e2e.bench import decide, gpuagent, ledger, simulator, steady
+from e2e.bench import decide, gpuagent, ledger, reading, simulator, steady
 from e2e.bench.report import today, write_section
 from e2e.story.kit import REPOSITORY
 
@@ -27,6 +28,7 @@ PARTS = {
     "decide": decide.measure,
     "gpuagent": gpuagent.measure,
     "ledger": ledger.measure,
+    "reading": reading.measure,
     "simulator": simulator.measure,
     "steady": steady.measure,
 }

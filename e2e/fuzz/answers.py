@@ -18,7 +18,7 @@ from flyball.api.convert import read_workload
 from flyball.core.memory import Memory
 from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import queries
+from flyball.telemetry import bucket_queries, queries
 from flyball.telemetry.answers import Answer
 from flyball.telemetry.pods import GROUP_LABEL
 from flyball.telemetry.prometheus import PrometheusMetrics
@@ -139,7 +139,7 @@ def _read(dice: Random) -> str:
         (labels, dice.choice(BAD) if labels[SERIES_LABEL] in spoilable and dice.random() < share else text)
         for labels, text in rows
     ]
-    good, bad = (asyncio.run(_signals(spec, each)) for each in (rows, spoilt))
+    good, bad = (_loop().run(_signals(spec, each)) for each in (rows, spoilt))
     seen = sights.state(spec, dice, 0.0)
     memory = Memory()
     for tick in range(2):
@@ -164,6 +164,11 @@ def _removes_no_more(
     if lost and same:  # in two of three reads nothing but vital signals was spoilt
         for seeing, missing in zip(kept.variants, blind.variants, strict=True):
             assert missing.desired >= min(seeing.desired, seeing.current), "removed what seeing it would have kept"
+
+
+@cache
+def _loop() -> asyncio.Runner:
+    return asyncio.Runner()  # one for all reads: its threads are begun once
 
 
 async def _signals(spec: WorkloadSpec, rows: list[tuple[dict[str, str], str]]) -> WorkloadSignals:
@@ -192,7 +197,7 @@ def _sane(dice: Random) -> list[tuple[dict[str, str], str]]:
             most = 1.0 if part in (queries.KV_CACHE, queries.UTILIZATION) else scale
             found.append((labels | {SERIES_LABEL: part}, repr(dice.uniform(0, most))))
     counts = sorted(dice.uniform(0, 500) for _ in range(5))
-    part = queries.buckets(_spec().objectives[0].indicator, 0)
+    part = bucket_queries.buckets(_spec().objectives[0].indicator, 0)
     group = {"namespace": "team", GROUP_LABEL: "chat/*", SERIES_LABEL: part}
     found += [(group | {"le": edge}, repr(count)) for edge, count in zip(EDGES, counts, strict=False)]
     return found

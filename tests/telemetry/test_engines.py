@@ -113,6 +113,7 @@ def build() -> History:
         pod.gauge(VLLM.waiting.selectors[1], 0.0)
         pod.counter(VLLM.completions.selectors[0], PER_SECOND)
         pod.histogram(TTFT, shares, 0.4)
+    whole(Pod(history, "calm-0", namespace="team-b"), VLLM)
     # An upgrade has renamed a metric: one pod still has the old name.
     for pod_name, gauge in (("renamed-0", "vllm:gpu_cache_usage_perc"), ("renamed-1", "vllm:kv_cache_usage_perc")):
         pod = Pod(history, pod_name)
@@ -202,6 +203,24 @@ async def test_an_edge_that_half_of_the_pods_lack_is_a_share_of_the_others(url: 
     assert one.shares[0].total == pytest.approx(2 * 60 * PER_SECOND)
 
 
+async def test_a_later_read_is_like_the_first_though_less_is_asked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calm, uneven = (workload(name, objectives=(make_objective(threshold=0.5),)) for name in ("calm", "edges"))
+    calm = replace(calm, key=replace(calm.key, namespace="team-b"))
+    asked: list[str] = []
+    metrics = PrometheusMetrics(PrometheusSettings(url, timeout_seconds=60))
+    ask = metrics._client.ask
+    monkeypatch.setattr(metrics._client, "ask", lambda query, *rest: (asked.append(query), ask(query, *rest))[1])
+    reads = []
+    for governed in ([calm], [calm], [calm, uneven], [calm, uneven]):
+        asked.clear()
+        found = await metrics.read(governed, NOW)
+        reads.append(([found[spec.key].objectives for spec in governed], sum("_covered" in query for query in asked)))
+    await metrics.aclose()
+    assert reads[0][0] == reads[1][0] == reads[2][0][:1] == reads[3][0][:1]
+    assert [share.good / share.total for share in reads[3][0][1][0].shares] == pytest.approx([0.5] * 3)
+    assert [covered for _, covered in reads] == [2, 0, 3, 3], "two windows at first; with uneven edges all three"
+
+
 async def test_a_metric_that_an_upgrade_renamed_is_read_under_both_names(url: str) -> None:
     (signals,) = await read(url, workload("renamed"))
     assert signals.variants[0].kv_cache_usage.value == pytest.approx(0.6)
@@ -272,7 +291,7 @@ async def test_the_number_of_queries_is_that_of_engines_in_use(url: str, monkeyp
         counts.append(len(asked))
     await metrics.aclose()
     assert counts[0] == counts[1]
-    assert counts[2] == counts[3] == 2 * counts[0]
+    assert counts[2] == counts[3] <= 2 * counts[0]
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,13 @@ def test_one_query_for_each_latency_in_use() -> None:
 
 def test_an_estimate_is_asked_for_only_where_the_exact_histogram_is_missing() -> None:
     spec = make_spec(objectives=(make_objective(Indicator.INTER_TOKEN_LATENCY, 0.05),))
-    asked = queries.first_queries(VLLM, GPU, queries.plan([spec], 60.0))
-    assert "unless on (namespace, pod)" not in asked["InterTokenLatency_0"]
-    assert (
-        "unless on (namespace, pod) (last_over_time(vllm:request_time_per_output_token" in asked["InterTokenLatency_1"]
-    )
+    plan = queries.plan([spec], 60.0)
+    first = queries.first_queries(VLLM, GPU, plan)
+    assert "unless on (namespace, pod)" not in first["InterTokenLatency_0"]
+    assert "InterTokenLatency_1" not in first
+    assert queries.later_queries(VLLM, plan, ()) == {}
+    later = queries.later_queries(VLLM, plan, [Indicator.INTER_TOKEN_LATENCY])["InterTokenLatency_1"]
+    assert "unless on (namespace, pod) (last_over_time(vllm:request_time_per_output_token" in later
 
 
 def test_only_the_gpus_without_a_profile() -> None:
@@ -35,7 +37,7 @@ def test_only_the_gpus_without_a_profile() -> None:
 
 def test_a_window_is_asked_for_the_latencies_and_edges_that_need_it() -> None:
     plan = queries.plan([SPEC], 60.0)
-    edges = {TTFT: {"1.0", "+Inf"}, E2E: {"10.0", "+Inf"}}
+    edges = {(TTFT, 0): {"1.0", "+Inf"}, (E2E, 0): {"10.0", "+Inf"}}
     asked = {window: queries.window_query(VLLM, plan, window, edges) for window in plan.further_windows()}
     assert set(asked) == {300.0, 3600.0, DAY}
     assert "e2e_request" in asked[3600.0]

@@ -11,9 +11,9 @@ from support.prometheus import make_objective, make_spec, make_variant
 from flyball.core.names import Indicator
 from flyball.core.observation import BucketEdges, Reading, SignalState, WorkloadSignals
 from flyball.core.spec import TelemetrySource, WorkloadSpec
-from flyball.telemetry import queries
+from flyball.telemetry import bucket_queries, queries
 from flyball.telemetry.answers import Answer, MalformedAnswer, Row, Table, parse_rows
-from flyball.telemetry.objectives import needed_edges
+from flyball.telemetry.objectives import EngineLatencies, needed_edges
 from flyball.telemetry.pods import GROUP_LABEL
 from flyball.telemetry.profiles import ENGINES
 from flyball.telemetry.promql import SERIES_LABEL
@@ -21,8 +21,8 @@ from flyball.telemetry.signals import Answers, read_workload
 
 NOW = 1000.0
 VLLM = ENGINES["VLLM"]
-TTFT = queries.buckets(Indicator.TIME_TO_FIRST_TOKEN, 0)
-PACE = queries.buckets(Indicator.INTER_TOKEN_LATENCY, 0)
+TTFT = bucket_queries.buckets(Indicator.TIME_TO_FIRST_TOKEN, 0)
+PACE = bucket_queries.buckets(Indicator.INTER_TOKEN_LATENCY, 0)
 SPEC = make_spec(objectives=(make_objective(threshold=1.0),))
 PLAN = queries.plan([SPEC], 60.0)
 
@@ -48,7 +48,8 @@ def read_spec(
 ) -> WorkloadSignals:
     tables = {name: Table(Answer(tuple(rows))) for name, rows in first.items()}
     windows = {window: Table(Answer(tuple(rows))) for window, rows in further.items()}
-    return read_workload(spec, VLLM, queries.plan([spec], 60.0), Answers(NOW, tables, windows))
+    latencies = EngineLatencies(spec, VLLM, tables)
+    return read_workload(latencies, VLLM, queries.plan([spec], 60.0), Answers(NOW, tables, windows))
 
 
 @pytest.mark.parametrize(
@@ -167,8 +168,8 @@ def test_only_the_edges_that_thresholds_need_are_asked_for(
     live: dict[str, float], threshold: float, expected: set[str]
 ) -> None:
     spec = make_spec(objectives=(make_objective(threshold=threshold),))
-    needed = needed_edges([spec], VLLM, {TTFT: Table(Answer(tuple(histogram(**live))))})
-    assert set(needed.get(Indicator.TIME_TO_FIRST_TOKEN, ())) == expected
+    needed = needed_edges([EngineLatencies(spec, VLLM, {TTFT: Table(Answer(tuple(histogram(**live))))})])
+    assert set(needed.get((Indicator.TIME_TO_FIRST_TOKEN, 0), ())) == expected
 
 
 def test_a_pace_is_counted_where_its_deadline_is() -> None:
@@ -192,7 +193,8 @@ def test_a_pace_is_counted_where_its_deadline_is() -> None:
     assert found.shares[0].good == pytest.approx(100 - 8 * (2 / 8) ** 0.2)
     assert (found.edges, found.shares[0].total) == (BucketEdges(exact=True, lower=0.1, upper=0.1), 100)
     tables = {name: Table(Answer(tuple(rows))) for name, rows in first.items()}
-    assert needed_edges([spec], VLLM, tables)[Indicator.INTER_TOKEN_LATENCY] == {"0.2", "0.3", "+Inf"}
+    needed = needed_edges([EngineLatencies(spec, VLLM, tables)])
+    assert needed[Indicator.INTER_TOKEN_LATENCY, 0] == {"0.2", "0.3", "+Inf"}
     alone = read_spec(make_spec(objectives=(pace,)), {k: v for k, v in first.items() if k != TTFT}).objectives[0]
     assert alone.shares[0].good == 80, "without a promise for the first token, the mean itself is counted"
 
@@ -224,7 +226,8 @@ def test_no_answer_raises_or_yields_a_bad_number(
     answers = {queries.GAUGES: first, queries.RATES: rates, queries.GPUS: rates, TTFT: buckets, PACE: buckets}
     signals = read_spec(spec, answers, {300.0: further, 3600.0: further})
     seen = Table(Answer(tuple(buckets)))
-    needed_edges([spec], VLLM, {TTFT: seen, PACE: seen, queries.RATES: Table(Answer(tuple(rates)))})
+    tables = {TTFT: seen, PACE: seen, queries.RATES: Table(Answer(tuple(rates)))}
+    needed_edges([EngineLatencies(spec, VLLM, tables)])
     for variant in signals.variants:
         readings = [value for name in variant.__slots__ if isinstance(value := getattr(variant, name), Reading)]
         believed = [reading for reading in readings if reading.state is SignalState.OK]

@@ -28,9 +28,9 @@ from flyball.lab.fleet.samples import (
     HistogramColumns,
     History,
 )
-from flyball.telemetry import queries
+from flyball.telemetry import bucket_queries, queries
 from flyball.telemetry.answers import Answer, Row, Table
-from flyball.telemetry.objectives import needed_edges
+from flyball.telemetry.objectives import EngineLatencies, needed_edges
 from flyball.telemetry.pods import GROUP_LABEL, groups_of
 from flyball.telemetry.profiles import ENGINES
 from flyball.telemetry.promql import SERIES_LABEL
@@ -93,15 +93,16 @@ class LabTelemetry:
             queries.GPUS: self._table(self._gpus(history)),
         }
         for indicator in self._plan.latencies:
-            part = queries.buckets(indicator, 0)
+            part = bucket_queries.buckets(indicator, 0)
             first[part] = self._table(self._buckets(history, indicator, RATE_WINDOW_SECONDS, None))
-        edges = needed_edges([self._spec], self._profile, first)
+        latencies = EngineLatencies(self._spec, self._profile, first)
+        edges = needed_edges([latencies])
         further = {
-            window: self._table(self._over(history, window, {i: {float(e) for e in t} for i, t in edges.items()}))
+            window: self._table(self._over(history, window, {i: {float(e) for e in t} for (i, _), t in edges.items()}))
             for window in self._plan.further_windows()
         }
         answers = Answers(EPOCH + history.now, first, further)
-        return replace(read_workload(self._spec, self._profile, self._plan, answers), wanted=self._wanted(history))
+        return replace(read_workload(latencies, self._profile, self._plan, answers), wanted=self._wanted(history))
 
     def _wanted(self, history: History) -> Reading:
         """What a query for the gateway gives: arrivals per second, and the requests that it holds."""
@@ -158,7 +159,7 @@ class LabTelemetry:
         self, history: History, indicator: Indicator, window: float, edges: set[float] | None
     ) -> Iterator[Row]:
         columns: HistogramColumns = _HISTOGRAMS[indicator]
-        part = queries.buckets(indicator, 0)
+        part = bucket_queries.buckets(indicator, 0)
         for variant in self._seen(history, window):
             counts = history.increases(slice(columns.start, columns.stop), window, variant).cumsum().tolist()
             for edge, count in zip((*columns.edges, float("inf")), counts, strict=True):

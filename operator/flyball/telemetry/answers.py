@@ -99,6 +99,10 @@ class Table:
             row for (name, _), groups in self._rows.items() if name == part for rows in groups.values() for row in rows
         ]
 
+    def rows(self) -> list[Row]:
+        """All rows."""
+        return [row for groups in self._rows.values() for rows in groups.values() for row in rows]
+
     def of_target(self, spec: WorkloadSpec, variant: Variant, part: str) -> list[Row]:
         """All rows of that part about the variant's pods."""
         groups = self._rows.get((part, spec.key.namespace), {})

@@ -15,6 +15,7 @@ from flyball.core.units import format_duration
 from flyball.telemetry import overrides, queries
 from flyball.telemetry.answers import Answer, RangeAnswer, Table
 from flyball.telemetry.discovery import Engines, inventory_query
+from flyball.telemetry.objectives import EngineLatencies
 from flyball.telemetry.profiles import ENGINES, GPU, EngineProfile
 from flyball.telemetry.prometheus import refusal
 from flyball.telemetry.promql import duration, either, grouped, series
@@ -115,6 +116,8 @@ def read_history(
     texts = queries.first_queries(profile, GPU, plan)
     if profile is not None:
         texts[RESETS] = _resets(profile, plan)
+        texts |= queries.later_queries(profile, plan, plan.latencies)
+        texts |= {queries.LATER_RATES: rates} if (rates := queries.later_rates(profile, plan)) else {}
         texts |= queries.covered_queries(profile, plan, texts)
     parts = list(span.parts())
     total, done = len(parts) * (len(texts) + len(own)), 0
@@ -165,7 +168,7 @@ def _signals(
     own: Mapping[str, str],
 ) -> WorkloadSignals:
     tables = {name: Table(Answer(answers[name].rows.get(at, ()))) for name in texts}
-    signals = read_workload(spec, profile, plan, Answers(at, tables, {}))
+    signals = read_workload(EngineLatencies(spec, profile, tables), profile, plan, Answers(at, tables, {}))
     overridden = {name: Answer(answers[f"override {name}"].rows.get(at, ())) for name in own}
     return overrides.apply(spec, signals, overridden, plan.rate_window_seconds) if own else signals
 

@@ -19,7 +19,15 @@ slow, m comes near I and nothing is added.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from flyball.core.observation import Reading, ok
+from flyball.telemetry import queries
+from flyball.telemetry.freshness import quotient
+
+_TOKENS, _REQUESTS = f"{queries.OUTPUT_LENGTH}_sum", f"{queries.OUTPUT_LENGTH}_count"
+_DECODED = (f"{queries.DECODE}_sum", _TOKENS, _REQUESTS)
 
 # Of lengths without memory a tenth are below this share of the mean: -ln 0.9.
 SHORTEST_SHARE = 0.105
@@ -43,3 +51,21 @@ def latest_mean(threshold: float, promised: float, wait: float, answers: RecentA
     interruptions = left / wait * max(0.0, threshold - answers.pace)
     added = min(interruptions, left / max(1.0, SHORTEST_SHARE * answers.tokens - 1.0))
     return max(threshold, min(threshold + added, largest))
+
+
+def token_seconds(rate: Callable[[str], Reading]) -> Reading | None:
+    """Seconds per output token of all requests after their first: their time in decode over those tokens, by the rates
+    of either. None where a rate is missing.
+    """
+    decode, tokens, requests = (rate(part) for part in _DECODED)
+    if not (decode.ok and tokens.ok and requests.ok):
+        return None
+    return quotient(decode, ok(max(0.0, tokens.value - requests.value)))
+
+
+def recent_answers(rate: Callable[[str], Reading]) -> RecentAnswers | None:
+    """The requests of the rate window; None where too little is known of them, or none has two tokens."""
+    pace, tokens, requests = token_seconds(rate), rate(_TOKENS), rate(_REQUESTS)
+    if pace is None or not pace.ok or requests.value <= 0:
+        return None
+    return RecentAnswers(tokens.value / requests.value, pace.value)

@@ -14,13 +14,15 @@ from flyball.core.spec import WorkloadSpec
 from flyball.telemetry import mixed, overrides, own_counts, queries, reliability, stages, wakeup
 from flyball.telemetry.answers import Answer, Table
 from flyball.telemetry.discovery import Engines, inventory_query, sources
+from flyball.telemetry.evenness import EvenEdges, reporting
 from flyball.telemetry.gateways import with_gateway
-from flyball.telemetry.objectives import engine_histograms, needed_edges
+from flyball.telemetry.objectives import EngineLatencies, lacking, needed_edges
 from flyball.telemetry.outside import OutsideReader
 from flyball.telemetry.own_counts import OwnCountsReader
 from flyball.telemetry.profiles import CUSTOM, ENGINES, GPU, EngineProfile
 from flyball.telemetry.promql import usable_label
 from flyball.telemetry.queries import Plan
+from flyball.telemetry.rates import lacking_rates
 from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.signals import Answers, read_workload
 from flyball.telemetry.slow import SlowWindows
@@ -32,7 +34,7 @@ log = structlog.get_logger("flyball.telemetry")
 
 _REQUIRED_QUERIES = (queries.GAUGES, queries.RATES)
 """Without their answers nothing can be decided; without another's, only its own signals are Absent."""
-
+_EDGES = "edges"
 
 INVENTORY_SECONDS = 60.0
 """How old it may be what is known of the names that pods export: an engine is recognized within that of its first
@@ -50,6 +52,7 @@ class PrometheusMetrics:
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._slow_slot = asyncio.Semaphore(1)
         self._slow = SlowWindows(settings.slow_refresh_seconds, Table)
+        self._even: dict[str, EvenEdges] = {}
         self._failures: dict[str, str] = {}
         self._ahead_seconds = 0.0
         self._outside = OutsideReader(self._ask, self._note, settings.slow_refresh_seconds)
@@ -58,8 +61,8 @@ class PrometheusMetrics:
     async def read(self, workloads: Sequence[WorkloadSpec], at: float) -> Mapping[WorkloadKey, WorkloadSignals]:
         """Signals of all workloads at that time (epoch seconds). Never raises.
 
-        The number of queries depends on the profiles, indicators and windows in use, on how many histograms have edges
-        that some pods lack, and on the overrides.
+        The number of queries depends on the profiles, indicators and windows in use, on how many histograms are lacked
+        or have edges that some pods lack, and on the overrides.
         """
         deadline = time.monotonic() + self._settings.timeout_seconds
         at += self._ahead()
@@ -136,28 +139,16 @@ class PrometheusMetrics:
         if failed:
             return {spec.key: self._problem(failed) for spec in specs}
         if profile:
-            first |= await self._batch(queries.covered_queries(profile, plan, queries.uneven(first)), at, deadline)
-        further = await self._further(profile, plan, specs, first, at, deadline) if profile else {}
+            first |= await self._for_some(profile, plan, specs, first, at, deadline)
+        latencies = [EngineLatencies(spec, profile, first) for spec in specs]
+        further = await self._further(profile, plan, latencies, at, deadline) if profile else {}
         answers, around = Answers(at, first, further), await outside
-        return {spec.key: self._workload(spec, profile, plan, answers, around, own.get(spec.key, {})) for spec in specs}
+        return {
+            each.spec.key: self._workload(each, profile, plan, answers, around, own.get(each.spec.key, {}))
+            for each in latencies
+        }
 
-    def _workload(
-        self,
-        spec: WorkloadSpec,
-        profile: EngineProfile | None,
-        plan: Plan,
-        answers: Answers,
-        outside: Outside,
-        own: Mapping[str, Answer],
-    ) -> WorkloadSignals:
-        problem, wanted = overrides.problem(spec, own), wakeup.read_wanted(spec, answers, own)
-        if problem:
-            return replace(self._problem(problem), wanted=wanted)
-        signals = replace(read_workload(spec, profile, plan, answers), wanted=wanted)
-        signals = overrides.apply(spec, signals, own, plan.rate_window_seconds)
-        return stages.apply(spec, signals, plan, outside, own, engine_histograms(spec, profile, answers.first))
-
-    async def _further(
+    async def _for_some(
         self,
         profile: EngineProfile,
         plan: Plan,
@@ -165,10 +156,56 @@ class PrometheusMetrics:
         first: Mapping[str, Table],
         at: float,
         deadline: float,
+    ) -> dict[str, Table]:
+        """What only some workloads need over the rate window: later histograms, and what uneven edges are shares of."""
+        even = self._even.setdefault(profile.name, EvenEdges())
+        pods = reporting(first[queries.GAUGES], at, plan.rate_window_seconds)
+        texts = queries.later_queries(profile, plan, lacking(specs, profile, first))
+        if lacking_rates(specs, profile, first):
+            texts[queries.LATER_RATES] = queries.later_rates(profile, plan)
+        edges = "" if even.known(pods, at) else queries.edges_query(profile, plan)
+        found = await self._batch(texts | ({_EDGES: edges} if edges else {}), at, deadline)
+        if edges:
+            even.learn(pods, at, found.pop(_EDGES), queries.all_buckets(profile, plan))
+        return found | await self._batch(queries.covered_queries(profile, plan, even.uneven), at, deadline)
+
+    def _workload(
+        self,
+        latencies: EngineLatencies,
+        profile: EngineProfile | None,
+        plan: Plan,
+        answers: Answers,
+        outside: Outside,
+        own: Mapping[str, Answer],
+    ) -> WorkloadSignals:
+        spec = latencies.spec
+        problem, wanted = overrides.problem(spec, own), wakeup.read_wanted(spec, answers, own)
+        if problem:
+            return replace(self._problem(problem), wanted=wanted)
+        signals = replace(read_workload(latencies, profile, plan, answers), wanted=wanted)
+        signals = overrides.apply(spec, signals, own, plan.rate_window_seconds)
+        return stages.apply(spec, signals, plan, outside, own, latencies.buckets())
+
+    async def _further(
+        self,
+        profile: EngineProfile,
+        plan: Plan,
+        latencies: Sequence[EngineLatencies],
+        at: float,
+        deadline: float,
     ) -> dict[float, Table]:
-        """Answers over the windows beside the rate window: the short ones now, the long ones as remembered."""
-        edges = needed_edges(specs, profile, first)
-        texts = {window: queries.window_query(profile, plan, window, edges) for window in plan.further_windows()}
+        """Answers over the windows beside the rate window: the short ones now, the long ones as remembered.
+
+        Even edges are made use of in the short ones alone: long ones are asked seldom, and a query that changes is
+        asked anew.
+        """
+        edges, even = needed_edges(latencies), self._even[profile.name]
+        texts = {
+            window: queries.window_query(
+                profile, plan, window, edges, even.over(window, edges) if window <= FAST_SECONDS else frozenset()
+            )
+            for window in plan.further_windows()
+        }
         asked = {window: text for window, text in texts.items() if text}
 
         fast, slow = await asyncio.gather(
@@ -181,7 +218,10 @@ class PrometheusMetrics:
                 deadline - time.monotonic(),
             ),
         )
-        return {window: fast[f"{window:g} s"] for window in asked if window <= FAST_SECONDS} | slow
+        found = {window: fast[f"{window:g} s"] for window in asked if window <= FAST_SECONDS}
+        for window, table in found.items():
+            even.learn_window(window, table, edges)
+        return found | slow
 
     async def _overrides(
         self, specs: Sequence[WorkloadSpec], at: float, deadline: float

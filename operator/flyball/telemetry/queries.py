@@ -1,30 +1,32 @@
 """The batch of queries for all workloads of one engine profile: their number depends on no number of workloads.
 
 One query each for the gauges per pod, the rates, the GPUs, every latency's buckets over the rate window, and one for
-every further window. The parts of a query are told apart by a label. Pure.
+every further window; now and then some more, for edges that not all pods have and for pods that lack a latency's best
+histogram. The parts of a query are told apart by a label. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flyball.core.names import COUNTED_INDICATORS, Indicator
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import reliability, windows
-from flyball.telemetry.answers import Table
+from flyball.telemetry import bucket_queries, reliability, windows
 from flyball.telemetry.profiles import EngineProfile, GpuProfile
 from flyball.telemetry.profiles.model import Counter, Gauge, Histogram, Selector
-from flyball.telemetry.promql import Scope, any_of, duration, either, folded, grouped, series, tagged
+from flyball.telemetry.promql import Scope, duration, either, folded, grouped, series, tagged
 
 # How long a pod is remembered that no longer exports, so that it is told from one that never did; and how finely.
 GONE_AFTER_SECONDS = 900
 GONE_RESOLUTION_SECONDS = 30
 
-GAUGES, RATES, GPUS = "gauges", "rates", "gpus"
+GAUGES, RATES, LATER_RATES, GPUS = "gauges", "rates", "later_rates", "gpus"
 SAMPLED_AT, RUNNING, WAITING, KV_CACHE = "sampled_at", "running", "waiting", "kv_cache"
 COMPLETIONS, PROMPT_TOKENS, OUTPUT_TOKENS = "completions", "prompt_tokens", "output_tokens"
 PROMPT_LENGTH, OUTPUT_LENGTH, DECODE = "prompt_length", "output_length", "decode"
 UTILIZATION = "utilization"
-_INFINITE = 'le="+Inf"'
+
+Edges = Mapping[tuple[Indicator, int], Iterable[str]]
+"""Spellings of `le` by a latency's histogram, which its rank names."""
 
 
 def token_time(rank: int) -> str:
@@ -35,21 +37,6 @@ def token_time(rank: int) -> str:
 def cached(rank: int, side: str) -> str:
     """The part of the rates with the `rank`th ratio of cached prompt tokens; `side` is part or whole."""
     return f"cached_{rank}_{side}"
-
-
-def buckets(indicator: Indicator, rank: int) -> str:
-    """The part, and the query over the rate window, with the `rank`th histogram of a latency."""
-    return f"{indicator}_{rank}"
-
-
-def having(part: str) -> str:
-    """The part beside buckets that says by edge how many series have it, of all workloads together."""
-    return f"{part}_having"
-
-
-def covered(part: str) -> str:
-    """The part beside buckets that says by edge how many events all those series hold that have the edge."""
-    return f"{part}_covered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,44 +93,79 @@ def _selected(workloads: Sequence[WorkloadSpec]) -> tuple[tuple[str, tuple[str, 
 
 
 def first_queries(profile: EngineProfile | None, gpu: GpuProfile, plan: Plan) -> dict[str, str]:
-    """The queries over the rate window, by name. Without an engine profile, the GPUs' alone."""
+    """The queries over the rate window, by name. Without an engine profile, the GPUs' alone.
+
+    Of each latency the best histogram: later ones only matter to workloads without it (see `later_queries`).
+    """
     queries = {GPUS: _gpus(gpu, plan)}
     if profile is None:
         return queries
     queries[GAUGES] = _gauges(profile, plan.scope)
     queries[RATES] = _rates(profile, plan)
-    for indicator in plan.latencies:
-        for rank in range(len(profile.latencies.get(indicator, ()))):
-            queries[buckets(indicator, rank)] = _buckets(profile, plan, indicator, rank, plan.rate_window_seconds)
-    return queries
+    return queries | _bucket_queries(profile, plan, ((i, 0) for i in plan.latencies if profile.latencies.get(i)))
 
 
-def uneven(first: Mapping[str, Table]) -> list[str]:
-    """The names of those answers in which some series lack edges that others have."""
-    counts = {name: {row.value for row in table.everywhere(having(name))} for name, table in first.items()}
-    return [name for name, found in counts.items() if len(found) > 1]
+def later_queries(profile: EngineProfile, plan: Plan, lacking: Iterable[Indicator]) -> dict[str, str]:
+    """Over the rate window the other histograms of latencies whose best some workload lacks, by name."""
+    ranks = ((i, rank) for i in lacking for rank in range(1, len(profile.latencies.get(i, ()))))
+    return _bucket_queries(profile, plan, ranks)
+
+
+def _bucket_queries(profile: EngineProfile, plan: Plan, ranks: Iterable[tuple[Indicator, int]]) -> dict[str, str]:
+    window = plan.rate_window_seconds
+    return {
+        bucket_queries.buckets(indicator, rank): bucket_queries.counts(profile, plan.scope, indicator, rank, window)
+        for indicator, rank in ranks
+    }
+
+
+def edges_query(profile: EngineProfile, plan: Plan) -> str:
+    """How many series have which edge now, by namespace, of all histograms that may be asked for."""
+    return either(
+        bucket_queries.having(profile, plan.scope, indicator, rank) for indicator, rank in _all(profile, plan)
+    )
+
+
+def all_buckets(profile: EngineProfile, plan: Plan) -> frozenset[str]:
+    """The names of all histograms that may be asked for."""
+    return frozenset(bucket_queries.buckets(indicator, rank) for indicator, rank in _all(profile, plan))
+
+
+def _all(profile: EngineProfile, plan: Plan) -> list[tuple[Indicator, int]]:
+    return [(i, rank) for i in plan.latencies for rank in range(len(profile.latencies.get(i, ())))]
 
 
 def covered_queries(profile: EngineProfile, plan: Plan, names: Iterable[str]) -> dict[str, str]:
     """The queries that go with those over the rate window, by name: what edges are shares of that some series lack."""
     wanted = set(names)
+    window = plan.rate_window_seconds
     return {
-        covered(name): _covered(profile, plan, indicator, rank, plan.rate_window_seconds, 'le!="+Inf"', filtered=True)
-        for indicator in plan.latencies
-        for rank in range(len(profile.latencies.get(indicator, ())))
-        if (name := buckets(indicator, rank)) in wanted
+        bucket_queries.covered(name): bucket_queries.differing(profile, plan.scope, indicator, rank, window)
+        for indicator, rank in _all(profile, plan)
+        if (name := bucket_queries.buckets(indicator, rank)) in wanted
     }
 
 
-def window_query(profile: EngineProfile, plan: Plan, window: float, edges: Mapping[Indicator, Iterable[str]]) -> str:
-    """The query over one further window. `edges` are the spellings of `le` that each latency needs: not all, since
-    long windows are dear.
+def window_query(
+    profile: EngineProfile, plan: Plan, window: float, edges: Edges, even: Container[str] = frozenset()
+) -> str:
+    """The query over one further window. `edges` are the spellings of `le` that each histogram needs: not all, since
+    long windows are dear. All series of those that are `even` have the same edges, so that nothing else is asked of
+    them.
     """
     parts = [
-        _buckets(profile, plan, indicator, rank, window, sorted(edges[indicator]))
-        for indicator, wanted in plan.latencies.items()
-        if window in wanted and edges.get(indicator)
-        for rank in range(len(profile.latencies.get(indicator, ())))
+        text
+        for (indicator, rank), texts in sorted(edges.items())
+        if window in plan.latencies.get(indicator, ())
+        for text in bucket_queries.at_edges(
+            profile,
+            plan.scope,
+            indicator,
+            rank,
+            window,
+            sorted(texts),
+            even=bucket_queries.buckets(indicator, rank) in even,
+        )
     ]
     if window in plan.counts:
         for part, counter in (
@@ -200,12 +222,29 @@ def _rates(profile: EngineProfile, plan: Plan) -> str:
         *_means(OUTPUT_LENGTH, profile.output_tokens_per_request),
         *_means(DECODE, profile.decode_seconds),
     ]
-    for rank, histogram in enumerate(profile.seconds_per_output_token):
-        counters += _means(token_time(rank), histogram)
-    for rank, ratio in enumerate(profile.cached_prompt_share):
-        counters += [(cached(rank, "part"), ratio.part), (cached(rank, "whole"), ratio.whole)]
+    counters += [*_ratios(profile)[:2], *(() if profile.decode_seconds else _token_times(profile))]
     found = [text for part, counter in counters for text in _counted(part, counter, profile, scope, "rate", window)]
     return either((*found, *reliability.parts(profile, scope, window)))
+
+
+def later_rates(profile: EngineProfile, plan: Plan) -> str:
+    """The rates for what the first ones do not tell of some workload: the time per token by other histograms than that
+    of decode, and the share of cached tokens by other counters than the best.
+    """
+    counters = [*_ratios(profile)[2:], *(_token_times(profile) if profile.decode_seconds else ())]
+    window = plan.rate_window_seconds
+    return either(text for part, each in counters for text in _counted(part, each, profile, plan.scope, "rate", window))
+
+
+def _token_times(profile: EngineProfile) -> list[tuple[str, Counter]]:
+    return [pair for rank, h in enumerate(profile.seconds_per_output_token) for pair in _means(token_time(rank), h)]
+
+
+def _ratios(profile: EngineProfile) -> list[tuple[str, Counter]]:
+    ratios = enumerate(profile.cached_prompt_share)
+    return [
+        (cached(rank, side), counter) for rank, r in ratios for side, counter in (("part", r.part), ("whole", r.whole))
+    ]
 
 
 def _means(part: str, histogram: Histogram | None) -> list[tuple[str, Counter]]:
@@ -223,67 +262,6 @@ def _counted(
     ranges = (f"{function}({series(s, scope.matcher())}[{duration(window)}])" for s in counter.selectors)
     found = either(folded(text, scope, profile.repeated) for text in ranges)
     return [tagged(_scaled(f"sum by ({scope.by()}) ({found})", counter.unit.scale), part)]
-
-
-def _buckets(
-    profile: EngineProfile, plan: Plan, indicator: Indicator, rank: int, window: float, edges: Sequence[str] = ()
-) -> str:
-    """Events by upper edge. A later histogram only for those pods that do not export an earlier one.
-
-    Pods of several versions may have several sets of edges: an edge counts as a share of the events of those series
-    that have it. Over all edges, it is asked first whether there are any that some series lack.
-    """
-    part, names = buckets(indicator, rank), profile.latencies[indicator][rank].suffixed("_bucket").selectors
-    matchers = [plan.scope.matcher(), *([f"le=~{any_of(edges)}"] if edges else [])]
-    counts = _by_edge(
-        profile,
-        plan,
-        indicator,
-        rank,
-        window,
-        (f"increase({series(name, *matchers)}[{duration(window)}])" for name in names),
-    )
-    if not edges:
-        found = tagged(f"count by (le) ({either(series(name, *matchers) for name in names)})", having(part))
-        return either((tagged(counts, part), found))
-    finite = f"le=~{any_of(edge for edge in edges if edge != '+Inf')}"
-    return either((tagged(counts, part), _covered(profile, plan, indicator, rank, window, finite)))
-
-
-def _covered(
-    profile: EngineProfile,
-    plan: Plan,
-    indicator: Indicator,
-    rank: int,
-    window: float,
-    finite: str,
-    *,
-    filtered: bool = False,
-) -> str:
-    """By finite edge, how many events those series hold that have it; `filtered`, where that is not all of them."""
-    span, matcher = f"[{duration(window)}]", plan.scope.matcher()
-    names = profile.latencies[indicator][rank].suffixed("_bucket").selectors
-    every = [f"increase({series(name, matcher, _INFINITE)}{span})" for name in names]
-    texts = (
-        f"(last_over_time({series(name, matcher, finite)}{span}) * 0 + ignoring (le) group_left () {each})"
-        for name, each in zip(names, every, strict=True)
-    )
-    whole = _by_edge(profile, plan, indicator, rank, window, texts)
-    if filtered:
-        all_of_them = _by_edge(profile, plan, indicator, rank, window, every)
-        whole = f"({whole}) != on ({plan.scope.by()}) group_left () ({all_of_them})"
-    return tagged(whole, covered(buckets(indicator, rank)))
-
-
-def _by_edge(
-    profile: EngineProfile, plan: Plan, indicator: Indicator, rank: int, window: float, texts: Iterable[str]
-) -> str:
-    """Those series by edge and group of pods, but for pods that export a better histogram."""
-    scope, found = plan.scope, either(texts)
-    better = [s for h in profile.latencies[indicator][:rank] for s in h.suffixed("_count").selectors]
-    had = either(f"last_over_time({series(s, scope.matcher())}[{duration(window)}])" for s in better)
-    kept = f"({found}) unless on (namespace, pod) ({had})" if had else found
-    return f"sum by ({scope.by('le')}) ({folded(kept, scope, profile.repeated, 'le')})"
 
 
 def _gpus(profile: GpuProfile, plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from flyball.core.observation import ABSENT, Reading, SignalState, VariantSignals, WorkloadSignals, ok
 from flyball.core.own_counts import OwnReadings
@@ -10,7 +11,8 @@ from flyball.core.spec import Variant, WorkloadSpec
 from flyball.telemetry import queries, reliability, windows
 from flyball.telemetry.answers import Answer, Row, Table
 from flyball.telemetry.freshness import Freshness, freshness, mean_share, quotient, total
-from flyball.telemetry.objectives import WindowTables, read_objective
+from flyball.telemetry.objectives import EngineLatencies, read_objective
+from flyball.telemetry.pace import token_seconds
 from flyball.telemetry.profiles import EngineProfile
 from flyball.telemetry.queries import Plan
 
@@ -30,17 +32,21 @@ class Answers:
         return self.first.get(query, _NO_ANSWER)
 
 
-def read_workload(spec: WorkloadSpec, profile: EngineProfile | None, plan: Plan, answers: Answers) -> WorkloadSignals:
-    """What the answers say of one workload. Without a profile, only its GPUs and its objectives' names are known."""
+def read_workload(
+    latencies: EngineLatencies, profile: EngineProfile | None, plan: Plan, answers: Answers
+) -> WorkloadSignals:
+    """What the answers say of the workload with these latencies. Without a profile, only its GPUs and its objectives'
+    names are known.
+    """
+    spec = latencies.spec
     fresh = {variant.name: _freshness(spec, variant, answers) for variant in spec.variants}
     whole = Freshness(
         {f"{name}/{pod}": age for name, one in fresh.items() for pod, age in one.ages.items()},
         spec.telemetry.stale_after_seconds,
     )
-    tables = WindowTables(answers.first, answers.further)
     return WorkloadSignals(
-        objectives=tuple(read_objective(spec, o, profile, plan, tables, whole) for o in spec.objectives),
-        variants=tuple(_variant(spec, v, profile, answers, fresh[v.name]) for v in spec.variants),
+        objectives=tuple(read_objective(latencies, o, plan, answers.further, whole) for o in spec.objectives),
+        variants=tuple(_variant(latencies, v, profile, answers, fresh[v.name]) for v in spec.variants),
         completions=_by_window(spec, plan, answers, (queries.COMPLETIONS,)),
         tokens=_by_window(spec, plan, answers, (queries.PROMPT_TOKENS, queries.OUTPUT_TOKENS)),
         window_seconds=plan.rate_window_seconds,
@@ -60,8 +66,9 @@ def _freshness(spec: WorkloadSpec, variant: Variant, answers: Answers) -> Freshn
 
 
 def _variant(
-    spec: WorkloadSpec, variant: Variant, profile: EngineProfile | None, answers: Answers, fresh: Freshness
+    latencies: EngineLatencies, variant: Variant, profile: EngineProfile | None, answers: Answers, fresh: Freshness
 ) -> VariantSignals:
+    spec = latencies.spec
     gpu = VariantSignals(variant.name, gpu_utilization=_gpu(spec, variant, answers))
     if profile is None:
         return gpu
@@ -70,10 +77,7 @@ def _variant(
     def values(part: str) -> list[float]:
         return _of_pods(gauges.of_variant(spec, variant, part), fresh.pods)
 
-    def rate(part: str) -> Reading:
-        return total(row.value for row in answers.table(queries.RATES).of_variant(spec, variant, part))
-
-    judged = fresh.judged
+    rate, judged = partial(latencies.rates.of, variant), fresh.judged
     return replace(
         gpu,
         running=judged(total(values(queries.RUNNING))),
@@ -103,10 +107,9 @@ def _token_time(profile: EngineProfile, rate: Callable[[str], Reading]) -> Readi
     """By whole requests' time in decode and their tokens after the first, else the mean of the first histogram there
     is.
     """
-    decode, tokens = rate(f"{queries.DECODE}_sum"), rate(f"{queries.OUTPUT_LENGTH}_sum")
-    requests = rate(f"{queries.OUTPUT_LENGTH}_count")
-    if decode.ok and tokens.ok and requests.ok:
-        return quotient(decode, ok(max(0.0, tokens.value - requests.value)))
+    pace = token_seconds(rate)
+    if pace is not None:
+        return pace
     found = (_mean(queries.token_time(rank), rate) for rank in range(len(profile.seconds_per_output_token)))
     return next((reading for reading in found if reading.state is not SignalState.ABSENT), ABSENT)
 
