@@ -5,7 +5,7 @@ repeated here, since the next tick sees what is true then and decides again.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +17,10 @@ from flyball.core.decision import Condition, Decision, Event, VariantDecision
 from flyball.core.gpu_pools import Grant
 from flyball.core.memory import Memory
 from flyball.core.names import ConditionType, EventReason, Mode, WorkloadKey
+from flyball.core.node_prices import NodePrice, NodePriceRule, Quote, quote
 from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
 from flyball.core.ports import Cluster, Events, Metrics, Missing, PortError, Rejected
-from flyball.core.prices import in_force
+from flyball.core.prices import in_force, quoted
 from flyball.core.rationing import GPUS_SHORT, limited_by_pool, shortage
 from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
 from flyball.core.units import counted
@@ -85,11 +86,21 @@ def no_books(_: WorkloadKey) -> Books | None:
     return None
 
 
+ReadNodePrices = Callable[[float], Awaitable[Sequence[NodePrice]]]
+"""What OpenCost says of nodes at that time (epoch seconds). Never raises: what is not known is not in it."""
+
+
+async def no_node_prices(_: float) -> Sequence[NodePrice]:
+    """Those of an operator that asks nobody."""
+    return ()
+
+
 class Ticker:
     """Runs ticks over the mirror. Nothing but `tick` changes its state.
 
     `record` is handed every decision that people can come upon: those shown in a status, told in the log or an Event,
-    and all that changed or failed to change replicas or weights. `books` are what the ledger last said of a workload.
+    and all that changed or failed to change replicas or weights. `books` are what the ledger last said of a workload,
+    `node_prices` are asked where a PriceBook names them.
     """
 
     def __init__(
@@ -101,6 +112,7 @@ class Ticker:
         record: Callable[[Record], None] = lambda _: None,
         advisers: Advisers | None = None,
         books: ReadBooks = no_books,
+        node_prices: ReadNodePrices = no_node_prices,
     ) -> None:
         self._mirror = mirror
         self._metrics = metrics
@@ -109,6 +121,9 @@ class Ticker:
         self._record = record
         self._advisers = advisers or Advisers()
         self._books = books
+        self._node_prices = node_prices
+        self._quotes: dict[NodePriceRule, Quote] = {}
+        self._nodes: Sequence[NodePrice] = ()
         self._known: dict[WorkloadKey, Known] = {}
         self._departed: list[tuple[WorkloadKey, Known]] = []
         self._at = 0.0
@@ -130,10 +145,10 @@ class Ticker:
         self._departed = [(key, known) for key, known in self._departed if not await self._depart(key, known, claims)]
         await self._each([(entry.key, self._release(entry, claims, at)) for entry in declared if entry.deleting])
         self._announced.begin(declared)
-        signals, states, _ = await asyncio.gather(
-            self._metrics.read(specs, at), self._cluster.observe(specs), self._pools.look(at)
+        signals, states, *_ = await asyncio.gather(
+            self._metrics.read(specs, at), self._cluster.observe(specs), self._pools.look(at), self._look_at_prices(at)
         )
-        valid = [(entry, entry.spec) for entry in living if isinstance(entry.spec, WorkloadSpec)]
+        valid = [(entry, self._quoted(spec, at)) for entry in living if isinstance(spec := entry.spec, WorkloadSpec)]
         self._share(valid, states, at)
         decided = await self._each(
             [
@@ -212,10 +227,24 @@ class Ticker:
         spec = self._mirror.learn_accelerators(
             spec, {variant.name: variant.accelerator for variant in state.variants if variant.accelerator}
         )
-        spec = self._shared.within(in_force(spec, at))
+        spec = self._shared.within(in_force(self._quoted(spec, at), at))
         decision, memory = decide(spec, observation, known.memory)
         record = record_of(spec, observation, known.memory, decision)
         return Decided(Wanted(entry, spec, observation, decision), memory, record)
+
+    async def _look_at_prices(self, at: float) -> None:
+        """Know what OpenCost says of nodes, where a PriceBook names it."""
+        asked = any(gpu.open_cost for book in self._mirror.books.valid.values() for gpu in book.spec.gpus)
+        self._nodes = await self._node_prices(at) if asked else ()
+        self._quotes = {}
+
+    def _quoted(self, spec: WorkloadSpec, at: float) -> WorkloadSpec:
+        """The spec with the prices that OpenCost knows, each found once per tick."""
+        for variant in spec.variants:
+            rule = variant.node_price
+            if rule is not None and rule not in self._quotes:
+                self._quotes[rule] = quote(rule, self._nodes)
+        return quoted(spec, self._quotes, at)
 
     def _share(
         self, valid: Sequence[tuple[Declared, WorkloadSpec]], states: Mapping[WorkloadKey, WorkloadState], at: float

@@ -85,7 +85,7 @@ def ask(settings: PrometheusSettings, at: float) -> tuple[tuple[NodePrice, ...],
 
 
 class NodePriceReader:
-    """Asks and remembers; implements `flyball.core.ports.NodePrices`."""
+    """Asks and remembers. Its `read` is what a tick reads node prices with."""
 
     def __init__(self, settings: PrometheusSettings) -> None:
         self._client = PrometheusClient(settings)
