@@ -57,16 +57,21 @@ def statements(lines: Iterable[Line]) -> list[Stated]:
     return sorted(found, key=lambda each: (-each.statement.dollars, each.key, each.uid))
 
 
-def lines_of(made: Sequence[Stated], by: str, since: int, until: int, zone: tzinfo) -> Iterator[str]:
-    """The statements as a table, and what is to be known of them."""
+def lines_of(made: Sequence[Stated], rows: Iterable[str], since: int, until: int, zone: tzinfo) -> Iterator[str]:
+    """The range, the statements as these rows of a table, and what is to be known of them."""
     begin, end = (datetime.fromtimestamp(at / 1000, zone) for at in (since, until))
     yield f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} {zone}"
     if not made:
         yield "nothing was recorded in that time"
         return
+    yield from rows
+    yield from (f"prices are missing: {sentence}" for each in made for sentence in each.missing)
+
+
+def table_by(made: Sequence[Stated], by: str) -> Iterator[str]:
+    """The statements as a table by workload, path or component."""
     rows = {"workload": _by_workload, "path": _by_path, "component": _by_component}[by](made)
     yield from table([HEADS[by], *rows], 2 if by != "workload" else 1)
-    yield from (f"prices are missing: {sentence}" for each in made for sentence in each.missing)
 
 
 def document(made: Sequence[Stated], since: int, until: int) -> dict[str, Any]:
@@ -74,7 +79,7 @@ def document(made: Sequence[Stated], since: int, until: int) -> dict[str, Any]:
     return {
         "from": _time(since),
         "to": _time(until),
-        "dollars": _text(sum((each.statement.dollars for each in made), NOTHING)),
+        "dollars": text(sum((each.statement.dollars for each in made), NOTHING)),
         "workloads": [_workload(each) for each in made],
     }
 
@@ -83,12 +88,12 @@ def _by_workload(made: Sequence[Stated]) -> Iterator[list[str]]:
     parts = ("dollars", "serving", "idle", "loading", "unmeasured", "corrected")
     for each in made:
         found = each.statement
-        money = [_money(_part(found, part)) for part in parts]
-        yield [str(each.key), *money, f"{found.requests:.0f}", _unit(found.per_request)]
+        dollars = [money(_part(found, part)) for part in parts]
+        yield [str(each.key), *dollars, f"{found.requests:.0f}", unit(found.per_request)]
     if len(made) > 1:
         sums = [sum((_part(each.statement, part) for each in made), NOTHING) for part in parts]
         requests = sum((each.statement.requests for each in made), NOTHING)
-        yield ["all", *map(_money, sums), f"{requests:.0f}", _unit(sums[0] / requests if requests else None)]
+        yield ["all", *map(money, sums), f"{requests:.0f}", unit(sums[0] / requests if requests else None)]
 
 
 def _part(found: Statement, part: str) -> Decimal:
@@ -101,8 +106,8 @@ def _by_path(made: Sequence[Stated]) -> Iterator[list[str]]:
     for each in made:
         for path in each.statement.paths:
             hours = Decimal(path.use.gpu_ms) / 3_600_000
-            units = [_unit(path.per_request), _unit(path.per_million_tokens)]
-            yield [str(each.key), path.path, _money(path.dollars), f"{hours:.2f}", f"{path.use.requests:.0f}", *units]
+            units = [unit(path.per_request), unit(path.per_million_tokens)]
+            yield [str(each.key), path.path, money(path.dollars), f"{hours:.2f}", f"{path.use.requests:.0f}", *units]
 
 
 def _by_component(made: Sequence[Stated]) -> Iterator[list[str]]:
@@ -111,7 +116,7 @@ def _by_component(made: Sequence[Stated]) -> Iterator[list[str]]:
         gpus = sum((path.use.dollars for path in found.paths), NOTHING)
         corrected = [("(corrections)", found.corrected)] if found.corrected else []
         for name, dollars in (("gpu", gpus), *found.by_component, *corrected):
-            yield [str(each.key), name, _money(dollars)]
+            yield [str(each.key), name, money(dollars)]
 
 
 def _workload(each: Stated) -> dict[str, Any]:
@@ -120,26 +125,26 @@ def _workload(each: Stated) -> dict[str, Any]:
         "namespace": each.key.namespace,
         "name": each.key.name,
         "uid": each.uid,
-        "dollars": _text(found.dollars),
-        "serving": _text(found.serving),
-        "idle": _text(found.idle),
-        "loading": _text(found.loading),
-        "unmeasured": _text(found.unmeasured),
-        "unshared": _text(found.unshared),
-        "corrected": _text(found.corrected),
-        "requests": _text(found.requests),
-        "perRequest": _rate(found.per_request),
-        "components": {name: _text(dollars) for name, dollars in found.by_component},
+        "dollars": text(found.dollars),
+        "serving": text(found.serving),
+        "idle": text(found.idle),
+        "loading": text(found.loading),
+        "unmeasured": text(found.unmeasured),
+        "unshared": text(found.unshared),
+        "corrected": text(found.corrected),
+        "requests": text(found.requests),
+        "perRequest": rate(found.per_request),
+        "components": {name: text(dollars) for name, dollars in found.by_component},
         "paths": [
             {
                 "name": path.path,
-                "dollars": _text(path.dollars),
+                "dollars": text(path.dollars),
                 "gpuHours": f"{Decimal(path.use.gpu_ms) / 3_600_000:.6f}",
-                "requests": _text(path.use.requests),
-                "promptTokens": _text(path.use.prompt_tokens),
-                "outputTokens": _text(path.use.output_tokens),
-                "perRequest": _rate(path.per_request),
-                "perMillionTokens": _rate(path.per_million_tokens),
+                "requests": text(path.use.requests),
+                "promptTokens": text(path.use.prompt_tokens),
+                "outputTokens": text(path.use.output_tokens),
+                "perRequest": rate(path.per_request),
+                "perMillionTokens": rate(path.per_million_tokens),
             }
             for path in found.paths
         ],
@@ -147,19 +152,23 @@ def _workload(each: Stated) -> dict[str, Any]:
     }
 
 
-def _money(value: Decimal) -> str:
+def money(value: Decimal) -> str:
+    """Dollars to the cent."""
     return format_money(value, 2)
 
 
-def _unit(value: Decimal | None) -> str:
+def unit(value: Decimal | None) -> str:
+    """Dollars per unit; a dash where there was no unit."""
     return "-" if value is None else format_money(value, 4)
 
 
-def _rate(value: Decimal | None) -> str | None:
+def rate(value: Decimal | None) -> str | None:
+    """Dollars to the billionth, for JSON."""
     return None if value is None else f"{value:.9f}"
 
 
-def _text(value: Decimal) -> str:
+def text(value: Decimal) -> str:
+    """All digits, for JSON."""
     return f"{value:f}"
 
 

@@ -17,6 +17,7 @@ from flyball.core.gpu_pools import NodeGpus
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState, WorkloadSignals, WorkloadState
 from flyball.core.outlook import HourOfLoad
+from flyball.core.segment_bill import LabelTraffic
 from flyball.core.shadow import ReplicaSample, RivalReply, Sight
 from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
 
@@ -185,6 +186,18 @@ class OutcomeSource(Protocol):
 
     async def share(self, query: str, at: float) -> float | None:
         """The share that a query gives at that time; None where it gives none. Raises PortError."""
+        ...
+
+
+class SegmentSource(Protocol):
+    """A source of what came from which segment of the traffic."""
+
+    async def read_hour(
+        self, workloads: Sequence[WorkloadSpec], end: float
+    ) -> Mapping[WorkloadKey, Sequence[LabelTraffic]]:
+        """The traffic of the hour that ends then by each label that it is split by; labels that nothing was counted by
+        are left out. The number of queries depends on the metrics and labels in use. Raises PortError.
+        """
         ...
 
 

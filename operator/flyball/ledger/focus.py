@@ -14,6 +14,8 @@ from decimal import Decimal
 from typing import TextIO
 
 from flyball.core.bill import Charge, Correction, PathUse
+from flyball.core.names import WorkloadKey
+from flyball.core.segment_statement import SegmentCost
 from flyball.core.spec import Unit
 from flyball.core.statement import MS_PER_HOUR
 from flyball.ledger.calendar import Calendar
@@ -59,8 +61,14 @@ COLUMNS = (
     "SubAccountType",
     "Tags",
     "x_FlyballComponent",
+    "x_FlyballOutputTokens",
     "x_FlyballPath",
     "x_FlyballPriceMissing",
+    "x_FlyballPromptTokens",
+    "x_FlyballRequests",
+    "x_FlyballSegment",
+    "x_FlyballSegmentLabel",
+    "x_FlyballSplitBy",
     "x_FlyballState",
 )
 _PRICED = {Unit.REQUEST: "Requests", Unit.MILLION_TOKENS: "1000000 Tokens", Unit.HOUR: "Hours"}
@@ -75,25 +83,60 @@ class Issuer:
     provider: str
 
 
-def write(lines: Iterable[Line], to: TextIO, calendar: Calendar, grain: Grain, issuer: Issuer, month_start: int) -> int:
-    """Write the lines as CSV with a header; returns how many rows there are. Nulls are empty fields."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one segment of a workload caused in the hour or day that begins at `start`: a row in place of those of GPUs
+    at work and of components. `by` is what was asked for, `label` the label that it is split by.
+    """
+
+    key: WorkloadKey
+    uid: str
+    start: int
+    by: str
+    label: str
+    cost: SegmentCost
+    price_missing: bool
+
+    @property
+    def end(self) -> int:
+        """Where it begins: what it covers says the grain."""
+        return self.start
+
+
+def write(
+    lines: Iterable[Line],
+    to: TextIO,
+    calendar: Calendar,
+    grain: Grain,
+    issuer: Issuer,
+    month_start: int,
+    parts: Iterable[Part] | None = None,
+) -> int:
+    """Write the lines as CSV with a header; returns how many rows there are. Nulls are empty fields.
+
+    With `parts`, which hold all that was caused by requests, only the rest of the lines is written beside them.
+    """
     table = csv.DictWriter(to, COLUMNS, restval="", lineterminator="\n")
     table.writeheader()
     count = 0
     for line in lines:
-        for row in _rows(line):
+        for row in _rows(line) if parts is None else _rows_beside(line):
             common = _common(line, calendar, grain, issuer, month_start)
             table.writerow(common | row)
             count += 1
+    for part in parts or ():
+        table.writerow(_common(part, calendar, grain, issuer, month_start) | _part_row(part))
+        count += 1
     return count
 
 
-def _common(line: Line, calendar: Calendar, grain: Grain, issuer: Issuer, month_start: int) -> dict[str, str]:
-    made_at = line.what.made_at if isinstance(line.what, Correction) else line.start
+def _common(line: Line | Part, calendar: Calendar, grain: Grain, issuer: Issuer, month_start: int) -> dict[str, str]:
+    what = line.what if isinstance(line, Line) else None
+    made_at = what.made_at if isinstance(what, Correction) else line.start
     begin, end = calendar.month(made_at, month_start)
     until = line.end if grain is Grain.PERIOD else calendar.ceil(line.start + 1, grain)
     late = calendar.month(line.start, month_start) != (begin, end)
-    path = "" if isinstance(line.what, Correction) else line.what.path
+    path = "" if what is None or isinstance(what, Correction) else what.path
     return {
         "BilledCost": "0.00",
         "BillingAccountId": issuer.account,
@@ -131,6 +174,38 @@ def _rows(line: Line) -> Iterator[dict[str, str]]:
             yield _charge_row(line, charge)
         case Correction() as correction:
             yield _correction_row(line, correction)
+
+
+def _rows_beside(line: Line) -> Iterator[dict[str, str]]:
+    """The rows of what no segment causes, and of what has no price."""
+    if isinstance(line.what, PathUse):
+        yield from (row for row in _gpu_rows(line, line.what) if row["x_FlyballState"] != "serving")
+    elif isinstance(line.what, Correction) or line.what.dollars is None:
+        yield from _rows(line)
+
+
+def _part_row(part: Part) -> dict[str, str]:
+    use, name = part.cost.use, part.cost.name
+    tags = {"namespace": part.key.namespace, part.by: name, "workload": part.key.name}
+    requests = {"ConsumedQuantity": _number(use.requests), "PricingQuantity": _number(use.requests)}
+    return (
+        _costs(use.dollars)
+        | requests
+        | {
+            "ChargeDescription": f"Serving of {part.key} for {part.by} {name}",
+            "ConsumedUnit": "Requests",
+            "PricingUnit": "Requests",
+            "Tags": json.dumps(tags, sort_keys=True),
+            "x_FlyballComponent": "serving",
+            "x_FlyballOutputTokens": _number(use.output_tokens),
+            "x_FlyballPriceMissing": "true" if part.price_missing else "false",
+            "x_FlyballPromptTokens": _number(use.prompt_tokens),
+            "x_FlyballRequests": _number(use.requests),
+            "x_FlyballSegment": name,
+            "x_FlyballSegmentLabel": part.label,
+            "x_FlyballSplitBy": str(use.segment.basis),
+        }
+    )
 
 
 def _gpu_rows(line: Line, use: PathUse) -> Iterator[dict[str, str]]:

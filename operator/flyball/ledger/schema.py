@@ -152,6 +152,43 @@ charge = Table(
 )
 """What components cost on one path of a workload."""
 
+segment = Table(
+    "segment",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("label", String(63), nullable=False),
+    Column("value", String(253), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("basis", String(16), nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The fields of `core.segment_bill.Segment`, by a hash of them: a label may have a million values, of which no list is
+read to write one.
+"""
+
+segment_use = Table(
+    "segment_use",
+    metadata,
+    Column("grain", SmallInteger, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("workload_id", Integer, ForeignKey("workload.id"), primary_key=True, autoincrement=False),
+    Column("segment_id", BigInteger, primary_key=True, autoincrement=False),
+    *(Column(count, COUNT, nullable=False) for count in ("requests", "prompt_tokens", "output_tokens")),
+    Column("dollars", DOLLARS, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What segments of a workload's traffic caused: the counts of `core.segment_bill.SegmentUse`, by hour, day and month.
+No foreign key holds `segment_id`, since to drop a segment would then need an index of it, as large as the table.
+"""
+
+segment_mark = Table(
+    "segment_mark",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workload.id"), primary_key=True, autoincrement=False),
+    Column("through", BigInteger, nullable=False),
+)
+"""Up to when each workload's costs are split by segment: written with the rows, so that no hour is split twice."""
+
 correction = Table(
     "correction",
     metadata,

@@ -188,19 +188,33 @@ def _insert(
     if not rows:
         return
     connection.execute(insert(table), [{**row, "grain": Grain.PERIOD} for row in rows])
+    add_up(connection, table, calendar, rows, keys, counts, (Grain.HOUR, Grain.DAY, Grain.MONTH))
+
+
+def add_up(
+    connection: Connection,
+    table: Table,
+    calendar: Calendar,
+    rows: Sequence[Row],
+    keys: tuple[str, ...],
+    counts: tuple[str, ...],
+    grains: Sequence[Grain],
+) -> None:
+    """Add rows to those of these grains in which they lie."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     add = dialect.insert(table)
     add = add.on_conflict_do_update(
         index_elements=list(keys),
-        set_={name: table.c[name] + add.excluded[name] for name in counts} | {"until": add.excluded["until"]},
+        set_={name: table.c[name] + add.excluded[name] for name in counts}
+        | {name: add.excluded[name] for name in ("until",) if name in table.c},
     )
-    for grain in (Grain.HOUR, Grain.DAY, Grain.MONTH):
+    for grain in grains:
         sums: dict[Hashable, Row] = {}
         for row in rows:
             coarse = {**row, "grain": grain, "start": calendar.floor(row["start"], grain)}
             known = sums.setdefault(tuple(coarse[name] for name in keys), coarse)
             if known is not coarse:
-                known.update({name: known[name] + coarse[name] for name in counts}, until=coarse["until"])
+                known.update(coarse | {name: known[name] + coarse[name] for name in counts})
         connection.execute(add, list(sums.values()))
 
 
