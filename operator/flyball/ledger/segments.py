@@ -19,7 +19,7 @@ from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse, c
 from flyball.ledger.calendar import HOUR_MS, Calendar
 from flyball.ledger.engine import reading, writing
 from flyball.ledger.queries import Stretch, cover
-from flyball.ledger.schema import Grain, segment, segment_mark, segment_use, workload
+from flyball.ledger.schema import Grain, segment, segment_mark, segment_use, usage, workload
 from flyball.ledger.store import DAY_MS, Ledger, add_up
 
 HOURS_KEPT_MS = 2 * DAY_MS
@@ -46,6 +46,14 @@ def marks(ledger: Ledger) -> dict[str, tuple[int | None, int]]:
     with reading(ledger.engine) as connection:
         found = connection.execute(asked.select_from(workload.outerjoin(segment_mark)))
         return {row.uid: (row.split, row.through) for row in found}
+
+
+def hours_with_costs(ledger: Ledger, begin: int, end: int) -> set[tuple[str, int]]:
+    """The hours between two times in which a workload (uid) cost or used anything, by their begin."""
+    asked = select(workload.c.uid, usage.c.start).select_from(usage.join(workload)).distinct()
+    asked = asked.where(usage.c.grain == Grain.HOUR, usage.c.start >= begin, usage.c.start < end)
+    with reading(ledger.engine) as connection:
+        return {(row.uid, row.start) for row in connection.execute(asked)}
 
 
 def append(ledger: Ledger, start: int, splits: Mapping[str, Sequence[SegmentUse]], most: int) -> int:

@@ -57,6 +57,7 @@ class SegmentAccountant:
         self._next = 0
         self._pruned_at = 0
         self._problem = ""
+        self._ledger: Ledger | None = None
 
     def look(self, at: float, seen: Sequence[Seen]) -> None:
         """Take in a finished tick. Once an hour there is something to do."""
@@ -76,6 +77,8 @@ class SegmentAccountant:
     async def aclose(self) -> None:
         """Stop."""
         await self._aside.aclose()
+        if self._ledger is not None:
+            self._ledger.close()
 
     async def _work(self, now: int, seen: tuple[Seen, ...]) -> None:
         try:
@@ -90,43 +93,39 @@ class SegmentAccountant:
         self._tell("")
 
     def _due(self, now: int, seen: tuple[Seen, ...]) -> list[Due]:
-        """The hours that are over and not split, oldest first."""
-        ledger = Ledger(self._url, self._zone)
-        try:
-            if now - self._pruned_at >= DAY_MS:
-                segments.prune(ledger, now)
-                self._pruned_at = now
-            known = segments.marks(ledger)
-            end = ledger.calendar.floor(now - LAG_MS, Grain.HOUR)
-        finally:
-            ledger.close()
+        """The hours that are over, cost anything, and are not split, oldest first."""
+        ledger = self._opened()
+        if now - self._pruned_at >= DAY_MS:
+            segments.prune(ledger, now)
+            self._pruned_at = now
+        known = segments.marks(ledger)
+        end = ledger.calendar.floor(now - LAG_MS, Grain.HOUR)
+        costly = segments.hours_with_costs(ledger, end - MOST_HOURS * HOUR_MS, end)
         hours: dict[int, list[Seen]] = {}
         for each in seen:
             mark, through = known.get(each.spec.uid, (None, 0))
             for start in range(max(mark or 0, end - MOST_HOURS * HOUR_MS), end, HOUR_MS):
-                if start + HOUR_MS <= through:
+                if start + HOUR_MS <= through and (each.spec.uid, start) in costly:
                     hours.setdefault(start, []).append(each)
         return [Due(start, tuple(hours[start])) for start in sorted(hours)]
 
     def _split(self, due: Due, found: Mapping[WorkloadKey, Sequence[LabelTraffic]]) -> None:
-        ledger = Ledger(self._url, self._zone)
-        try:
-            lines: dict[str, list[Line]] = {}
-            for line in series(ledger, due.start, due.start + HOUR_MS, Grain.HOUR):
-                lines.setdefault(line.uid, []).append(line)
-            labels = max((len(each) for each in found.values()), default=0)
-            most = most_named(len(found), labels)
-            segments.append(
-                ledger,
-                due.start,
-                {
-                    each.spec.uid: split_hour(each, lines.get(each.spec.uid, []), found.get(each.spec.key, ()), most)
-                    for each in due.seen
-                },
-                most,
-            )
-        finally:
-            ledger.close()
+        ledger = self._opened()
+        lines: dict[str, list[Line]] = {}
+        for line in series(ledger, due.start, due.start + HOUR_MS, Grain.HOUR):
+            lines.setdefault(line.uid, []).append(line)
+        most = most_named(len(found), max((len(each) for each in found.values()), default=0))
+        splits = {
+            each.spec.uid: split_hour(each, lines.get(each.spec.uid, []), found.get(each.spec.key, ()), most)
+            for each in due.seen
+        }
+        segments.append(ledger, due.start, splits, most)
+
+    def _opened(self) -> Ledger:
+        """The ledger, opened where it was not yet. Raises LedgerError."""
+        if self._ledger is None:
+            self._ledger = Ledger(self._url, self._zone)
+        return self._ledger
 
     def _tell(self, problem: str) -> None:
         """Say once that costs are not split, and once that they are again."""
