@@ -133,8 +133,7 @@ def split(
     for amount, weights in _causes(parts, uses, charges, works, basis):
         dollars = [sum_ + share for sum_, share in zip(dollars, parted(amount, weights), strict=True)]
     found = [
-        SegmentUse(segment, _count(part.requests), *(_count(each) for each in part.tokens or (0.0, 0.0)), dollars=cost)
-        for segment, part, cost in zip(_segments(traffic, basis), parts, dollars, strict=True)
+        _use(segment, part, cost) for segment, part, cost in zip(_segments(traffic, basis), parts, dollars, strict=True)
     ]
     return tuple(use for use in capped(found, most) if use.requests or use.dollars)
 
@@ -217,6 +216,11 @@ def _causes(
         if charge.dollars
     ]
     return [(amount, weights) for amount, weights in found if amount]
+
+
+def _use(segment: Segment, part: Traffic, dollars: Decimal) -> SegmentUse:
+    prompt, output = part.tokens or (0.0, 0.0)
+    return SegmentUse(segment, _count(part.requests), _count(prompt), _count(output), dollars)
 
 
 def _count(value: float) -> Decimal:

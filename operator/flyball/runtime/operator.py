@@ -9,11 +9,9 @@ time as the holder begins anew from what the objects say, and its writes end wit
 
 import asyncio
 import secrets
-import signal
 import socket
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, closing, nullcontext
 from functools import partial
 from typing import Any
@@ -31,8 +29,9 @@ from flyball.cluster.reviews import Reviews
 from flyball.core.ports import Metrics, Missing, PortError, Rejected, Rivals
 from flyball.ledger.recorder import Recorder
 from flyball.runtime.accountant import Accountant
-from flyball.runtime.advice import Advisers
+from flyball.runtime.advice import Adviser, Advisers
 from flyball.runtime.bookkeeper import Bookkeeper
+from flyball.runtime.ending import SAVE_SECONDS, leave, leave_late, stop_on_signals, supervise, within
 from flyball.runtime.evidence import Evidence, to_all
 from flyball.runtime.exporter import Tally
 from flyball.runtime.intake import Intake
@@ -40,62 +39,64 @@ from flyball.runtime.leadership import Alone, Candidate, Leadership
 from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
 from flyball.runtime.planner import Planner
+from flyball.runtime.segment_accounts import SegmentAccountant
 from flyball.runtime.server import serve
 from flyball.runtime.settings import Settings
 from flyball.runtime.shadow import Shadow
 from flyball.runtime.shelf import Raw
-from flyball.runtime.tick import ReadBooks, Ticker, no_books
+from flyball.runtime.tick import ReadBooks, ReadNodePrices, Ticker, no_books, no_node_prices
 from flyball.telemetry.discovery import Engines
 from flyball.telemetry.hours import HourlyMetrics
+from flyball.telemetry.node_prices import NodePriceReader
 from flyball.telemetry.outcomes import OutcomeMetrics
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.replicas import ReplicaMetrics
+from flyball.telemetry.segment_counts import SegmentMetrics
 
 GROUP, VERSION = "flyball.dev", "v1alpha1"
 RELIST_RETRY_SECONDS = 5.0
 FOLLOW_SECONDS = 0.2
-# What a stop may take: the tick under way and what it left unsaved; then kopf, which would give open connections to our
-# own endpoints five seconds.
-FINISH_SECONDS = 2.5
-UNWATCH_SECONDS = 0.5
 
 log = structlog.get_logger("flyball.operator")
 
 
 async def run(settings: Settings, rivals: Rivals) -> None:
     """Run until SIGTERM or SIGINT, with these rivals for `spec.shadow`. Raises what made the loop or the watch end
-    otherwise, and PortError without a way to the API server.
+    otherwise, and PortError without a way to the API server. The process ends with it.
     """
     tally, stop, engines = Tally(), asyncio.Event(), Engines()
-    _stop_on_signals(stop)
-    async with (
-        connect(on_write=tally.count_write) as api,
-        aclosing(PrometheusMetrics(settings.prometheus, engines)) as metrics,
-        _advising(settings, rivals, tally, engines) as (advisers, books),
-    ):
-        await operate(settings, api, metrics, tally, stop, advisers, books)
-
-
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop_on_signals(stop)
+    late = asyncio.create_task(leave_late(stop), name="leave late")
+    try:
+        async with (
+            connect(on_write=tally.count_write) as api,
+            aclosing(PrometheusMetrics(settings.prometheus, engines)) as metrics,
+            aclosing(NodePriceReader(settings.prometheus)) as node_prices,
+            _advising(settings, rivals, tally, engines) as (advisers, books),
+        ):
+            await operate(settings, api, metrics, tally, stop, advisers, books, node_prices.read)
+    finally:
+        late.cancel()
+    leave()
 
 
 @asynccontextmanager
 async def _advising(
     settings: Settings, rivals: Rivals, tally: Tally, engines: Engines
 ) -> AsyncIterator[tuple[Advisers, ReadBooks]]:
-    """The plan, the rivals and the accountant, each with a client of its own for Prometheus; and how books are read."""
+    """The plan, rivals and accountants, each with a client of its own for Prometheus; and how books are read."""
     with (
         closing(HourlyMetrics(settings.prometheus, engines)) as hours,
         closing(ReplicaMetrics(settings.prometheus, engines)) as replicas,
         closing(OutcomeMetrics(settings.prometheus)) as outcomes,
+        closing(SegmentMetrics(settings.prometheus)) as by_segment,
     ):
         shadow = Shadow(rivals, replicas)
         tally.looks_missed = lambda: shadow.missed
         accountant = Accountant(settings.ledger, settings.ledger_zone, outcomes) if settings.ledger else None
-        others = (accountant,) if accountant else ()
+        others: list[Adviser] = [accountant] if accountant else []
+        if settings.ledger:
+            others.append(SegmentAccountant(settings.ledger, settings.ledger_zone, by_segment))
         async with aclosing(Advisers(Planner(hours), shadow, *others)) as advisers:
             yield advisers, accountant.books if accountant else no_books
 
@@ -108,6 +109,7 @@ async def operate(
     stop: asyncio.Event,
     advisers: Advisers | None = None,
     books: ReadBooks = no_books,
+    node_prices: ReadNodePrices = no_node_prices,
 ) -> None:
     """Run the whole operator over a connection and a source of telemetry, until `stop` is set."""
     mirror, unwatch = Mirror(), asyncio.Event()
@@ -127,7 +129,7 @@ async def operate(
         tally.events_dropped = lambda: events.dropped
         written = KubernetesCluster(fenced, namespaces=settings.namespaces, routes=settings.routes)
         evidence.lead(KubernetesExperiments(fenced, written, routes=settings.routes), events)
-        return Ticker(mirror, metrics, written, events, record, advisers, books)
+        return Ticker(mirror, metrics, written, events, record, advisers, books, node_prices)
 
     find = recorder.find_line if recorder else None
     intake = Intake(settings.ledger, settings.ledger_zone, Reviews(api), mirror.workload) if settings.ledger else None
@@ -138,7 +140,7 @@ async def operate(
             serve(settings.listen, tally, lambda: mirror.synced, settings.stalled_after, find, take) as port,
         ):
             log.info("serving", port=port, prometheus=settings.prometheus.shown_url, tick_seconds=settings.tick_seconds)
-            await _supervise(
+            await supervise(
                 stop,
                 loop.finish,
                 unwatch,
@@ -186,33 +188,6 @@ def _bookkeeper(settings: Settings, tally: Tally) -> Bookkeeper | None:
     return keeper
 
 
-async def _supervise(
-    stop: asyncio.Event,
-    finish: Callable[[], None],
-    unwatch: asyncio.Event,
-    **parts: Coroutine[Any, Any, None],
-) -> None:
-    """Run the parts until one of them ends or `stop` is set, and end the others; raises what ended the first.
-
-    What evaluates is asked to `finish` before it is cancelled. kopf comes last, by `unwatch`: as it ends it cancels
-    tasks of ours.
-    """
-    tasks: dict[str, asyncio.Task[Any]] = {name: asyncio.create_task(part, name=name) for name, part in parts.items()}
-    stopping = asyncio.create_task(stop.wait(), name="stop")
-    done, _ = await asyncio.wait([*tasks.values(), stopping], return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    finish()
-    await asyncio.wait([tasks["evaluate"]], timeout=FINISH_SECONDS)
-    unwatch.set()
-    await asyncio.wait([tasks["watch"]], timeout=UNWATCH_SECONDS)
-    for task in tasks.values():
-        task.cancel()
-    await asyncio.gather(*tasks.values(), stopping, return_exceptions=True)
-    for task in done:
-        task.result()
-    log.info("stopped", by=sorted(task.get_name() for task in done))
-
-
 async def _evaluate(
     list_all: Callable[[], Awaitable[bool]],
     leadership: Leadership | Alone,
@@ -239,11 +214,14 @@ async def _evaluate(
                 tickers = {term: begin(term)}
             else:
                 await _follow(leadership, loop, tally)
-        for term, ticker in tickers.items():
-            if leadership.left(term) > 0:
-                await ticker.save(time.time())
     finally:
-        await asyncio.to_thread(leadership.close)
+        # Also where the tick under way was given up: what it waited for is not what this needs.
+        try:
+            for term, ticker in tickers.items():
+                if leadership.left(term) > 0:
+                    await within(SAVE_SECONDS, ticker.save(time.time()))
+        finally:
+            await asyncio.to_thread(leadership.close)
 
 
 def _leads(leadership: Leadership | Alone, term: int | None) -> bool:
@@ -301,7 +279,7 @@ async def _watch(settings: Settings, mirror: Mirror, loop: Loop, stop: asyncio.E
         namespaces=list(settings.namespaces),
         stop_flag=unwatch,
     )
-    _stop_on_signals(stop)  # kopf took them over
+    stop_on_signals(stop)  # kopf took them over
     await kopf.run_tasks(tasks, ignored=before)
 
 
