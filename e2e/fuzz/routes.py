@@ -1,4 +1,6 @@
-"""HTTPRoutes as anybody may leave them: what cannot be used says why, and what is moved is two weights, given back."""
+"""Routes of all kinds as anybody may leave them: what cannot be used says why, and what is moved is two weights, and
+of an AI gateway's route the fallback's priority, given back.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from e2e.fuzz.schema import JUNK
 
 from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable, adoptions, observe_route, rule_key
 from flyball.cluster.weights import STATE_LABEL, forget_patch, restore_patch, weights_patch
-from flyball.core.names import WorkloadKey
+from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.spec import FallbackRoute
 
 if TYPE_CHECKING:
@@ -20,12 +22,15 @@ NAMES = ("own", "hosted", "small", "other")
 RULES = ("chat", "generate", "own/hosted", None, None)
 KEY, OTHER = WorkloadKey("team", "chat"), WorkloadKey("team", "shop")
 WEIGHTS = (None, 0, 1, 50, 100, 10**6)
+KINDS = (*(RouteKind.HTTP,) * 3, RouteKind.GRPC, RouteKind.AI_GATEWAY)
+POOL = {"group": "inference.networking.k8s.io", "kind": "InferencePool"}
 
 
 def try_one(dice: Random) -> str:
     """One route, looked at, moved twice, and given back."""
-    found = _route(dice)
-    route = _declared(found, dice)
+    kind = dice.choice(KINDS)
+    found = _route(dice, kind)
+    route = _declared(found, dice, kind)
     before = deepcopy(found)
     state = observe_route(found, route, KEY, {"own": 1, "hosted": dice.randint(0, 2)})
     assert found == before, "looking changed the route"
@@ -50,15 +55,15 @@ def try_one(dice: Random) -> str:
     return "moved and given back"
 
 
-def _declared(found: dict[str, Any], dice: Random) -> FallbackRoute:
+def _declared(found: dict[str, Any], dice: Random, kind: RouteKind) -> FallbackRoute:
     """Mostly a declaration that some rule fits."""
     fitting = [rule for rule in found["spec"].get("rules") or () if len(rule["backendRefs"]) > 1]
     if not fitting or dice.random() < 0.2:
         primary, fallback = dice.sample(NAMES, 2)
-        return FallbackRoute("r", primary, fallback, rule_name=dice.choice(RULES))
+        return FallbackRoute("r", primary, fallback, dice.choice(RULES), kind)
     rule = dice.choice(fitting)
     primary, fallback = (reference["name"] for reference in dice.sample(rule["backendRefs"], 2))
-    return FallbackRoute("r", primary, fallback, rule_name=rule.get("name"))
+    return FallbackRoute("r", primary, fallback, rule.get("name"), kind)
 
 
 def _cannot_be_moved(found: dict[str, Any], route: FallbackRoute) -> None:
@@ -88,12 +93,14 @@ def applied(found: dict[str, Any], patch: list[dict[str, Any]]) -> dict[str, Any
 
 
 def _without_ours(found: dict[str, Any], route: FallbackRoute) -> dict[str, Any]:
-    """The route without what may be written: the weights of the two backends, and our notes."""
+    """The route without what may be written: the weights of the two backends, a fallback's priority, and our notes."""
     plain = _unnoted(found)
     for rule in plain["spec"].get("rules") or ():
         for reference in rule.get("backendRefs") or ():
             if reference.get("name") in (route.primary, route.fallback):
                 reference.pop("weight", None)
+            if reference.get("name") == route.fallback and route.kind is RouteKind.AI_GATEWAY:
+                reference.pop("priority", None)
     return plain
 
 
@@ -106,31 +113,36 @@ def _unnoted(found: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _route(dice: Random) -> dict[str, Any]:
+def _route(dice: Random, kind: RouteKind) -> dict[str, Any]:
     metadata: dict[str, Any] = {"name": "r", "namespace": "team", "resourceVersion": "7", "generation": 3}
     if dice.random() < 0.4:
         metadata["annotations"] = _annotations(dice)
     if dice.random() < 0.2:
         metadata["labels"] = dice.choice(({}, {"app": "x"}, {STATE_LABEL: "fallback"}))
     if dice.random() < 0.1:
-        metadata["ownerReferences"] = [{"kind": dice.choice(("Canary", "Rollout", "Gateway")), "name": "x"}]
-    rules = [_rule(dice) for _ in range(dice.randint(0, 3))]
+        owner = dice.choice(("Canary", "Rollout", "Gateway", "AIGatewayRoute"))
+        metadata["ownerReferences"] = [{"kind": owner, "name": "x"}]
+    rules = [_rule(dice, kind) for _ in range(dice.randint(0, 3))]
     found: dict[str, Any] = {"metadata": metadata, "spec": {"rules": rules} if dice.random() < 0.97 else {}}
     if dice.random() < 0.2:
         condition = {"type": "Accepted", "status": dice.choice(("True", "False")), "message": "no listener"}
-        found["status"] = {"parents": [{"parentRef": {"name": "g"}, "conditions": [condition]}]}
+        conditions = {"conditions": [condition, {"type": dice.choice(("NotAccepted", "Other"))}]}
+        parents = {"parents": [{"parentRef": {"name": "g"}, **conditions}]}
+        found["status"] = conditions if kind is RouteKind.AI_GATEWAY else parents
     return found
 
 
-def _rule(dice: Random) -> dict[str, Any]:
+def _rule(dice: Random, kind: RouteKind) -> dict[str, Any]:
     references = []
     for name in dice.sample(NAMES, dice.choice((0, 1, 2, 2, 2, 3))):
-        reference: dict[str, Any] = {"name": name, "port": 8000}
+        reference: dict[str, Any] = {"name": name}
+        if kind is RouteKind.AI_GATEWAY and dice.random() < 0.5:
+            reference["priority"] = dice.randint(0, 2)
         weight = dice.choice(WEIGHTS)
         if weight is not None:
             reference["weight"] = weight
         if dice.random() < 0.05:
-            reference["kind"] = dice.choice(("Service", "InferencePool"))
+            reference |= dice.choice(({"kind": "Service"}, {"kind": "InferencePool"}, POOL))
         if dice.random() < 0.05:
             reference["namespace"] = dice.choice(("team", "elsewhere"))
         references.append(reference)
@@ -153,7 +165,8 @@ def _ours(name: str, dice: Random) -> str:
         return json.dumps({key: [dice.choice((0, 1, 50, 90, "x", None)), dice.choice((0, 10, 50))]})
     owner = str(dice.choice((KEY, KEY, OTHER, "")))
     pair = [dice.choice(WEIGHTS), dice.choice(WEIGHTS)]
-    return json.dumps({key: {"owner": owner, "primary": primary, "fallback": fallback, "weights": pair}})
+    entry = {"owner": owner, "primary": primary, "fallback": fallback, "weights": pair}
+    return json.dumps({key: entry | dice.choice(({}, {}, {"priorities": [0, 1]}, {"priorities": dice.choice(JUNK)}))})
 
 
 def _junk(dice: Random) -> Any:

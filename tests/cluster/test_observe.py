@@ -7,28 +7,41 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.api_server import Kubectl
 from support.objects import (
+    AI_ROUTE,
     CHAT,
+    POOL,
     READY,
     ROUTE,
     SCHEDULED,
     UNSCHEDULABLE,
+    ai_gateway_route,
+    ai_service_backend,
     autoscaler,
     backend,
     deployment,
     endpoint_slice,
     grpc_route,
     http_route,
+    inference_pool,
     pod,
     rule,
     workload,
 )
 
+from flyball.cluster import route_kinds, route_reader
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.groups import GROUP_KIND, GROUP_LABEL, SET_LABEL, WORKER_LABEL
+from flyball.cluster.resources import (
+    AI_GATEWAY_ROUTES,
+    AI_SERVICE_BACKENDS,
+    ENVOY_BACKENDS,
+    INFERENCE_POOLS,
+    Resource,
+)
 from flyball.core.names import RouteKind
 from flyball.core.observation import RouteState, VariantState, WorkloadState
-from flyball.core.spec import TargetRef
+from flyball.core.spec import FallbackRoute, TargetRef
 
 if TYPE_CHECKING:
     from flyball_cluster import ApiServer as Server
@@ -250,6 +263,106 @@ async def test_grpc_routes_are_read_where_one_is_declared(
     requests.clear()
     await observe(cluster, kubectl.namespace, routes=(ROUTE,))
     assert not [path for path in requests if "grpcroutes" in path]
+
+
+POOLED = http_route(rule(backend("chat", 1, **POOL), backend("chat-small", 0, **POOL)))
+
+
+async def test_ready_endpoints_of_an_inference_pool_are_the_pods_that_it_selects(
+    kubectl: Kubectl, cluster: KubernetesCluster, requests: list[str]
+) -> None:
+    kubectl.create(
+        deployment(), POOLED, inference_pool("chat"), inference_pool("chat-small", "small"),
+        endpoint_slice("chat", "10.0.0.1", "10.0.0.2", "10.0.0.3"),  # of a Service that is only called like the pool
+        pod("chat-0", READY), pod("chat-1", READY), pod("chat-2"), pod("small-0", READY, app="small"),
+        pod("other-0", READY, app="other"),
+    )  # fmt: skip
+    requests.clear()
+    (found,) = (await observe(cluster, kubectl.namespace, routes=(ROUTE,))).routes
+    assert found == RouteState("chat", 1, 0, primary_ready_endpoints=2, fallback_ready_endpoints=1)
+    read = sorted(path.rpartition("/")[2] for path in requests if not path.startswith("/apis/keda"))
+    assert read == ["deployments", "horizontalpodautoscalers", "httproutes", "inferencepools", "pods", "pods"]
+
+
+async def test_a_pool_and_a_service_share_a_rule(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    kubectl.create(
+        deployment(), http_route(rule(backend("chat", 1, **POOL), backend("chat-small", 0))), inference_pool("chat"),
+        pod("chat-0"), endpoint_slice("chat-small", "10.0.0.3"),
+    )  # fmt: skip
+    (found,) = (await observe(cluster, kubectl.namespace, routes=(ROUTE,))).routes
+    assert (found.primary_ready_endpoints, found.fallback_ready_endpoints) == (0, 1)
+
+
+async def test_a_pool_that_does_not_exist_has_no_endpoints(kubectl: Kubectl, cluster: KubernetesCluster) -> None:
+    kubectl.create(deployment(), POOLED, inference_pool("chat"), pod("chat-0", READY), pod("small-0", READY))
+    (found,) = (await observe(cluster, kubectl.namespace, routes=(ROUTE,))).routes
+    assert (found.problem, found.primary_ready_endpoints, found.fallback_ready_endpoints) == ("", 2, 0)
+
+
+async def test_ready_endpoints_of_an_ai_gateways_backends_are_those_of_their_hosts(
+    kubectl: Kubectl, cluster: KubernetesCluster, requests: list[str]
+) -> None:
+    kubectl.create(
+        deployment(), ai_gateway_route(), *ai_service_backend("chat", f"vllm.{kubectl.namespace}.svc.cluster.local"),
+        *ai_service_backend("chat-small", "api.example.com"), endpoint_slice("vllm", "10.0.0.1", "10.0.0.2"),
+        endpoint_slice("chat", "10.0.0.3"),
+    )  # fmt: skip
+    requests.clear()
+    (found,) = (await observe(cluster, kubectl.namespace, routes=(AI_ROUTE,))).routes
+    assert found == RouteState("chat", 1, 0, primary_ready_endpoints=2, fallback_ready_endpoints=1)
+    read = sorted(path.rpartition("/")[2] for path in requests if not path.startswith("/apis/keda"))
+    expected = ["aigatewayroutes", "aiservicebackends", "backends", "endpointslices"]
+    assert read == [*expected[:3], "deployments", expected[3], "horizontalpodautoscalers", "pods"]
+
+
+@pytest.mark.parametrize(
+    ("resource", "route", "text"),
+    [
+        pytest.param(
+            INFERENCE_POOLS,
+            ROUTE,
+            "serves no inferencepools of inference.networking.k8s.io/v9; install the CRDs of the Gateway API Inference",
+            id="pools",
+        ),
+        pytest.param(
+            AI_SERVICE_BACKENDS,
+            AI_ROUTE,
+            "serves no aiservicebackends of aigateway.envoyproxy.io/v9; install Envoy AI Gateway's CRDs",
+            id="backends of an AI gateway",
+        ),
+        pytest.param(
+            ENVOY_BACKENDS,
+            AI_ROUTE,
+            "serves no backends of gateway.envoyproxy.io/v9; install Envoy Gateway's CRDs",
+            id="backends of Envoy Gateway",
+        ),
+        pytest.param(
+            AI_GATEWAY_ROUTES,
+            AI_ROUTE,
+            "serves no aigatewayroutes of aigateway.envoyproxy.io/v9; install Envoy AI Gateway's CRDs",
+            id="routes of an AI gateway",
+        ),
+    ],
+)
+async def test_without_a_crd_it_says_what_to_install(
+    kubectl: Kubectl,
+    cluster: KubernetesCluster,
+    monkeypatch: pytest.MonkeyPatch,
+    resource: Resource,
+    route: FallbackRoute,
+    text: str,
+) -> None:
+    unserved = replace(resource, version="v9")
+    for name in ("INFERENCE_POOLS", "AI_SERVICE_BACKENDS", "ENVOY_BACKENDS"):
+        if getattr(route_reader, name) == resource:
+            monkeypatch.setattr(route_reader, name, unserved)
+    served = {kind: unserved if each == resource else each for kind, each in route_kinds.RESOURCES.items()}
+    monkeypatch.setattr(route_reader, "RESOURCES", served)
+    monkeypatch.setitem(route_kinds.INSTALL, unserved, route_kinds.INSTALL[resource])  # type: ignore[arg-type]
+    kubectl.create(deployment(), POOLED, ai_gateway_route())
+    state = await observe(cluster, kubectl.namespace, routes=(route,))
+    assert text in state.routes[0].problem
+    assert state.problem == ""
 
 
 async def test_a_route_that_does_not_exist(kubectl: Kubectl, cluster: KubernetesCluster) -> None:

@@ -5,7 +5,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.api_server import Kubectl
-from support.objects import CHAT, ROUTE, backend, deployment, grpc_route, http_route, rule, workload_slo
+from support.objects import (
+    AI_ROUTE,
+    CHAT,
+    ROUTE,
+    ai_gateway_route,
+    backend,
+    deployment,
+    grpc_route,
+    http_route,
+    rule,
+    workload_slo,
+)
 
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer, connect
@@ -44,6 +55,17 @@ async def test_restores_everything_and_says_so(used: Kubectl, api: ApiServer) ->
     assert [each["weight"] for each in backends] == [9, 1]
     assert used.get("deployment", "chat")["metadata"]["annotations"] == {"team": "shop"}
     used("delete", "workloadslo", "chat", "--timeout=120s")
+
+
+async def test_an_ai_gateways_route_is_restored_with_its_priorities(used: Kubectl, api: ApiServer) -> None:
+    used.create(ai_gateway_route())
+    before = used.get("aigatewayroute", "chat")["spec"]
+    await KubernetesCluster(api).set_weights(WorkloadKey(used.namespace, "chat"), AI_ROUTE, RouteState("chat"), 0, 1)
+    said: list[str] = []
+    assert await restore_everything(api, said.append, namespaces=[used.namespace]) == 0
+    assert any("aigatewayroutes" in line and "are 1:1 with priorities 0:1 again" in line for line in said)
+    after = used.get("aigatewayroute", "chat")
+    assert (after["spec"], after["metadata"].get("annotations")) == (before, None)
 
 
 async def test_a_grpc_route_is_restored_too(used: Kubectl, api: ApiServer) -> None:

@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.objects import ROUTE, backend, endpoint_slice, http_route, rule
+from support.objects import AI_ROUTE, POOL, ROUTE, ai_backend, ai_gateway_route, backend, grpc_route, http_route, rule
 
-from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable, find_rule, observe_route, ready_endpoints
-from flyball.core.names import WorkloadKey
+from flyball.cluster.route_kinds import BackendKind
+from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable, find_rule, observe_route
+from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState
+from flyball.core.overflow import conflict
 
 KEY = WorkloadKey("shop", "chat")
 PAIR = (backend("chat", 9), backend("chat-small", 1))
@@ -61,10 +63,22 @@ def test_finds_the_rule(found: dict[str, Any], route: Any, expected: tuple[int, 
         ),
         pytest.param(http_route(rule(*PAIR, PAIR[1])), ROUTE, "chat-small stands 2 times", id="the same backend twice"),
         pytest.param(
-            http_route(rule(backend("chat", kind="InferencePool"), PAIR[1])),
+            http_route(rule(backend("chat", group="gateway.envoyproxy.io", kind="Backend"), PAIR[1])),
             ROUTE,
-            "InferencePool",
-            id="an inference pool",
+            "of kind Backend in API group gateway.envoyproxy.io; weights move between Services and InferencePools only",
+            id="a kind whose endpoints nobody can count",
+        ),
+        pytest.param(
+            http_route(rule(backend("chat", group="inference.networking.x-k8s.io", kind="InferencePool"), PAIR[1])),
+            ROUTE,
+            "InferencePool in API group inference.networking.x-k8s.io",
+            id="a pool of the API before v1",
+        ),
+        pytest.param(
+            grpc_route(rule(backend("chat", **POOL), PAIR[1])),
+            replace(ROUTE, kind=RouteKind.GRPC),
+            "weights move between Services only",
+            id="a pool in a GRPCRoute",
         ),
         pytest.param(
             http_route(rule(PAIR[0], backend("chat-small", namespace="other"))),
@@ -80,6 +94,59 @@ def test_finds_the_rule(found: dict[str, Any], route: Any, expected: tuple[int, 
 def test_refuses(found: dict[str, Any], route: Any, text: str) -> None:
     with pytest.raises(Unusable, match=text):
         find_rule(found, route)
+
+
+def test_finds_pools_as_well_as_services() -> None:
+    found = find_rule(http_route(rule(backend("chat", 3, **POOL), backend("chat-small", 0))), ROUTE)
+    assert (found.kinds, found.weights) == ((BackendKind.INFERENCE_POOL, BackendKind.SERVICE), (3, 0))
+
+
+@pytest.mark.parametrize(
+    ("primary", "fallback", "weights", "priorities"),
+    [
+        pytest.param({}, {}, (1, 1), (0, 0), id="nothing said"),
+        pytest.param({"weight": 9}, {"weight": 1}, (9, 1), (0, 0), id="by weights"),
+        pytest.param({"weight": 9}, {"weight": 1, "priority": 1}, (9, 0), (0, 1), id="behind the primary"),
+        pytest.param({"weight": 0, "priority": 2}, {"weight": 5, "priority": 2}, (0, 5), (2, 2), id="beside it"),
+    ],
+)
+def test_a_fallback_behind_the_primary_has_no_part_of_the_traffic(
+    primary: dict[str, int], fallback: dict[str, int], weights: tuple[int, int], priorities: tuple[int, int]
+) -> None:
+    found = ai_gateway_route(rule(ai_backend("chat", **primary), ai_backend("chat-small", **fallback)))
+    assert (find_rule(found, AI_ROUTE).weights, find_rule(found, AI_ROUTE).priorities) == (weights, priorities)
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        pytest.param(
+            ai_gateway_route(rule(ai_backend("chat", priority=1), ai_backend("chat-small", priority=0))),
+            "backend chat-small of AIGatewayRoute chat has priority 0 and comes before chat with 1; give the primary",
+            id="the fallback comes first",
+        ),
+        pytest.param(
+            ai_gateway_route(
+                rule(ai_backend("chat", priority=1), ai_backend("chat-small", priority=2), ai_backend("main"))
+            ),
+            "backend main of AIGatewayRoute chat has priority 0 and comes before chat",
+            id="another backend comes first",
+        ),
+        pytest.param(
+            ai_gateway_route(rule(ai_backend("chat", **POOL))),
+            "an InferencePool is alone in a rule of an AIGatewayRoute, so put two into a rule of an HTTPRoute",
+            id="a pool",
+        ),
+        pytest.param(
+            ai_gateway_route(*(rule(ai_backend("chat"), ai_backend("chat-small")) for _ in range(2))),
+            "2 rules of AIGatewayRoute chat fit; give each an AIGatewayRoute of its own",
+            id="two rules fit, and have no names",
+        ),
+    ],
+)
+def test_refuses_routes_of_an_ai_gateway(found: dict[str, Any], text: str) -> None:
+    with pytest.raises(Unusable, match=text):
+        find_rule(found, AI_ROUTE)
 
 
 def test_an_absent_weight_counts_one() -> None:
@@ -106,6 +173,8 @@ OTHER_PAIR = {
 }
 REFUSED = {"type": "Accepted", "status": "False", "message": "no such listener"}
 PARENTS = {"parents": [{"parentRef": {"name": "edge"}, "conditions": [REFUSED]}]}
+UNKNOWN_KIND = {"type": "ResolvedRefs", "status": "False", "reason": "InvalidKind", "message": "unknown backend"}
+NO_POOLS = {"parents": [{"parentRef": {"name": "edge"}, "conditions": [UNKNOWN_KIND]}]}
 CANARY = {"ownerReferences": [{"kind": "Canary", "name": "chat"}]}
 ROLLOUT = {"labels": {"rollouts.argoproj.io/gatewayapi-canary": "in-progress"}}
 
@@ -133,25 +202,54 @@ ROLLOUT = {"labels": {"rollouts.argoproj.io/gatewayapi-canary": "in-progress"}}
             http_route(annotations={ORIGINAL: '{"a": 1}'}), KEY, "remove both", id="annotations of another form"
         ),
         pytest.param(http_route() | {"status": PARENTS}, KEY, "Gateway edge does not accept", id="no gateway takes it"),
+        pytest.param(
+            http_route(rule(PAIR[0], backend("chat-small", 1, **POOL))) | {"status": NO_POOLS},
+            KEY,
+            "Gateway edge sends no traffic to an InferencePool of HTTPRoute chat: unknown backend",
+            id="a gateway that knows no pools",
+        ),
     ],
 )
 def test_problems(found: dict[str, Any] | None, key: WorkloadKey, text: str) -> None:
     assert text in observe_route(found, ROUTE, key, {}).problem
 
 
+NOT_ACCEPTED = {"conditions": [{"type": "NotAccepted", "status": "False", "message": "no such AIServiceBackend"}]}
+GENERATED = {"ownerReferences": [{"kind": "AIGatewayRoute", "name": "chat", "controller": True}]}
+
+
+def test_what_an_ai_gateway_does_not_accept_is_not_moved() -> None:
+    found = ai_gateway_route() | {"status": NOT_ACCEPTED}
+    expected = "Envoy AI Gateway does not accept AIGatewayRoute chat: no such AIServiceBackend"
+    assert observe_route(found, AI_ROUTE, KEY, {}).problem == expected
+
+
+def test_a_route_that_an_ai_gateway_made_is_not_moved() -> None:
+    problem = observe_route(http_route(**GENERATED), ROUTE, KEY, {}).problem
+    assert problem == "AIGatewayRoute/chat owns HTTPRoute chat; name that as aiGatewayRoute"
+
+
 @pytest.mark.parametrize(
-    ("slices", "expected"),
+    ("priorities", "foreign"),
     [
-        pytest.param([endpoint_slice("chat", "10.0.0.1", "10.0.0.2")], 2, id="ready"),
-        pytest.param([endpoint_slice("chat", "10.0.0.1", ready=False)], 0, id="not ready"),
-        pytest.param([endpoint_slice("search", "10.0.0.1")], 0, id="another Service's"),
-        pytest.param(
-            [endpoint_slice("chat", "10.0.0.1"), endpoint_slice("chat", "fd00::1") | {"addressType": "IPv6"}],
-            1,
-            id="one pod with two families",
-        ),
-        pytest.param([endpoint_slice("chat") | {"endpoints": None}], 0, id="none"),
+        pytest.param((0, 0), "", id="as Flyball wrote it"),
+        pytest.param((0, 1), "weights to 60:40 with priorities 0:1", id="the fallback's priority"),
+        pytest.param((2, 2), "weights to 60:40 with priorities 2:2", id="both"),
     ],
 )
-def test_ready_endpoints(slices: list[dict[str, Any]], expected: int) -> None:
-    assert ready_endpoints("chat", slices) == expected
+def test_priorities_that_somebody_else_moved_are_seen(priorities: tuple[int, int], foreign: str) -> None:
+    entry = {"owner": "shop/chat", "primary": "chat", "fallback": "chat-small", "weights": [1, 1]}
+    notes = {
+        ORIGINAL: json.dumps({"chat/chat-small": {**entry, "priorities": [0, 1]}}),
+        APPLIED: json.dumps({"chat/chat-small": [60, 40]}),
+    }
+    references = (
+        ai_backend("chat", weight=60, priority=priorities[0]),
+        ai_backend("chat-small", weight=40, priority=priorities[1]),
+    )
+    state = observe_route(ai_gateway_route(rule(*references), annotations=notes), AI_ROUTE, KEY, {})
+    assert (state.foreign, state.original_weights, conflict(state)) == (foreign, (1, 0), bool(foreign))
+
+
+def test_a_gateway_that_resolves_not_all_kinds_still_takes_services() -> None:
+    assert observe_route(http_route() | {"status": NO_POOLS}, ROUTE, KEY, {}).problem == ""

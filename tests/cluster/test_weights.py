@@ -5,12 +5,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
+from e2e.fuzz.routes import applied
+from hypothesis import given
+from hypothesis import strategies as st
 from support.api_server import Kubectl
-from support.objects import ROUTE, backend, grpc_route, http_route, rule
+from support.objects import AI_ROUTE, POOL, ROUTE, ai_backend, ai_gateway_route, backend, grpc_route, http_route, rule
+from support.objects_api import ObjectsApi
 
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer
-from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable
+from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable, find_rule, observe_route
 from flyball.cluster.weights import restore_patch, weights_patch
 from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState
@@ -63,6 +68,63 @@ def test_an_absent_weight_is_restored_as_absent() -> None:
         {"op": "remove", "path": "/metadata/annotations/flyball.dev~1applied-weights"},
         {"op": "remove", "path": "/metadata/labels/flyball.dev~1route-state"},
     ]
+
+
+def test_a_fallback_behind_the_primary_gets_its_priority_while_its_weight_is_moved() -> None:
+    found = ai_gateway_route(namespace="shop", resourceVersion="7")
+    entry = {"fallback": "chat-small", "owner": "shop/chat", "primary": "chat", "weights": [1, 1]}
+    remembered = {
+        ORIGINAL: json.dumps(
+            {"chat/chat-small": {**entry, "priorities": [0, 1]}}, separators=(",", ":"), sort_keys=True
+        ),
+        APPLIED: '{"chat/chat-small":[60,40]}',
+    }
+    assert weights_patch(found, AI_ROUTE, KEY, (60, 40))[3:] == [
+        {"op": "add", "path": f"{PRIMARY}/weight", "value": 60},
+        {"op": "add", "path": f"{FALLBACK}/weight", "value": 40},
+        {"op": "add", "path": f"{FALLBACK}/priority", "value": 0},
+        {"op": "add", "path": "/metadata/annotations", "value": remembered},
+        {"op": "add", "path": "/metadata/labels", "value": {"flyball.dev/route-state": "fallback"}},
+    ]
+
+
+fields = st.fixed_dictionaries(
+    {}, optional={"weight": st.integers(0, 9), "priority": st.integers(0, 2), "modelNameOverride": st.just("m")}
+)
+shares = st.sampled_from([(99, 1), (75, 25), (50, 50), (0, 100)])
+
+
+@given(primary=fields, fallback=fields, other=fields, moves=st.lists(shares, min_size=1, max_size=3))
+def test_whatever_was_moved_of_an_ai_gateways_route_is_given_back(
+    primary: dict[str, Any], fallback: dict[str, Any], other: dict[str, Any], moves: list[tuple[int, int]]
+) -> None:
+    references = [ai_backend("chat", **primary), ai_backend("chat-small", **fallback), ai_backend("other", **other)]
+    own = ai_gateway_route(rule(*references), namespace="shop", resourceVersion="7", annotations={}, labels={})
+    try:
+        find_rule(own, AI_ROUTE)
+    except Unusable:
+        assert primary.get("priority", 0) > min(fallback.get("priority", 0), other.get("priority", 0))
+        return
+    moved = own
+    for weights in moves:
+        moved = applied(moved, weights_patch(moved, AI_ROUTE, KEY, weights))
+        state = observe_route(moved, AI_ROUTE, KEY, {})
+        assert (state.primary_weight, state.fallback_weight, state.foreign) == (*weights, "")
+        assert moved["spec"]["rules"][0]["backendRefs"][2] == references[2], "the other backend is nobody's"
+    patch, conflict = restore_patch(moved, "chat/chat-small", RouteKind.AI_GATEWAY)
+    assert (conflict, applied(moved, patch)) == ("", own)
+
+
+def test_priorities_that_somebody_else_moved_stay() -> None:
+    moved = applied(
+        ai_gateway_route(namespace="shop", resourceVersion="7", annotations={}, labels={}),
+        weights_patch(ai_gateway_route(namespace="shop", resourceVersion="7", annotations={}), AI_ROUTE, KEY, (60, 40)),
+    )
+    for reference in moved["spec"]["rules"][0]["backendRefs"]:
+        reference["priority"] = 2
+    patch, conflict = restore_patch(moved, "chat/chat-small", RouteKind.AI_GATEWAY)
+    assert "weights 60:40 with priorities 2:2 of chat and chat-small in AIGatewayRoute chat are not those" in conflict
+    assert applied(moved, patch)["spec"] == moved["spec"]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +186,70 @@ class TestOnApiServer:
         await cluster.restore_all(key)
         after = kubectl.get("grpcroute", "chat")
         assert (after["spec"], flyball_metadata(after)) == (before["spec"], [])
+
+    async def test_weights_of_inference_pools_are_moved_and_given_back(
+        self, kubectl: Kubectl, cluster: KubernetesCluster, key: WorkloadKey
+    ) -> None:
+        kubectl.create(http_route(rule(backend("chat", 9, **POOL), backend("chat-small", 0, **POOL))))
+        before = kubectl.get("httproute", "chat")
+        await cluster.set_weights(key, ROUTE, RouteState("chat", 9, 0), 60, 40)
+        assert weights_of(kubectl.get("httproute", "chat")) == (60, 40)
+        await cluster.restore_all(key)
+        after = kubectl.get("httproute", "chat")
+        assert (after["spec"], flyball_metadata(after)) == (before["spec"], [])
+
+    async def test_an_ai_gateways_route_is_moved_and_given_back(
+        self, kubectl: Kubectl, cluster: KubernetesCluster, key: WorkloadKey
+    ) -> None:
+        kubectl.create(ai_gateway_route())
+        before = kubectl.get("aigatewayroute", "chat")
+        await cluster.set_weights(key, AI_ROUTE, RouteState("chat", 1, 0), 60, 40)
+        moved = kubectl.get("aigatewayroute", "chat")
+        references = moved["spec"]["rules"][0]["backendRefs"]
+        assert [(each["weight"], each["priority"]) for each in references] == [(60, 0), (40, 0)]
+        await cluster.set_weights(key, AI_ROUTE, RouteState("chat", 60, 40), 0, 100)
+        await cluster.restore_all(key)
+        after = kubectl.get("aigatewayroute", "chat")
+        assert (after["spec"], flyball_metadata(after)) == (before["spec"], [])
+
+    async def test_an_ai_gateways_route_whose_priorities_somebody_moved_is_left_alone(
+        self, kubectl: Kubectl, cluster: KubernetesCluster, key: WorkloadKey
+    ) -> None:
+        kubectl.create(ai_gateway_route())
+        await cluster.set_weights(key, AI_ROUTE, RouteState("chat", 1, 0), 60, 40)
+        theirs = rule(ai_backend("chat", weight=60, priority=2), ai_backend("chat-small", weight=40, priority=2))
+        kubectl.patch("aigatewayroute", "chat", {"spec": {"rules": [theirs]}})
+        with pytest.raises(Conflict, match="60:40 with priorities 2:2, not those written by Flyball, 60:40"):
+            await cluster.set_weights(key, AI_ROUTE, RouteState("chat", 60, 40), 50, 50)
+        with pytest.raises(Conflict, match="are left as they are"):
+            await cluster.restore_all(key)
+        after = kubectl.get("aigatewayroute", "chat")
+        assert weights_of(after) == (60, 40)
+        assert flyball_metadata(after) == []
+
+    @pytest.mark.parametrize(
+        ("references", "text"),
+        [
+            pytest.param(
+                (ai_backend("chat", **POOL), ai_backend("chat-small", **POOL)),
+                "only one InferencePool backend is allowed per rule",
+                id="two pools",
+            ),
+            pytest.param(
+                (ai_backend("chat", **POOL), ai_backend("chat-small")),
+                "cannot mix InferencePool and AIServiceBackend references",
+                id="a pool and another",
+            ),
+            pytest.param(
+                (ai_backend("chat", weight=-1), ai_backend("chat-small")), "greater than or equal to 0", id="below 0"
+            ),
+        ],
+    )
+    def test_what_an_ai_gateways_route_may_hold_is_what_is_assumed(
+        self, kubectl: Kubectl, objects: ObjectsApi, references: tuple[dict[str, Any], ...], text: str
+    ) -> None:
+        refused = objects.dry_run(yaml.safe_dump(ai_gateway_route(rule(*references))), kubectl.namespace)
+        assert text in refused.json()["message"]
 
     async def test_two_rules_are_remembered_apart(
         self, kubectl: Kubectl, cluster: KubernetesCluster, key: WorkloadKey

@@ -18,14 +18,21 @@ import pytest_asyncio
 import yaml
 from support.api_server import Kubectl
 from support.objects import (
+    AI_ROUTE,
     CHAT,
+    POOL,
     ROUTE,
+    ai_gateway_route,
+    ai_service_backend,
+    backend,
     demand_event,
     deployment,
     endpoint_slice,
     gpu_pool,
     http_route,
+    inference_pool,
     pod,
+    rule,
     workload,
     workload_slo,
 )
@@ -61,7 +68,7 @@ Right = tuple[str, str, str]
 """Group, resource and verb."""
 
 SET = TargetRef("apps/v1", "StatefulSet", "chat-set")
-ROUTES = (ROUTE, replace(ROUTE, kind=RouteKind.GRPC))
+ROUTES = (ROUTE, replace(ROUTE, kind=RouteKind.GRPC), AI_ROUTE)
 SECONDS = 60.0
 _numbers = count(1)
 
@@ -277,8 +284,8 @@ def _left_behind(kubectl: Kubectl) -> None:
     held = {"metadata": {"finalizers": ["flyball.dev/restore-routes"]}}
     kubectl.patch("workloadslo", "chat", held)
     kubectl.patch("roiexperiment", "try", held)
-    owner = f"{kubectl.namespace}/chat"
-    original = {"chat/chat-small": {"owner": owner, "primary": "chat", "fallback": "chat-small", "weights": [1, 0]}}
+    entry: Object = {"owner": f"{kubectl.namespace}/chat", "primary": "chat", "fallback": "chat-small"}
+    original = {"chat/chat-small": entry | {"weights": [1, 0]}}
     notes = {
         "flyball.dev/original-weights": json.dumps(original),
         "flyball.dev/applied-weights": '{"chat/chat-small":[50,50]}',
@@ -287,6 +294,11 @@ def _left_behind(kubectl: Kubectl) -> None:
     moved["rules"][0]["backendRefs"][0]["weight"] = moved["rules"][0]["backendRefs"][1]["weight"] = 50
     for kind in ("httproute", "grpcroute"):
         kubectl.patch(kind, "chat", {"metadata": {"annotations": notes}, "spec": moved})
+    references = [{"name": each["name"], "weight": 50} for each in moved["rules"][0]["backendRefs"]]
+    original["chat/chat-small"]["priorities"] = [0, 1]
+    ai_moved = {"rules": [{"backendRefs": references}]}
+    ai_notes = notes | {"flyball.dev/original-weights": json.dumps(original)}
+    kubectl.patch("aigatewayroute", "chat", {"metadata": {"annotations": ai_notes}, "spec": ai_moved})
     for kind, name in (("deployment", "chat"), ("statefulset", "chat-set")):
         kubectl.patch(kind, name, {"metadata": {"annotations": {"flyball.dev/cost-per-hour": "1.00"}}})
 
@@ -330,8 +342,10 @@ def world(kubectl: Kubectl) -> Kubectl:
     """One object of everything."""
     stateful = deployment("chat-set") | {"kind": "StatefulSet"}
     kubectl.create(
-        deployment(gpus=1), stateful, deployment("flyball", 0), http_route(),
+        deployment(gpus=1), stateful, deployment("flyball", 0),
+        http_route(rule(backend("chat", 1, **POOL), backend("chat-small", 0))), inference_pool("chat"),
         http_route() | {"kind": "GRPCRoute"}, endpoint_slice("chat-small", "10.0.0.9"),
+        ai_gateway_route(), *ai_service_backend("chat", f"chat.{kubectl.namespace}.svc.cluster.local"),
         workload_slo(), demand_event("2026-12-01T08:00:00Z", "2026-12-01T20:00:00Z"), EXPERIMENT,
         pod("chat-0", gpus=1, nodeName="gpu-node"), gpu_pool(f"pool-{kubectl.namespace}"),
     )  # fmt: skip

@@ -60,18 +60,19 @@ class Kubectl:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator["Server"]:
-    """A real API server that knows Flyball's CRDs and the Gateway API's."""
+    """A real API server that knows Flyball's CRDs, the Gateway API's, and those of pools and of AI gateways."""
     from flyball_cluster import api_server
     from flyball_cluster.builds import TRAEFIK, Builds
     from flyball_cluster.console import wait_until
-    from flyball_cluster.gateway import crd_files
+    from flyball_cluster.gateway import crd_files, other_crd_files
     from flyball_cluster.objects import established
     from flyball_cluster.settings import settings_from
     from flyball_cluster.toolchain import find_go
 
     cache = settings_from(os.environ).cache
-    gateway_api = Builds(cache, find_go(cache)).module_folder(TRAEFIK, "sigs.k8s.io/gateway-api")
-    files = [ROOT / "crds", *crd_files(gateway_api)]
+    builds = Builds(cache, find_go(cache))
+    gateway_api = builds.module_folder(TRAEFIK, "sigs.k8s.io/gateway-api")
+    files = [ROOT / "crds", *crd_files(gateway_api), *other_crd_files(builds)]
     with api_server() as running:
 
         def kubectl(*arguments: str) -> str:

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from flyball.core.names import Mode, Precedence, WorkloadKey
+from flyball.core.names import Mode, Precedence, RouteKind, WorkloadKey
 from flyball.core.spec import Fallback, FallbackRoute, TargetRef, Variant, WorkloadSpec
 
 Object = dict[str, Any]
 CHAT = TargetRef("apps/v1", "Deployment", "chat")
 ROUTE = FallbackRoute("chat", "chat", "chat-small")
+AI_ROUTE = FallbackRoute("chat", "chat", "chat-small", kind=RouteKind.AI_GATEWAY)
 
 
 def deployment(name: str = "chat", replicas: int = 2, *, gpus: int = 0, **pod_spec: Any) -> Object:
@@ -54,6 +55,10 @@ def backend(name: str, weight: int | None = None, **more: Any) -> Object:
     return {"name": name, "port": 8000, **({} if weight is None else {"weight": weight}), **more}
 
 
+POOL = {"group": "inference.networking.k8s.io", "kind": "InferencePool"}
+"""Of a backendRef that names an InferencePool."""
+
+
 def rule(*backends: Object, name: str = "") -> Object:
     """A rule of an HTTPRoute."""
     return {**({"name": name} if name else {}), "backendRefs": list(backends)}
@@ -72,6 +77,57 @@ def http_route(*rules: Object, name: str = "chat", **metadata: Any) -> Object:
 def grpc_route(*rules: Object, name: str = "chat", **metadata: Any) -> Object:
     """The same as a GRPCRoute."""
     return {**http_route(*rules, name=name, **metadata), "kind": "GRPCRoute"}
+
+
+def ai_gateway_route(*rules: Object, name: str = "chat", **metadata: Any) -> Object:
+    """An AIGatewayRoute; by default the fallback has its own weight, and stands behind the primary."""
+    default = rule(ai_backend("chat", weight=1, priority=0), ai_backend("chat-small", weight=1, priority=1))
+    return {
+        "apiVersion": "aigateway.envoyproxy.io/v1beta1",
+        "kind": "AIGatewayRoute",
+        "metadata": {"name": name, **metadata},
+        "spec": {"rules": list(rules) or [default]},
+    }
+
+
+def ai_backend(name: str, **fields: Any) -> Object:
+    """A backendRef of an AIGatewayRoute."""
+    return {"name": name, **fields}
+
+
+def ai_service_backend(name: str, *hostnames: str) -> list[Object]:
+    """An AIServiceBackend, and the Backend of the same name that it stands for, with these hosts."""
+    reference = {"group": "gateway.envoyproxy.io", "kind": "Backend", "name": name}
+    endpoints = [{"fqdn": {"hostname": hostname, "port": 8000}} for hostname in hostnames]
+    return [
+        {
+            "apiVersion": "aigateway.envoyproxy.io/v1beta1",
+            "kind": "AIServiceBackend",
+            "metadata": {"name": name},
+            "spec": {"schema": {"name": "OpenAI"}, "backendRef": reference},
+        },
+        {
+            "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+            "kind": "Backend",
+            "metadata": {"name": name},
+            "spec": {"endpoints": endpoints},
+        },
+    ]
+
+
+def inference_pool(name: str, app: str = "", **spec: Any) -> Object:
+    """An InferencePool of the pods of that app, which by default is called as the pool is."""
+    return {
+        "apiVersion": "inference.networking.k8s.io/v1",
+        "kind": "InferencePool",
+        "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": {"app": app or name}},
+            "targetPorts": [{"number": 8000}],
+            "endpointPickerRef": {"name": f"{name}-picker", "port": {"number": 9002}},
+            **spec,
+        },
+    }
 
 
 def endpoint_slice(service: str, *addresses: str, ready: bool = True) -> Object:

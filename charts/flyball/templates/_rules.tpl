@@ -68,6 +68,20 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list]
+# Where a rule names InferencePools: which pods one selects.
+- apiGroups: [inference.networking.k8s.io]
+  resources: [inferencepools]
+  verbs: [list]
+# Where a fallback names a route of Envoy AI Gateway: the route, as above, and which Services its backends stand for.
+- apiGroups: [aigateway.envoyproxy.io]
+  resources: [aigatewayroutes]
+  verbs: [get, list, patch]
+- apiGroups: [aigateway.envoyproxy.io]
+  resources: [aiservicebackends]
+  verbs: [list]
+- apiGroups: [gateway.envoyproxy.io]
+  resources: [backends]
+  verbs: [list]
 {{- end }}
 # Events. patch counts a repeated one up instead of writing another; get finds its count again after a restart.
 - apiGroups: [events.k8s.io]
@@ -118,6 +132,9 @@ They become a ClusterRole, or with watchNamespaces a Role in each of these names
 # Give the routes their own weights back.
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes, grpcroutes]
+  verbs: [get, list, patch]
+- apiGroups: [aigateway.envoyproxy.io]
+  resources: [aigatewayroutes]
   verbs: [get, list, patch]
 # Take the budget annotations off the targets.
 {{- range .Values.rbac.targets }}

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flyball_cluster.builds import ROUTE_CRDS
 from flyball_cluster.objects import Object, host_service, namespace, reading, user_role
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from flyball_cluster.builds import Builds
     from flyball_cluster.control_plane import ControlPlane
     from flyball_cluster.network import Plan
     from flyball_cluster.processes import Processes
@@ -33,6 +35,20 @@ METRICS_FLAGS = (
     "--metrics.prometheus.addrouterslabels",
 )
 ROUTE_CRD = f"httproutes.{GROUP}"
+_AI_GATEWAY_CRDS = "manifests/charts/ai-gateway-crds-helm/templates/aigateway.envoyproxy.io"
+OTHER_CRDS = (
+    (
+        "sigs.k8s.io/gateway-api-inference-extension",
+        "config/crd/bases/inference.networking.k8s.io_inferencepools.yaml",
+    ),
+    ("github.com/envoyproxy/ai-gateway", f"{_AI_GATEWAY_CRDS}_aigatewayroutes.yaml"),
+    ("github.com/envoyproxy/ai-gateway", f"{_AI_GATEWAY_CRDS}_aiservicebackends.yaml"),
+    (
+        "github.com/envoyproxy/gateway",
+        "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_backends.yaml",
+    ),
+)
+"""Go module and file of each CRD of other gateways' routes and backends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,11 @@ def gateway_objects(listeners: dict[str, int]) -> list[Object]:
 def crd_files(module: Path) -> list[Path]:
     """The standard channel's CRDs inside the unpacked Go module sigs.k8s.io/gateway-api."""
     return sorted((module / "config" / "crd" / "standard").glob(f"{GROUP}_*.yaml"))
+
+
+def other_crd_files(builds: Builds) -> list[Path]:
+    """CRDs of routes and backends that this gateway does not serve: tests hold Flyball against their validation."""
+    return [builds.module_folder(ROUTE_CRDS, module) / path for module, path in OTHER_CRDS]
 
 
 def rules() -> list[Object]:

@@ -15,7 +15,7 @@ STOP_WITHIN_SECONDS = 90.0
 @click.option("--stop-operator", default="", help="NAMESPACE/DEPLOYMENT of the operator, to be stopped first.")
 @click.option("--watch-namespaces", default="", help="Comma-separated namespaces to restore; all when empty.")
 def restore(stop_operator: str, watch_namespaces: str) -> None:
-    """Restore all HTTPRoute weights, drop Flyball's finalizers and annotations. Safe to run again."""
+    """Restore the weights of all routes, drop Flyball's finalizers and annotations. Safe to run again."""
     namespace, _, deployment = stop_operator.partition("/")
     if stop_operator and not (namespace and deployment):
         raise click.UsageError(f"--stop-operator is {stop_operator!r}; write NAMESPACE/DEPLOYMENT")

@@ -21,7 +21,7 @@ from flyball.runtime.settings import Settings
 @click.option(
     "--listen", type=Address(), default="0.0.0.0:8080", help="Address of /metrics, /healthz, /readyz and /decisions."
 )
-@click.option("--routes/--no-routes", default=True, help="Whether HTTPRoutes may be read and their weights moved.")
+@click.option("--routes/--no-routes", default=True, help="Whether routes may be read and their weights moved.")
 @click.option(
     "--records",
     type=click.Path(path_type=Path, file_okay=False),

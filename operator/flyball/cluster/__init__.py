@@ -1,1 +1,1 @@
-"""Kubernetes: specs, scale, status, annotations, Events and HTTPRoutes behind the runtime's ports."""
+"""Kubernetes: specs, scale, status, annotations, Events and routes behind the runtime's ports."""

@@ -29,7 +29,8 @@ from flyball.cluster.resources import (
     Resource,
     dig,
 )
-from flyball.cluster.routes import RESOURCES, Unusable, adoptions, find_rule, rule_key
+from flyball.cluster.route_kinds import RESOURCES
+from flyball.cluster.routes import Unusable, adoptions, find_rule, rule_key
 from flyball.cluster.targets import Place, Targets
 from flyball.cluster.weights import restore_patch, weights_patch
 from flyball.core.gpu_pools import NodeGpus
@@ -42,8 +43,8 @@ from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
 class KubernetesCluster:
     """Workloads' objects in one cluster.
 
-    `namespaces` confines it to those (none: the whole cluster). Without `routes`, HTTPRoutes and EndpointSlices are not
-    read, and every fallback has a problem that says so. `clock` gives seconds since the epoch.
+    `namespaces` confines it to those (none: the whole cluster). Without `routes`, no route and no backend of one
+    is read, and every fallback has a problem that says so. `clock` gives seconds since the epoch.
     """
 
     def __init__(
@@ -142,20 +143,17 @@ class KubernetesCluster:
         resource = RESOURCES[route.kind]
         found = await self._api_server.get(resource, route.route, key.namespace)
         try:
-            current = find_rule(found, route).weights
+            rule = find_rule(found, route)
             adopted = adoptions(found).get(rule_key(route))
             patch = weights_patch(found, route, key, (primary, fallback))
         except Unusable as error:
             raise Rejected(str(error)) from error
-        for what, weights in (
-            ("observed", (observed.primary_weight, observed.fallback_weight)),
-            ("written by Flyball", adopted.applied if adopted else None),
-        ):
-            if weights is not None and current != weights:
-                raise Conflict(
-                    f"{route} in namespace {key.namespace} has weights {current[0]}:{current[1]},"
-                    f" not those {what}, {weights[0]}:{weights[1]}"
-                )
+        seen, wrote = (observed.primary_weight, observed.fallback_weight), adopted.applied if adopted else None
+        other = f"{route} in namespace {key.namespace} has weights {rule.shown}, not those"
+        if rule.weights != seen:
+            raise Conflict(f"{other} observed, {seen[0]}:{seen[1]}")
+        if adopted and wrote and not adopted.stands(rule):
+            raise Conflict(f"{other} written by Flyball, {wrote[0]}:{wrote[1]}")
         await patch_guarded(self._api_server, resource, key.namespace, route.route, patch)
 
     async def restore_weights(self, key: WorkloadKey, route: FallbackRoute) -> None:

@@ -4,25 +4,18 @@ Routes are moved as fallbacks move them, with the same annotations and the same 
 is the experiment (`core.ports.owner_of`). So an experiment and a fallback never move the same rule.
 """
 
-import asyncio
 from collections.abc import Mapping
 
 from flyball.cluster import own
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import ApiServer
-from flyball.cluster.resources import (
-    ENDPOINT_SLICES,
-    HTTP_ROUTES,
-    ROI_EXPERIMENTS,
-    Object,
-)
-from flyball.cluster.routes import observe_route, ready_endpoints
+from flyball.cluster.namespaces import NamespacedLists
+from flyball.cluster.resources import HTTP_ROUTES, ROI_EXPERIMENTS, Object
+from flyball.cluster.route_reader import Asked, RouteReader
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState
 from flyball.core.ports import Missing, PortError, owner_of
 from flyball.core.spec import FallbackRoute
-
-_SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 class KubernetesExperiments:
@@ -31,6 +24,7 @@ class KubernetesExperiments:
     def __init__(self, api_server: ApiServer, cluster: KubernetesCluster, *, routes: bool = True) -> None:
         self._api_server = api_server
         self._cluster = cluster
+        self._reader = RouteReader(NamespacedLists(api_server))
         self._routes = routes
 
     async def observe(self, key: WorkloadKey, route: FallbackRoute) -> RouteState:
@@ -42,19 +36,10 @@ class KubernetesExperiments:
                 found: Object | None = await self._api_server.get(HTTP_ROUTES, route.route, key.namespace)
             except Missing:
                 found = None
-            services = (route.primary, route.fallback)
-            slices = await asyncio.gather(
-                *(
-                    self._api_server.list_all(
-                        ENDPOINT_SLICES, key.namespace, labels=f"{_SERVICE_LABEL}={service}", cached=True
-                    )
-                    for service in services
-                )
-            )
         except PortError as error:
             return RouteState(route.route, problem=str(error))
-        ready = {name: ready_endpoints(name, part) for name, part in zip(services, slices, strict=True)}
-        return observe_route(found, route, owner_of(key), ready)
+        (state,) = await self._reader.states([Asked(owner_of(key), route, found)])
+        return state
 
     async def set_weights(
         self, key: WorkloadKey, route: FallbackRoute, observed: RouteState, baseline: int, treatment: int

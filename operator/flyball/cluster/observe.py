@@ -1,7 +1,8 @@
 """One look at everything that workloads consist of, in a number of requests that follows kinds and namespaces.
 
 Per tick and namespace in use: one list of each target kind, of pods, of HorizontalPodAutoscalers, of ScaledObjects
-where KEDA is installed, and, where a fallback is declared, of its kinds of routes and of EndpointSlices. From 32
+where KEDA is installed, and, where a fallback is declared, of its kinds of routes and what their backends' kinds need
+(EndpointSlices for Services; InferencePools and their pods, which come after the routes that name them). From 32
 namespaces on, each is one list of the whole cluster, where that is allowed. Lists come out of the API server's memory
 and cost etcd nothing.
 """
@@ -27,7 +28,6 @@ from flyball.cluster.pods import (
     spans,
 )
 from flyball.cluster.resources import (
-    ENDPOINT_SLICES,
     HORIZONTAL_POD_AUTOSCALERS,
     NODES,
     PODS,
@@ -35,12 +35,12 @@ from flyball.cluster.resources import (
     Object,
     dig,
 )
-from flyball.cluster.routes import RESOURCES, observe_route, ready_endpoints
+from flyball.cluster.route_reader import RouteReader
 from flyball.cluster.targets import Place, Target, Targets
-from flyball.core.names import RouteKind, WorkloadKey
+from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState, VariantState, WorkloadState
 from flyball.core.ports import PortError, Rejected
-from flyball.core.spec import FallbackRoute, Variant, WorkloadSpec
+from flyball.core.spec import Variant, WorkloadSpec
 
 
 @dataclass(slots=True)
@@ -50,8 +50,7 @@ class _Seen:
     targets: dict[Place, Target]
     autoscalers: Found
     pods: dict[Place, list[Object] | PortError] = field(default_factory=dict)
-    routes: dict[RouteKind, Found] = field(default_factory=dict)
-    endpoint_slices: Found = field(default_factory=dict)
+    routes: Mapping[WorkloadKey, tuple[RouteState, ...]] = field(default_factory=dict)
     pointing: dict[tuple[str, str], tuple[list[Object], list[Object]]] = field(default_factory=dict)
     """By namespace and target name, the HorizontalPodAutoscalers and ScaledObjects that may point there."""
 
@@ -74,7 +73,7 @@ class Observer:
         self._targets = targets
         self._discovery = discovery
         self._lists = lists
-        self._routes = routes
+        self._routes = RouteReader(lists) if routes else None
         self._clock = clock
         self._writes = writes
         self._takeovers = Takeovers()
@@ -96,25 +95,29 @@ class Observer:
     async def _look(self, workloads: Sequence[WorkloadSpec]) -> _Seen:
         places = {(w.key.namespace, variant.target) for w in workloads for variant in w.variants}
         everywhere = {namespace: "" for namespace, _ in places}
-        with_routes = [w for w in workloads if w.fallback and self._routes]
-        targets, autoscalers, scaled_objects, routes, endpoint_slices = await asyncio.gather(
+        targets, autoscalers, scaled_objects, routes = await asyncio.gather(
             self._targets.read(places),
             self._lists.read(HORIZONTAL_POD_AUTOSCALERS, everywhere),
             self._read_scaled_objects(everywhere),
-            self._read_routes(with_routes),
-            self._lists.read(ENDPOINT_SLICES, _service_selectors(with_routes)),
+            self._read_routes(workloads),
         )
-        seen = _Seen(targets, autoscalers, {}, routes, endpoint_slices)
+        seen = _Seen(targets, autoscalers, {}, routes)
         seen.pods = await self._read_pods(targets)
         seen.pointing = _by_target(autoscalers, scaled_objects)
         return seen
 
-    async def _read_routes(self, workloads: Sequence[WorkloadSpec]) -> dict[RouteKind, Found]:
-        """The routes of each kind in the namespaces where somebody declares one of it."""
-        declared = [(route.kind, w.key.namespace) for w in workloads if w.fallback for route in w.fallback.routes]
-        kinds = {kind: dict.fromkeys((ns for k, ns in declared if k is kind), "") for kind in RESOURCES}
-        found = await asyncio.gather(*(self._lists.read(RESOURCES[kind], spaces) for kind, spaces in kinds.items()))
-        return dict(zip(kinds, found, strict=True))
+    async def _read_routes(self, workloads: Sequence[WorkloadSpec]) -> dict[WorkloadKey, tuple[RouteState, ...]]:
+        """The states of every workload's routes, in the order of its spec."""
+        declared = [(w.key, route) for w in workloads if w.fallback for route in w.fallback.routes]
+        if self._routes is None:
+            disabled = "this installation moves no routes; set fallback.enabled in its chart"
+            states = [RouteState(route.route, problem=disabled) for _, route in declared]
+        else:
+            states = await self._routes.observe(declared)
+        found: dict[WorkloadKey, tuple[RouteState, ...]] = {}
+        for (key, _), state in zip(declared, states, strict=True):
+            found[key] = (*found.get(key, ()), state)
+        return found
 
     async def _read_scaled_objects(self, namespaces: Mapping[str, str]) -> Found:
         """ScaledObjects where they may be read; KEDA's own HPAs tell the most of it where they may not."""
@@ -180,10 +183,7 @@ class Observer:
             problems += [target.problem] if target.problem else []
             problems += [str(part) for part in (pods, autoscalers) if isinstance(part, PortError)]
             variants.append(self._variant(namespace, variant, target, _or_none(pods), seen))
-        routes = (
-            tuple(self._route(workload.key, r, seen) for r in workload.fallback.routes) if workload.fallback else ()
-        )
-        return WorkloadState(tuple(variants), routes, "; ".join(dict.fromkeys(problems)))
+        return WorkloadState(tuple(variants), seen.routes.get(workload.key, ()), "; ".join(dict.fromkeys(problems)))
 
     def _variant(
         self, namespace: str, variant: Variant, target: Target, pods: list[Object], seen: _Seen
@@ -218,19 +218,6 @@ class Observer:
         found = {self._node_accelerators.get(node) for pod in pods if (node := dig(pod, "spec", "nodeName"))}
         return found.pop() if len(found) == 1 else None
 
-    def _route(self, key: WorkloadKey, route: FallbackRoute, seen: _Seen) -> RouteState:
-        if not self._routes:
-            return RouteState(
-                route.route, problem="this installation moves no routes; set fallback.enabled in its chart"
-            )
-        routes, slices = seen.routes[route.kind][key.namespace], seen.endpoint_slices[key.namespace]
-        for part in (routes, slices):
-            if isinstance(part, PortError):
-                return RouteState(route.route, problem=str(part))
-        found = next((item for item in _or_none(routes) if item["metadata"]["name"] == route.route), None)
-        ready = {name: ready_endpoints(name, _or_none(slices)) for name in (route.primary, route.fallback)}
-        return observe_route(found, route, key, ready)
-
 
 def _by_target(*kinds: Found) -> dict[tuple[str, str], tuple[list[Object], list[Object]]]:
     found: dict[tuple[str, str], tuple[list[Object], list[Object]]] = defaultdict(lambda: ([], []))
@@ -243,14 +230,3 @@ def _by_target(*kinds: Found) -> dict[tuple[str, str], tuple[list[Object], list[
 
 def _or_none(part: list[Object] | PortError) -> list[Object]:
     return [] if isinstance(part, PortError) else part
-
-
-def _service_selectors(workloads: Iterable[WorkloadSpec]) -> dict[str, str]:
-    """By namespace, the label selector of the EndpointSlices of all backends that are declared there."""
-    services: dict[str, set[str]] = defaultdict(set)
-    for workload in workloads:
-        for route in workload.fallback.routes if workload.fallback else ():
-            services[workload.key.namespace] |= {route.primary, route.fallback}
-    return {
-        namespace: f"kubernetes.io/service-name in ({','.join(sorted(names))})" for namespace, names in services.items()
-    }

@@ -24,7 +24,8 @@ from flyball.cluster.resources import (
     Resource,
     dig,
 )
-from flyball.cluster.routes import APPLIED, ORIGINAL, RESOURCES, Unusable, adoptions
+from flyball.cluster.route_kinds import RESOURCES
+from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable, adoptions
 from flyball.cluster.weights import forget_patch, restore_patch
 from flyball.core.ports import Conflict, Missing, PortError, Rejected, Unavailable
 
@@ -108,8 +109,7 @@ class _Restoration:
         for rule, adopted in remembered.items():
             patch, conflict = restore_patch(found, rule, _KINDS[resource])
             found = await self._patch(resource, found, patch)
-            primary, fallback = adopted.effective_original
-            restored = f"weights of {adopted.primary} and {adopted.fallback} are {primary}:{fallback} again"
+            restored = f"weights of {adopted.primary} and {adopted.fallback} are {adopted.shown} again"
             self._say(f"{where}: {conflict or restored}")
 
     async def _remove_annotations(self, resource: Resource, found: Object) -> None:

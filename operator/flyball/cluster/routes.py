@@ -5,17 +5,22 @@ bare index, and refused where that is ambiguous or another controller is at work
 back from two annotations of the route:
 
 - `flyball.dev/original-weights`: per rule, who moved it, its two backends, and the weights that the user had (null for
-  a field that was absent);
+  a field that was absent), and where backends have priorities, these;
 - `flyball.dev/applied-weights`: per rule, the weights that Flyball wrote last.
 
-A rule's key in both is its name, or `primary/fallback` for a rule without one. Pure.
+A rule's key in both is its name, or `primary/fallback` for a rule without one.
+
+Where backends have priorities (Envoy AI Gateway), all traffic goes to those of the least one while they are healthy. A
+fallback that stands behind the primary is the gateway's own, for failures: its weight counts 0 here. To move part of
+the traffic there, it gets the primary's priority, and the weights say how much. Pure.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flyball.cluster.resources import GRPC_ROUTES, HTTP_ROUTES, Object, Resource, dig
+from flyball.cluster.resources import Object, dig
+from flyball.cluster.route_kinds import OTHER_CONTROLLERS, RULES, BackendKind
 from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState
 from flyball.core.spec import FallbackRoute
@@ -23,14 +28,11 @@ from flyball.core.spec import FallbackRoute
 ORIGINAL = "flyball.dev/original-weights"
 APPLIED = "flyball.dev/applied-weights"
 
-RESOURCES: Mapping[RouteKind, Resource] = {RouteKind.HTTP: HTTP_ROUTES, RouteKind.GRPC: GRPC_ROUTES}
-"""The kinds of routes whose weights move, as the API server's paths name them."""
-
-_OTHER_CONTROLLERS = frozenset({"Canary", "Rollout"})
-_SERVICE_LABEL = "kubernetes.io/service-name"
 _ROLLOUT_LABEL = "rollouts.argoproj.io/gatewayapi-canary"
 
 Pair = tuple[int, int]
+Fields = tuple[int | None, int | None]
+"""A field of the two backends; None where it is absent."""
 
 
 class Unusable(Exception):
@@ -39,35 +41,76 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Where the two backends stand in a route: indices of the rule and of its backendRefs, and their weights."""
+    """Where the two backends stand in a route: indices of the rule and of its backendRefs, these, and their kinds.
+
+    `priorities` are None where backends have none.
+    """
 
     index: int
     primary_index: int
     fallback_index: int
     primary: Object
     fallback: Object
+    kinds: tuple[BackendKind, BackendKind] = (BackendKind.SERVICE, BackendKind.SERVICE)
+    priorities: Pair | None = None
 
     @property
     def weights(self) -> Pair:
         """The weights in force; an absent one counts 1, by the Gateway API."""
-        return int(self.primary.get("weight", 1)), int(self.fallback.get("weight", 1))
+        return _in_force((self.primary.get("weight"), self.fallback.get("weight")), self.priorities)
+
+    @property
+    def shown(self) -> str:
+        """The weights as they are written, and the priorities, for people."""
+        return _shown((self.primary.get("weight"), self.fallback.get("weight")), self.priorities)
 
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What the annotations remember of one rule. A weight is None where the user had none."""
+    """What the annotations remember of one rule. A weight or priority is None where the user had none, `priorities`
+    where backends have none.
+    """
 
     owner: str
     primary: str
     fallback: str
-    original: tuple[int | None, int | None]
+    original: Fields
     applied: Pair | None
+    priorities: Fields | None = None
 
     @property
     def effective_original(self) -> Pair:
         """The user's own weights as they were in force."""
-        primary, fallback = self.original
-        return 1 if primary is None else primary, 1 if fallback is None else fallback
+        return _in_force(self.original, self._own_priorities)
+
+    @property
+    def shown(self) -> str:
+        """The user's own weights and priorities, for people."""
+        return _shown(self.original, self._own_priorities)
+
+    @property
+    def applied_priorities(self) -> Pair | None:
+        """The priorities that Flyball's weights need: both the primary's own."""
+        own = self._own_priorities
+        return own and (own[0], own[0])
+
+    def stands(self, rule: Rule) -> bool:
+        """Whether the rule is as Flyball wrote it."""
+        return rule.weights == self.applied and rule.priorities == self.applied_priorities
+
+    @property
+    def _own_priorities(self) -> Pair | None:
+        return self.priorities and (self.priorities[0] or 0, self.priorities[1] or 0)
+
+
+def _in_force(weights: Fields, priorities: Pair | None) -> Pair:
+    primary, fallback = (1 if weight is None else int(weight) for weight in weights)
+    return primary, 0 if priorities and priorities[1] > priorities[0] else fallback
+
+
+def _shown(weights: Fields, priorities: Pair | None) -> str:
+    primary, fallback = _in_force(weights, None)
+    return f"{primary}:{fallback}" + (f" with priorities {priorities[0]}:{priorities[1]}" if priorities else "")
 
 
 def rule_key(route: FallbackRoute) -> str:
@@ -88,13 +131,25 @@ def find_rule(found: Object, route: FallbackRoute) -> Rule:
     else:
         indices = [index for index, rule in enumerate(rules) if {route.primary, route.fallback} <= _backends(rule)]
         if not indices:
+            _refuse_kinds(rules, route)
             raise Unusable(
                 f"no rule of {route} has both {route.primary} and {route.fallback} in its backendRefs;"
                 f" add {route.fallback} with weight 0 beside {route.primary}"
             )
     if len(indices) > 1:
-        raise Unusable(f"{len(indices)} rules of {route} fit; give each rule a name and set the fallback route's rule")
+        fix = f"give each an {route.kind} of its own"
+        if RULES[route.kind].named:
+            fix = "give each rule a name and set the fallback route's rule"
+        raise Unusable(f"{len(indices)} rules of {route} fit; {fix}")
     return _rule(found, indices[0], route)
+
+
+def _refuse_kinds(rules: list[Object], route: FallbackRoute) -> None:
+    """Raise Unusable where the primary is of a kind beside which no other backend may stand."""
+    for rule in rules:
+        for reference in rule.get("backendRefs") or ():
+            if reference.get("name") == route.primary:
+                _kind(reference, route)
 
 
 def adoptions(found: Object) -> dict[str, Adoption]:
@@ -110,10 +165,11 @@ def adoptions(found: Object) -> dict[str, Adoption]:
                 fallback=str(entry["fallback"]),
                 original=(entry["weights"][0], entry["weights"][1]),
                 applied=(int(applied[key][0]), int(applied[key][1])) if key in applied else None,
+                priorities=_fields(entry.get("priorities")),
             )
             for key, entry in original.items()
         }
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError) as error:
         name = found["metadata"]["name"]
         raise Unusable(
             f"annotations {ORIGINAL} and {APPLIED} of route {name} cannot be read;"
@@ -121,10 +177,17 @@ def adoptions(found: Object) -> dict[str, Adoption]:
         ) from error
 
 
+def _fields(found: list[int | None] | None) -> Fields | None:
+    if found is None:
+        return None
+    primary, fallback = (None if each is None else int(each) for each in found)
+    return primary, fallback
+
+
 def observe_route(
     found: Object | None, route: FallbackRoute, key: WorkloadKey, ready_endpoints: Mapping[str, int]
 ) -> RouteState:
-    """The route's state for one workload; `ready_endpoints` counts by Service name."""
+    """The route's state for one workload; `ready_endpoints` counts by backend name."""
     if found is None:
         return RouteState(route.route, problem=f"{route} does not exist in namespace {key.namespace}")
     try:
@@ -134,6 +197,7 @@ def observe_route(
     except Unusable as error:
         return RouteState(route.route, problem=str(error))
     primary, fallback = rule.weights
+    moved = adopted is not None and adopted.applied is not None and rule.priorities != adopted.applied_priorities
     return RouteState(
         route.route,
         primary_weight=primary,
@@ -142,26 +206,16 @@ def observe_route(
         applied_weights=adopted.applied if adopted else None,
         primary_ready_endpoints=ready_endpoints.get(route.primary, 0),
         fallback_ready_endpoints=ready_endpoints.get(route.fallback, 0),
+        foreign=f"weights to {rule.shown}" if moved else "",
     )
-
-
-def ready_endpoints(service: str, endpoint_slices: Iterable[Object]) -> int:
-    """Ready endpoints of a Service, counted once where it has slices for both IPv4 and IPv6."""
-    by_family: dict[str, set[str]] = {}
-    for found in endpoint_slices:
-        if dig(found, "metadata", "labels", _SERVICE_LABEL) == service:
-            addresses = by_family.setdefault(str(found.get("addressType")), set())
-            for endpoint in found.get("endpoints") or ():
-                if dig(endpoint, "conditions", "ready") is not False:
-                    addresses.update((endpoint.get("addresses") or ())[:1])
-    return max((len(addresses) for addresses in by_family.values()), default=0)
 
 
 def refuse_others(found: Object, rule: Rule, route: FallbackRoute, key: WorkloadKey) -> None:
     """Raise Unusable where another controller or another workload moves this rule, or no gateway takes the route."""
     for reference in dig(found, "metadata", "ownerReferences") or ():
-        if reference.get("kind") in _OTHER_CONTROLLERS:
-            raise Unusable(f"{reference['kind']}/{reference.get('name')} owns {route}; use a route of your own")
+        if reference.get("kind") in OTHER_CONTROLLERS:
+            kind = reference["kind"]
+            raise Unusable(f"{kind}/{reference.get('name')} owns {route}; {OTHER_CONTROLLERS[kind]}")
     if dig(found, "metadata", "labels", _ROLLOUT_LABEL):
         raise Unusable(f"Argo Rollouts is moving {route}; the fallback waits until it has finished")
     for other_key, other in adoptions(found).items():
@@ -169,36 +223,59 @@ def refuse_others(found: Object, rule: Rule, route: FallbackRoute, key: Workload
         if not ours and _same_rule(found, rule, other_key, other, route.kind):
             what = f"from {other.primary} to {other.fallback}"
             raise Unusable(f"WorkloadSLO {other.owner} already moves this rule of {route} {what}; only one may")
-    generation = dig(found, "metadata", "generation")
-    for parent in dig(found, "status", "parents") or ():
-        for condition in parent.get("conditions") or ():
-            current = condition.get("observedGeneration", generation) == generation
-            if current and condition.get("type") == "Accepted" and condition.get("status") == "False":
-                gateway = dig(parent, "parentRef", "name")
-                raise Unusable(f"Gateway {gateway} does not accept {route}: {condition.get('message')}")
+    pools = [str(kind) for kind in rule.kinds if kind is BackendKind.INFERENCE_POOL]
+    for who, reason, message in RULES[route.kind].refusals(found):
+        if reason == "Accepted":
+            raise Unusable(f"{who} does not accept {route}: {message}")
+        if pools and reason == "ResolvedRefs/InvalidKind":
+            raise Unusable(f"{who} sends no traffic to an {pools[0]} of {route}: {message}")
 
 
 def _rule(found: Object, index: int, route: FallbackRoute) -> Rule:
     references: list[Object] = found["spec"]["rules"][index].get("backendRefs") or []
     home = found["metadata"].get("namespace")
 
-    def only(name: str) -> int:
+    def only(name: str) -> tuple[int, BackendKind]:
         positions = [position for position, reference in enumerate(references) if reference.get("name") == name]
         if len(positions) != 1:
             times = f"{len(positions)} times" if positions else "nowhere"
             raise Unusable(f"{name} stands {times} in the backendRefs of that rule of {route}; it must once")
         reference = references[positions[0]]
-        kind = reference.get("kind", "Service")
-        if kind != "Service":
-            raise Unusable(f"backend {name} of {route} is of kind {kind}; weights move between Services only")
+        kind = _kind(reference, route)
         if reference.get("namespace", home) != home:
-            raise Unusable(f"backend {name} of {route} names another namespace; use a Service beside the route")
-        return positions[0]
+            raise Unusable(f"backend {name} of {route} names another namespace; use a {kind} beside the route")
+        return positions[0], kind
 
-    primary, fallback = only(route.primary), only(route.fallback)
+    (primary, primary_kind), (fallback, fallback_kind) = only(route.primary), only(route.fallback)
     if primary == fallback:
-        raise Unusable(f"primary and fallback of {route} are both {route.primary}; name two Services")
-    return Rule(index, primary, fallback, references[primary], references[fallback])
+        raise Unusable(f"primary and fallback of {route} are both {route.primary}; name two {primary_kind}s")
+    kinds, priorities = (primary_kind, fallback_kind), None
+    if RULES[route.kind].prioritized:
+        priorities = _priorities(references, primary, fallback, route)
+    return Rule(index, primary, fallback, references[primary], references[fallback], kinds, priorities)
+
+
+def _priorities(references: list[Object], primary: int, fallback: int, route: FallbackRoute) -> Pair:
+    """The two priorities. Raises Unusable where some backend comes before the primary, which then serves nobody."""
+    every = [int(reference.get("priority") or 0) for reference in references]
+    first = every.index(min(every))
+    if every[first] < every[primary]:
+        raise Unusable(
+            f"backend {references[first].get('name')} of {route} has priority {every[first]} and comes before"
+            f" {route.primary} with {every[primary]}; give the primary the least priority of its rule"
+        )
+    return every[primary], every[fallback]
+
+
+def _kind(reference: Object, route: FallbackRoute) -> BackendKind:
+    rules = RULES[route.kind]
+    kind = rules.backend_kind(reference)
+    if kind is None:
+        group = f" in API group {reference['group']}" if reference.get("group") else ""
+        what = f"backend {reference.get('name')} of {route} is of kind {reference.get('kind')}{group}"
+        kinds = " and ".join(f"{each}s" for each in rules.backends)
+        raise Unusable(f"{what}; weights move between {kinds} only{rules.instead}")
+    return kind
 
 
 def _backends(rule: Object) -> set[str]:

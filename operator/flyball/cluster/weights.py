@@ -1,7 +1,8 @@
 """The JSON patches that move the weights of an adopted rule of a route, and give them back.
 
 `rules` and `backendRefs` are atomic lists, so a patch names the two `/weight` fields by index, and tests the object's
-resourceVersion and both backends' names first. In the same patch go the annotations that remember the user's weights
+resourceVersion and both backends' names first; where backends have priorities, the fallback's too, which gets the
+primary's. In the same patch go the annotations that remember the user's weights
 and ours, and the label `flyball.dev/route-state: fallback` for tools that would otherwise report drift; all three go
 when the last rule is restored. Weights that are not those that Flyball wrote are somebody else's: they are never
 overwritten. Pure.
@@ -15,6 +16,7 @@ from flyball.cluster.routes import (
     APPLIED,
     ORIGINAL,
     Adoption,
+    Fields,
     Pair,
     Rule,
     Unusable,
@@ -40,9 +42,14 @@ def weights_patch(found: Object, route: FallbackRoute, key: WorkloadKey, weights
     refuse_others(found, rule, route, key)
     remembered = adoptions(found)
     earlier = remembered.get(rule_key(route))
-    original = earlier.original if earlier else (rule.primary.get("weight"), rule.fallback.get("weight"))
-    remembered[rule_key(route)] = Adoption(str(key), route.primary, route.fallback, original, weights)
-    return [*_tests(found, rule), *_weight_operations(rule, weights), *_memory_operations(found, remembered)]
+    original, own = _fields(rule, "weight"), _fields(rule, "priority") if rule.priorities else None
+    if earlier:
+        original, own = earlier.original, own and (earlier.priorities or own)
+    remembered[rule_key(route)] = Adoption(str(key), route.primary, route.fallback, original, weights, own)
+    fields = _field_operations(rule, "weight", weights)
+    if rule.priorities and rule.priorities[1] != rule.priorities[0]:
+        fields += _field_operations(rule, "priority", (rule.primary.get("priority"), rule.priorities[0]))
+    return [*_tests(found, rule), *fields, *_memory_operations(found, remembered)]
 
 
 def restore_patch(found: Object, key: str, kind: RouteKind) -> tuple[list[Object], str]:
@@ -59,15 +66,16 @@ def restore_patch(found: Object, key: str, kind: RouteKind) -> tuple[list[Object
         rule = find_rule(found, route)
     except Unusable as error:
         return version + _memory_operations(found, remembered), f"{error}; nothing is left to restore"
-    if rule.weights != adopted.applied:
-        primary, fallback = rule.weights
+    if not adopted.stands(rule):
         wrote = f"{adopted.applied[0]}:{adopted.applied[1]}" if adopted.applied else "none"
         conflict = (
-            f"weights {primary}:{fallback} of {adopted.primary} and {adopted.fallback} in {route} are not"
+            f"weights {rule.shown} of {adopted.primary} and {adopted.fallback} in {route} are not"
             f" those that Flyball wrote ({wrote}); they are left as they are"
         )
         return version + _memory_operations(found, remembered), conflict
-    operations = _tests(found, rule) + _weight_operations(rule, adopted.original)
+    operations = _tests(found, rule) + _field_operations(rule, "weight", adopted.original)
+    if adopted.priorities:
+        operations += _field_operations(rule, "priority", adopted.priorities)
     return operations + _memory_operations(found, remembered), ""
 
 
@@ -92,14 +100,18 @@ def _tests(found: Object, rule: Rule) -> list[Object]:
     ]
 
 
-def _weight_operations(rule: Rule, weights: tuple[int | None, int | None]) -> list[Object]:
+def _fields(rule: Rule, field: str) -> Fields:
+    return rule.primary.get(field), rule.fallback.get(field)
+
+
+def _field_operations(rule: Rule, field: str, wanted: Fields) -> list[Object]:
+    """Operations that give a field of the two backends these values, None for none; where it has them, nothing."""
     operations: list[Object] = []
-    indexed = ((rule.primary_index, rule.primary), (rule.fallback_index, rule.fallback))
-    for (at, reference), weight in zip(indexed, weights, strict=True):
-        path = pointer("spec", "rules", rule.index, "backendRefs", at, "weight")
-        if weight is not None:
-            operations.append({"op": "add", "path": path, "value": weight})
-        elif "weight" in reference:
+    for at, now, value in zip((rule.primary_index, rule.fallback_index), _fields(rule, field), wanted, strict=True):
+        path = pointer("spec", "rules", rule.index, "backendRefs", at, field)
+        if value is not None and value != now:
+            operations.append({"op": "add", "path": path, "value": value})
+        elif value is None and now is not None:
             operations.append({"op": "remove", "path": path})
     return operations
 
@@ -108,6 +120,7 @@ def _memory_operations(found: Object, remembered: Mapping[str, Adoption]) -> lis
     """Operations that make annotations and label say exactly what is remembered."""
     original = {
         key: {"owner": a.owner, "primary": a.primary, "fallback": a.fallback, "weights": list(a.original)}
+        | ({"priorities": list(a.priorities)} if a.priorities else {})
         for key, a in remembered.items()
     }
     applied = {key: list(adopted.applied) for key, adopted in remembered.items() if adopted.applied}

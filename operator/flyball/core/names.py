@@ -116,6 +116,7 @@ class RouteKind(StrEnum):
 
     HTTP = "HTTPRoute"
     GRPC = "GRPCRoute"
+    AI_GATEWAY = "AIGatewayRoute"
 
 
 class KpiKind(StrEnum):

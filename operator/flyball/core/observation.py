@@ -241,7 +241,8 @@ class RouteState:
 
     `problem` is a sentence when the route, rule or a backend cannot be found unambiguously. `original_weights` are the
     user's own (primary, fallback), remembered before the first write. `applied_weights` are the last that Flyball
-    wrote. Ready endpoints are counted for both backends.
+    wrote; `foreign` is what else somebody moved since, as `weights to 3:1 with priorities 0:1`. Ready endpoints are
+    counted for both backends.
     """
 
     route: str
@@ -252,6 +253,7 @@ class RouteState:
     primary_ready_endpoints: int = 0
     fallback_ready_endpoints: int = 0
     problem: str = ""
+    foreign: str = ""
 
 
 @dataclass(frozen=True, slots=True)

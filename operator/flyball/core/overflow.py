@@ -78,15 +78,17 @@ def part(weights: tuple[int, int]) -> float:
 
 def conflict(state: RouteState) -> bool:
     """Whether somebody else moved the weights since Flyball last wrote them."""
-    return state.applied_weights is not None and state.applied_weights != (state.primary_weight, state.fallback_weight)
+    now = (state.primary_weight, state.fallback_weight)
+    return state.applied_weights is not None and (state.applied_weights != now or bool(state.foreign))
 
 
 def foreign(route: FallbackRoute, state: RouteState) -> str:
     """Who else moved the weights, in a sentence; empty where nobody did."""
     if state.applied_weights is None or not conflict(state):
         return ""
+    what = state.foreign or f"weights to {state.primary_weight}:{state.fallback_weight}"
     return (
-        f"{route}: another manager set its weights to {state.primary_weight}:{state.fallback_weight}, "
+        f"{route}: another manager set its {what}, "
         f"Flyball had set {state.applied_weights[0]}:{state.applied_weights[1]}; hands off until they agree"
     )
 
