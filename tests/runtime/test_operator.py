@@ -1,6 +1,5 @@
-"""The operator's parts put together: what kopf is told, and how the process lives and ends."""
+"""The operator's parts put together: what kopf is told, and what it tells us."""
 
-import asyncio
 from typing import Any
 
 import kopf
@@ -8,10 +7,8 @@ import pytest
 from support.objects import workload_slo
 
 from flyball.core.ports import Missing, PortError, Rejected, Unavailable
-from flyball.runtime.exporter import Tally
-from flyball.runtime.loop import Loop
 from flyball.runtime.mirror import Mirror
-from flyball.runtime.operator import _list, _supervise, build_registry
+from flyball.runtime.operator import _list, build_registry
 
 
 def raw(**metadata: Any) -> dict[str, Any]:
@@ -107,33 +104,3 @@ def test_kopf_keeps_no_state_in_objects() -> None:
     assert not registry._changing.get_all_handlers(), "change handlers annotate every object"
     assert not registry._indexing.get_all_handlers()
     assert not registry._webhooks.get_all_handlers()
-
-
-async def forever() -> None:
-    await asyncio.Event().wait()
-
-
-async def test_it_ends_when_it_is_told_to() -> None:
-    stop = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.01, stop.set)
-    loop, ended = Loop(Tally(), 15.0), asyncio.Event()
-    await _supervise(stop, loop.finish, ended, evaluate=_until(stop), watch=_until(ended))
-    assert loop.finishing
-    assert ended.is_set(), "kopf is told to stop, after what evaluates has ended"
-
-
-async def _until(stop: asyncio.Event) -> None:
-    await stop.wait()
-
-
-@pytest.mark.parametrize("part", ["watch", "evaluate", "relist"])
-async def test_a_part_that_breaks_ends_all_and_is_raised(part: str) -> None:
-    async def broken() -> None:
-        raise ConnectionError("lost")
-
-    stop, ended = asyncio.Event(), asyncio.Event()
-    parts = {"watch": _until(stop), "evaluate": _until(stop), "relist": forever()}
-    parts.pop(part).close()
-    with pytest.raises(ConnectionError, match="lost"):
-        await _supervise(stop, lambda: None, ended, **parts, **{part: broken()})
-    assert ended.is_set(), "kopf is told to stop"
