@@ -155,6 +155,67 @@ def test_shares_are_of_the_whole_requests_p95() -> None:
     ]
 
 
+def own(name: str, p95: float, least: float = 0.3, whole: float = 8.0) -> StageReading:
+    """A stage by the engine's own histograms."""
+    return StageReading(name, p95, p95, p95, 100.0, least=least, measured_by_engine=True, whole_p95=whole)
+
+
+OWN = (own("Queue", 5.0), own("Prefill", 1.0), own("Decode", 6.0))
+
+
+@pytest.mark.parametrize(
+    ("indicator", "stages", "named"),
+    [
+        pytest.param(Indicator.END_TO_END, OWN, "Decode", id="the slowest of all"),
+        pytest.param(Indicator.TIME_TO_FIRST_TOKEN, OWN, "Queue", id="of those up to the first token"),
+        pytest.param(Indicator.QUEUE_TIME, OWN, "Queue", id="the queue alone"),
+        pytest.param(Indicator.INTER_TOKEN_LATENCY, OWN, "", id="a pace is of one stage"),
+        pytest.param(Indicator.END_TO_END, (own("Queue", 0.29),), "", id="nothing that is not told apart from nothing"),
+        pytest.param(Indicator.END_TO_END, (own("Queue", 0.29), own("Prefill", 0.4)), "Prefill", id="what is told"),
+    ],
+)
+def test_of_an_objective_that_the_engine_measures_its_own_stages_are_named(
+    indicator: Indicator, stages: tuple[StageReading, ...], named: str
+) -> None:
+    ends = replace(ENDS, indicator=indicator)
+    seen = observation(signal=BUSY, objectives=replace(BREACHED, name="answer"), state=running(2), stages=stages)
+    decision = decided(spec(objectives=(ends,)), seen)
+    assert (decision.objectives[0].because, decision.objectives[0].elsewhere) == (named, False)
+    blind = decided(spec(objectives=(ends,)), replace(seen, signals=replace(seen.signals, stages=())))
+    assert desired(decision) == desired(blind), "naming sizes nothing"
+    (breach,) = [event.message for event in decision.events if event.reason == "SLOBreached"]
+    assert (f"slow because of {named} (p95" in breach) == bool(named)
+
+
+@pytest.mark.parametrize(
+    ("stages", "named"),
+    [
+        pytest.param(STAGES, "Queue", id="the engine's part, told apart"),
+        pytest.param(STAGES[:2], "Queue", id="the slowest of all, where the engine's part is not declared"),
+    ],
+)
+def test_the_engines_part_is_named_by_its_own_stages(stages: tuple[Stage, ...], named: str) -> None:
+    seen = everything_missed(missed(elsewhere=0.2, engine=4.0))
+    kept = tuple(each for each in seen.signals.stages if each.name in {stage.name for stage in stages})
+    more = (*kept, own("Queue", 3.0), own("Prefill", 1.0))
+    workload = replace(WORKLOAD, telemetry=replace(WORKLOAD.telemetry, stages=stages))
+    decision = decided(workload, replace(seen, signals=replace(seen.signals, stages=more)))
+    assert decision.objectives[0].because == named
+
+
+def test_retrieval_stays_named_beside_the_engines_own_stages() -> None:
+    seen = everything_missed(missed(elsewhere=4.0, engine=0.5))
+    more = (*seen.signals.stages, own("Queue", 7.0))
+    decision = decided(WORKLOAD, replace(seen, signals=replace(seen.signals, stages=more)))
+    assert (decision.objectives[0].because, decision.objectives[0].elsewhere) == ("Retrieval", True)
+
+
+def test_shares_of_the_engines_own_stages_are_of_its_own_whole() -> None:
+    seen = observation(signal=BUSY, state=running(2), stages=(own("Queue", 0.2), own("Decode", 6.0)))
+    stages = decided(spec(), seen).stages
+    assert [(stage.name, stage.share, stage.least) for stage in stages] == [("Queue", None, 0.3), ("Decode", 0.75, 0.3)]
+
+
 @pytest.mark.parametrize(
     ("waiting", "samples", "share"),
     [

@@ -92,7 +92,8 @@ class ObjectiveReport:
 @dataclass(frozen=True, slots=True)
 class StageReport:
     """One stage of a request's path: percentiles in seconds, and its p95 as a share of that of the whole request (None:
-    unknown). Shares need not add up to 1: not every request is slow in all of its stages.
+    unknown). Shares need not add up to 1: not every request is slow in all of its stages. A percentile of no more than
+    `least` is not known any better than that.
     """
 
     name: str
@@ -100,6 +101,7 @@ class StageReport:
     p95: float
     p99: float
     share: float | None
+    least: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

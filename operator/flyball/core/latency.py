@@ -74,6 +74,8 @@ class StageReading:
     """One stage over the telemetry window: percentiles in seconds, and the number of requests that passed it.
 
     The bounds say where the p95 may lie for all that so many requests tell. Nothing is known of a stage without any.
+    Below `least` (seconds) nothing is told apart: a percentile there is only known to be no more. One that is
+    `measured_by_engine` comes with the p95 of whole requests by the same clock (NaN: unknown).
     """
 
     name: str
@@ -82,6 +84,9 @@ class StageReading:
     p99: float = math.nan
     requests: float = 0.0
     p95_bounds: tuple[float, float] = (0.0, math.inf)
+    least: float = 0.0
+    measured_by_engine: bool = False
+    whole_p95: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,12 @@ from flyball.core.units import format_duration
 CLEAR_QUEUE_PER_REPLICA = 0.5
 # So many more calls of the engine than requests are those of the window's edges, and of two scrapes at other times.
 CALLS_TOLERANCE = 0.25
+# The engine's own stages that an indicator has no part of. A pace is of one stage, and nothing is to be told.
+_NOT_IN = {
+    Indicator.TIME_TO_FIRST_TOKEN: frozenset({"Decode"}),
+    Indicator.QUEUE_TIME: frozenset({"Prefill", "FirstToken", "Decode"}),
+    Indicator.END_TO_END: frozenset[str](),
+}
 
 
 def unavoidable(threshold: float, whole: Distribution, engine: Distribution, lone_share: float) -> float:
@@ -131,15 +137,37 @@ def _blamed(
     sure: dict[str, float],
 ) -> ObjectiveReport:
     missed = _newest(signals.objective(objective.name))
-    if report.state not in (slo.BURNING, slo.BREACHED) or missed is None or objective.name not in sure:
+    if report.state not in (slo.BURNING, slo.BREACHED) or missed is None:
         return report
+    if objective.name not in sure:
+        slowest = _slowest(_inside(objective, signals))
+        return replace(report, because=slowest.name if slowest else "")
     elsewhere = missed > objective.budget and missed - sure[objective.name] <= objective.budget
-    engine = {stage.name for stage in spec.telemetry.stages if stage.engine}
     if objective.indicator is Indicator.STAGE:
         return replace(report, because=objective.stage or "", elsewhere=elsewhere)
-    known = [stage for stage in signals.stages if stage.requests > 0 and not (elsewhere and stage.name in engine)]
-    slowest = max(known, key=lambda stage: stage.p95, default=None)
+    engine = {stage.name for stage in spec.telemetry.stages if stage.engine}
+    declared = [stage for stage in signals.stages if not stage.measured_by_engine]
+    declared = [stage for stage in declared if not (elsewhere and stage.name in engine)]
+    inside = [] if elsewhere else _inside(objective, signals)
+    slowest = _slowest(declared if engine else [*declared, *inside])
+    if slowest is None or slowest.name in engine:
+        slowest = _slowest(inside) or slowest
     return replace(report, because=slowest.name if slowest else "", elsewhere=elsewhere)
+
+
+def _inside(objective: Objective, signals: WorkloadSignals) -> list[StageReading]:
+    """The engine's own stages that the objective counts."""
+    if objective.indicator not in _NOT_IN:
+        return []
+    return [
+        stage for stage in signals.stages if stage.measured_by_engine and stage.name not in _NOT_IN[objective.indicator]
+    ]
+
+
+def _slowest(stages: Sequence[StageReading]) -> StageReading | None:
+    """The one with the highest p95, of those whose p95 is told apart from nothing."""
+    known = [stage for stage in stages if stage.requests > 0 and stage.p95 > stage.least]
+    return max(known, key=lambda stage: stage.p95, default=None)
 
 
 def because(report: ObjectiveReport, signals: WorkloadSignals) -> str:
@@ -149,21 +177,24 @@ def because(report: ObjectiveReport, signals: WorkloadSignals) -> str:
     stage = next((each for each in signals.stages if each.name == report.because), None)
     whole = signals.whole(report.name)
     seen = f" (p95 {_seconds(stage.p95)}" if stage is not None else ""
-    if seen:
-        seen += f" of {_seconds(whole.p95)})" if whole is not None and math.isfinite(whole.p95) else ")"
+    if stage is not None:
+        all_of_it = whole.p95 if whole is not None else report.p95 if stage.measured_by_engine else None
+        seen += f" of {_seconds(all_of_it)})" if all_of_it is not None and math.isfinite(all_of_it) else ")"
     cause = f"{report.because}{seen}" if report.because else "time that no stage accounts for"
     return f"slow because of {cause}" + (": more GPUs will not help" if report.elsewhere else "")
 
 
 def told(spec: WorkloadSpec, signals: WorkloadSignals) -> tuple[StageReport, ...]:
-    """The stages for people, in the order in which they are declared."""
+    """The stages for people: those that are declared, in their order, then the engine's own."""
     whole = _whole(spec.objectives, signals)
     return tuple(_told(stage, whole) for stage in signals.stages if stage.requests > 0)
 
 
 def _told(stage: StageReading, whole: WholeReading | None) -> StageReport:
-    share = stage.p95 / whole.p95 if whole is not None and whole.p95 > 0 else None
-    return StageReport(stage.name, stage.p50, stage.p95, stage.p99, share)
+    """Of the whole request where users feel it; the engine's own stages else of the engine's time for it."""
+    p95 = whole.p95 if whole is not None else stage.whole_p95
+    share = stage.p95 / p95 if p95 > 0 and stage.p95 > stage.least else None
+    return StageReport(stage.name, stage.p50, stage.p95, stage.p99, share, stage.least)
 
 
 def _whole(objectives: Sequence[Objective], signals: WorkloadSignals) -> WholeReading | None:

@@ -27,6 +27,7 @@ def together(spec: WorkloadSpec, parts: Sequence[WorkloadSignals]) -> WorkloadSi
     found = {variant.name: variant for part in parts for variant in part.variants}
     return replace(
         parts[0],
+        stages=tuple(stage for stage in parts[0].stages if not stage.measured_by_engine),
         objectives=tuple(_objective([part.objective(o.name) for part in parts]) for o in spec.objectives),
         variants=tuple(found[variant.name] for variant in spec.variants if variant.name in found),
         completions=_summed([part.completions for part in parts]),

@@ -11,7 +11,7 @@ import structlog
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import mixed, overrides, own_counts, queries, reliability, stages, wakeup
+from flyball.telemetry import engine_stages, mixed, overrides, own_counts, queries, reliability, stages, wakeup
 from flyball.telemetry.answers import Answer, Table
 from flyball.telemetry.discovery import Engines, inventory_query, sources
 from flyball.telemetry.evenness import EvenEdges, reporting
@@ -53,6 +53,7 @@ class PrometheusMetrics:
         self._slow_slot = asyncio.Semaphore(1)
         self._slow = SlowWindows(settings.slow_refresh_seconds, Table)
         self._even: dict[str, EvenEdges] = {}
+        self._own_stages = engine_stages.EngineStagesReader(self._batch, settings.slow_refresh_seconds)
         self._failures: dict[str, str] = {}
         self._ahead_seconds = 0.0
         self._outside = OutsideReader(self._ask, self._note, settings.slow_refresh_seconds)
@@ -107,6 +108,7 @@ class PrometheusMetrics:
     async def aclose(self) -> None:
         """Stop what runs in the background and close the connections."""
         await self._slow.aclose()
+        await self._own_stages.aclose()
         await self._inventories.aclose()
         await self._outside.aclose()
         await self._own_counts.aclose()
@@ -143,10 +145,15 @@ class PrometheusMetrics:
         latencies = [EngineLatencies(spec, profile, first) for spec in specs]
         further = await self._further(profile, plan, latencies, at, deadline) if profile else {}
         answers, around = Answers(at, first, further), await outside
-        return {
+        found = {
             each.spec.key: self._workload(each, profile, plan, answers, around, own.get(each.spec.key, {}))
             for each in latencies
         }
+        if profile is None:
+            return found
+        burning, slowly = engine_stages.burning(specs, found), partial(self._ask_slowly, at=at)
+        table = await self._own_stages.read(profile, plan.scope, at, deadline, slowly, now=burning)
+        return {spec.key: engine_stages.apply(spec, found[spec.key], profile, table) for spec in specs}
 
     async def _for_some(
         self,

@@ -8,12 +8,13 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from flyball.core.latency import Distribution, LatencySource, StageReading, WholeReading
+from flyball.core.latency import Distribution, LatencySource, WholeReading
 from flyball.core.names import Indicator
 from flyball.core.observation import ObjectiveReading, SignalState, WindowShare, WorkloadSignals
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.telemetry import stages_query, windows
 from flyball.telemetry.answers import Answer, Row
+from flyball.telemetry.engine_stages import of_buckets
 from flyball.telemetry.histograms import BadHistogram, Buckets, bracket, good_events, measurable, merge, percentiles
 from flyball.telemetry.objectives import FEWEST_EVENTS
 from flyball.telemetry.promql import SERIES_LABEL
@@ -104,7 +105,7 @@ def apply(
     return replace(
         signals,
         objectives=tuple(objectives.get(reading.name, reading) for reading in signals.objectives),
-        stages=tuple(_stage(stage.name, found[stage.name]) for stage in spec.telemetry.stages),
+        stages=tuple(of_buckets(stage.name, found[stage.name]) for stage in spec.telemetry.stages),
         wholes=tuple(_wholes(spec, outside, found, engine)),
         segments=read_segments(spec, outside.segments),
     )
@@ -113,13 +114,6 @@ def apply(
 def query_name(stage: str) -> str:
     """The name of the answer to a stage's own query."""
     return f"stages.{stage}"
-
-
-def _stage(name: str, buckets: Buckets | None) -> StageReading:
-    seen = percentiles(buckets) if buckets is not None and buckets.total >= FEWEST_EVENTS else None
-    if buckets is None or seen is None:
-        return StageReading(name)
-    return StageReading(name, seen.p50, seen.p95, seen.p99, buckets.total, seen.p95_bounds)
 
 
 def _found(
