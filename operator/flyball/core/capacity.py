@@ -10,6 +10,7 @@ B / (o × seconds) requests per second.
 
 import math
 from dataclasses import dataclass
+from operator import mul
 
 import numpy as np
 
@@ -28,6 +29,9 @@ TRUST_FACTOR = 4.0
 KV_CACHE_SHARE = 0.9
 # Where neither the manifest nor a preset names the engine: an 8B model on a mid-size GPU, to be corrected by the fit.
 GENERIC_PRIOR = EnginePrior(0.012, 5e-5, 1.14e-7, 1.03e-4, 200_000, 256)
+
+Terms = tuple[float, float, float, float]
+"""One number for each of base, per-sequence, per-context-token and per-prefill-token time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +59,19 @@ class RequestShape:
             mix(self.output_tokens, other.output_tokens),
         )
 
-    def regressors(self, batch: float) -> np.ndarray:
+    def multipliers(self, batch: float) -> Terms:
         """The four multipliers of base, per-sequence, per-context-token and per-prefill-token time at that batch."""
         prefill_share = self.prefill_tokens / max(1.0, self.output_tokens)
         seen = batch + 1.0  # a sequence sees itself beside the mean number of others
-        return np.array([1.0, seen, seen * self.context_tokens, batch * prefill_share])
+        return 1.0, seen, seen * self.context_tokens, batch * prefill_share
+
+    def regressors(self, batch: float) -> np.ndarray:
+        """The multipliers as a vector."""
+        return np.array(self.multipliers(batch))
+
+    def seconds(self, terms: Terms, batch: float) -> float:
+        """Of one iteration at that batch."""
+        return math.fsum(map(mul, self.multipliers(batch), terms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +82,7 @@ class CapacityFit:
     """
 
     prior: EnginePrior
-    terms: tuple[float, float, float, float]
+    terms: Terms
     covariance: tuple[float, ...]
     samples: int = 0
     mean_error: float = 0.0
@@ -150,10 +162,10 @@ class ReplicaCapacity:
 
 def replica_capacity(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimits) -> ReplicaCapacity:
     """The largest batch within limits and KV cache, and the rate of requests it finishes."""
-    terms = np.array(fit.terms)
-    lone = float(shape.regressors(1.0) @ terms)
-    slope = float((shape.regressors(1.0) - shape.regressors(0.0)) @ terms)
-    prefill = float(terms[0] + terms[3] * shape.prefill_tokens)
+    terms = fit.terms
+    lone = shape.seconds(terms, 1.0)
+    slope = lone - shape.seconds(terms, 0.0)
+    prefill = terms[0] + terms[3] * shape.prefill_tokens
     output = max(1.0, shape.output_tokens)
     candidates = {
         "the engine's batch limit": float(fit.prior.max_sequences),
@@ -176,7 +188,7 @@ def replica_capacity(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimit
         broken.append(f"TimeToFirstToken (a lone prompt takes {prefill:.2f} s)")
     bound = min(candidates, key=lambda name: candidates[name])
     batch = max(1.0, candidates[bound])
-    seconds = float(shape.regressors(batch) @ terms)
+    seconds = shape.seconds(terms, batch)
     return ReplicaCapacity(batch, batch / (output * seconds), bound, "; ".join(broken), fit.confident)
 
 
@@ -187,7 +199,7 @@ def first_token_slack(fit: CapacityFit, shape: RequestShape, limits: ReplicaLimi
     return limits.first_token / max(1e-6, fit.terms[0] + fit.terms[3] * shape.prefill_tokens)
 
 
-def _prior_terms(prior: EnginePrior) -> tuple[float, float, float, float]:
+def _prior_terms(prior: EnginePrior) -> Terms:
     return (
         prior.base_seconds,
         prior.per_sequence_seconds,

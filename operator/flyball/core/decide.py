@@ -32,7 +32,8 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     """One workload's decision at `observation.at`, and what to remember of it. Raises nothing."""
     at = observation.at
     started_at = at if memory.started_at is None else memory.started_at
-    memory = replace(memory, generation=spec.generation, started_at=started_at)
+    if (memory.generation, memory.started_at) != (spec.generation, started_at):
+        memory = replace(memory, generation=spec.generation, started_at=started_at)
     states = tuple(observation.state.variant(v.name) for v in spec.variants)
     sure = stages.surely_missed(spec, observation, memory)
     situation, memory = assess(*stages.of_the_engine(efficiency.steering(spec), observation, sure), memory)
@@ -45,7 +46,7 @@ def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     steering = efficiency.among(spec, objectives, TIMED_INDICATORS)
     case = case_of(spec, observation, situation, steering, states)
     budgets, memory = pacing.look(spec, observation, case.plans, situation.curve, memory)
-    sizing, memory = size(replace(case, paces=budgets.paces), to_zero, memory)
+    sizing, memory = size(replace(case, paces=budgets.paces) if budgets.paces else case, to_zero, memory)
     memory = replace(memory, toll=account_of_toll(memory.toll, at, sizing.toll))
     memory = pacing.learn(case.plans, situation, float(sizing.wanted_per_hour), at, memory)
     mended = efficiency.among(spec, objectives, FALLBACK_MENDS)

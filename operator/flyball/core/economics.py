@@ -104,8 +104,11 @@ def cheapest(choices: Sequence[Choice], stakes: Stakes) -> dict[str, int]:
     if not choices:
         return {}
     bounds = [(choice.low, max(choice.low, min(choice.high, _enough(choice, stakes)))) for choice in choices]
+    if len(choices) == 1:
+        (low, high), (choice,) = bounds[0], choices
+        return {choice.name: low + int(np.argmin(_costs(np.arange(low, high + 1)[:, None], choices, stakes)))}
     while True:
-        strides = [max(1, math.ceil((high - low) / _GRID)) if len(choices) > 1 else 1 for low, high in bounds]
+        strides = [max(1, math.ceil((high - low) / _GRID)) for low, high in bounds]
         axes = [
             np.unique(np.append(np.arange(low, high + 1, stride), high))
             for (low, high), stride in zip(bounds, strides, strict=True)

@@ -26,7 +26,7 @@ WINDOW_SECONDS = 3600.0
 def steering(spec: WorkloadSpec) -> WorkloadSpec:
     """The spec with the objectives that size anything: how requests end tells nothing of how many GPUs are needed."""
     kept = tuple(o for o in spec.objectives if o.indicator not in COUNTED_INDICATORS)
-    return replace(spec, objectives=kept)
+    return spec if len(kept) == len(spec.objectives) else replace(spec, objectives=kept)
 
 
 def among(

@@ -4,8 +4,8 @@ A warning is told when a state is new; good news only after bad news, so that a 
 order announces nothing. Where nothing new is known of a subject, the state announced before stays.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core import roi, segments, slo
@@ -40,23 +40,25 @@ States = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A thing whose state is announced when it changes: its name, its state, and the Event of each state."""
+    """A thing whose state is announced when it changes: its name, its state, and what gives the Event of each state:
+    few states change with a look, and sentences are written for those alone.
+    """
 
     name: str
     state: str
-    told: dict[str, Event] = field(default_factory=dict)
+    told: Callable[[], Mapping[str, Event]] = dict
 
 
 def announce(findings: Findings, costs: CostReport, memory: Memory) -> tuple[tuple[Event, ...], States]:
     """The Events for every subject whose state changed, and the states announced by now."""
-    subjects = _subjects(findings, costs, memory)
-    changed = [s for s in subjects if memory.state(s.name) != s.state]
-    events = tuple(s.told[s.state] for s in changed if s.state in s.told and _is_news(s, memory.state(s.name)))
-    return events, tuple((s.name, (memory.state(s.name) or KEEP) if s.state == KEEP else s.state) for s in subjects)
+    subjects, known = _subjects(findings, costs, memory), dict(memory.states)
+    told = [(s, s.told().get(s.state)) for s in subjects if s.state not in (known.get(s.name), KEEP)]
+    events = tuple(event for s, event in told if event is not None and _is_news(s, event, known.get(s.name)))
+    return events, tuple((s.name, known.get(s.name, KEEP) if s.state == KEEP else s.state) for s in subjects)
 
 
-def _is_news(subject: Subject, before: str | None) -> bool:
-    return subject.told[subject.state].warning or before in _TROUBLE or subject.state in _MILESTONES
+def _is_news(subject: Subject, event: Event, before: str | None) -> bool:
+    return event.warning or before in _TROUBLE or subject.state in _MILESTONES
 
 
 def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence[Subject]:
@@ -74,7 +76,7 @@ def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence
     stale = Event(EventReason.TELEMETRY_STALE, f"holding capacity: {problem}", "Hold", warning=True)
     recovered = Event(EventReason.TELEMETRY_RECOVERED, "telemetry can be trusted again", "Observe")
     trouble = KEEP if awaited(findings, memory) else "Bad" if problem else "Good"
-    subjects.append(Subject("telemetry", trouble, {"Bad": stale, "Good": recovered}))
+    subjects.append(Subject("telemetry", trouble, lambda: {"Bad": stale, "Good": recovered}))
     price, targets, contended = (
         "; ".join(texts) for texts in (findings.unpriced, findings.target_problems, findings.contenders)
     )
@@ -99,32 +101,40 @@ def _subjects(findings: Findings, costs: CostReport, memory: Memory) -> Sequence
 def _trouble(name: str, states: tuple[str, str], reason: EventReason, problem: str, action: str) -> Subject:
     """A subject that either has a problem (the first state) or is fine (the second), which is no news."""
     bad, fine = states
-    return Subject(name, bad if problem else fine, {bad: Event(reason, problem, action, warning=True)})
+    return Subject(name, bad if problem else fine, lambda: {bad: Event(reason, problem, action, warning=True)})
 
 
 def _breach(objective: Objective, report: ObjectiveReport, slow: str) -> Subject:
+    state = report.state if report.state in (slo.BREACHED, slo.MET) else KEEP
+    return Subject(f"breach/{objective.name}", state, lambda: _of_breach(objective, report, slow))
+
+
+def _of_breach(objective: Objective, report: ObjectiveReport, slow: str) -> dict[str, Event]:
     limit = f"within {format_duration(objective.threshold_seconds)}" if objective.threshold_seconds else "good"
     goal = f"{objective.target * 100:g}% of requests {limit}"
     p95 = f", p95 {format_duration(float(f'{report.p95:.3g}'))}" if report.p95 is not None else ""
     seen = f"(burn rate {report.burn_short or 0.0:.1f}{p95})"
     breached = f"{objective.name} is breached: fewer than {goal} {seen}{f'; {slow}' if slow else ''}"
     met = f"{objective.name} is met again: at least {goal} {seen}"
-    told = {
+    return {
         slo.BREACHED: Event(EventReason.SLO_BREACHED, breached, "Observe", warning=True),
         slo.MET: Event(EventReason.SLO_RECOVERED, met, "Observe"),
     }
-    return Subject(f"breach/{objective.name}", report.state if report.state in told else KEEP, told)
 
 
 def _error_budget(objective: Objective, report: ObjectiveReport) -> Subject:
+    state = slo.budget_state(report) or KEEP
+    return Subject(f"budget/{objective.name}", state, lambda: _of_error_budget(objective, report))
+
+
+def _of_error_budget(objective: Objective, report: ObjectiveReport) -> dict[str, Event]:
     budget = f"{format_duration(objective.window_seconds)} error budget"
     left = format_ratio(max(0.0, report.budget_left or 0.0), 0)
     low, gone = f"{objective.name}: {left} of its {budget} is left", f"{objective.name}: its {budget} is used up"
-    told = {
+    return {
         "Low": Event(EventReason.ERROR_BUDGET_LOW, low, "Observe", warning=True),
         "Exhausted": Event(EventReason.ERROR_BUDGET_EXHAUSTED, gone, "Observe", warning=True),
     }
-    return Subject(f"budget/{objective.name}", slo.budget_state(report) or KEEP, told)
 
 
 def _ceiling(findings: Findings, ceiling: Ceiling, costs: CostReport, memory: Memory) -> Subject:
@@ -144,7 +154,7 @@ def _ceiling(findings: Findings, ceiling: Ceiling, costs: CostReport, memory: Me
         "Reached": Event(EventReason.BUDGET_CEILING_REACHED, reached, "Clamp", warning=True),
         "Within": recovered,
     }
-    return Subject(name, KEEP if state == "Unknown" else state, told)
+    return Subject(name, KEEP if state == "Unknown" else state, lambda: told)
 
 
 def _forecast(pace: Pace, memory: Memory) -> Subject:
@@ -157,7 +167,7 @@ def _forecast(pace: Pace, memory: Memory) -> Subject:
         "Over": Event(EventReason.BUDGET_CEILING_APPROACHING, over, "Observe", warning=True),
         "Within": Event(EventReason.BUDGET_RECOVERED, f"{told_of}, within {limit}", "Observe"),
     }
-    return Subject(name, KEEP if state == "Unknown" else state, told)
+    return Subject(name, KEEP if state == "Unknown" else state, lambda: told)
 
 
 def _roi(findings: Findings, report: RoiReport) -> Subject:
@@ -176,7 +186,7 @@ def _roi(findings: Findings, report: RoiReport) -> Subject:
         roi.AT_RISK: Event(EventReason.ROI_TARGET_AT_RISK, f"{report.name} is at risk: {seen}", "Observe", True),
         roi.MET: Event(EventReason.ROI_TARGET_MET, f"{report.name} is met: {seen}", "Observe"),
     }
-    return Subject(f"roi/{report.name}", report.state if report.state in told else KEEP, told)
+    return Subject(f"roi/{report.name}", report.state if report.state in told else KEEP, lambda: told)
 
 
 def _sense(findings: Findings, target: RoiTarget) -> str:

@@ -36,6 +36,8 @@ BLIND_SECONDS = 300.0
 # Served requests and busy time fade with this half-life: yesterday's rate is half forgotten today.
 RATE_HALF_LIFE_SECONDS = 86_400.0
 SECONDS_PER_HOUR = 3600.0
+BLANK = ZeroMemory()
+"""What is remembered where scaling to zero is not declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def step(spec: WorkloadSpec, observation: Observation, situation: Situation, mem
         forgotten = Cause("NotToZero", "scaling.scaleToZero is not declared any more, so one replica stays")
         if at_zero and known.asleep_since is not None:
             return Zero(_one(spec, observation.state), forgotten, at_zero=True), memory
-        return Zero(), replace(memory, zero=ZeroMemory())
+        return Zero(), memory if known == BLANK else replace(memory, zero=BLANK)
     asks, unseen = _asks(observation, situation), _unseen(observation, situation)
     known = _watched(observation, known, bool(asks), bool(unseen))
     look = _Look(spec, observation, situation, known, asks, memory.shape)
