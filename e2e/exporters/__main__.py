@@ -1,85 +1,66 @@
 """`make exporters`: record what serving stacks' own code prints at /metrics, where it runs without a GPU.
 
-    make exporters EXPORTERS="[litellm] [opentelemetry] [endpoint-picker]"
+    make exporters EXPORTERS="[NAME ...] [--again] [--list]"
 
-Each gets the packages that it needs in a virtual environment (or Go module) of its own, which is thrown away; nothing
-of theirs is among this project's dependencies. The recordings go to tests/telemetry/recordings, where the tests read
-them through Prometheus with the profile that they are of. Figures that differ by run (processes, times) are left out.
+Each stack gets what it needs in a folder of its own under ~/.cache/flyball/exporters, so that nothing of theirs is
+among this project's dependencies. Recordings go to tests/telemetry/recordings, where the tests read them through
+Prometheus with the profile that they are of. A recording that was made by the same program and versions is left as it
+is, and an installation that was finished is used again: after an interruption the same command goes on where it was.
 """
 
 import argparse
 import subprocess
 import sys
-import tempfile
-import venv
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import time
+from collections.abc import Sequence
 
-HERE = Path(__file__).parent
-RECORDINGS = HERE.parents[1] / "tests" / "telemetry" / "recordings"
-LEFT_OUT = ("python_", "process_", "go_")
-INSTALL_SECONDS, RUN_SECONDS = 3600.0, 1800.0
+from e2e.exporters.install import InstallError, folder_of, printed
+from e2e.exporters.recordings import RECORDINGS, is_current, recorded
+from e2e.exporters.stacks import STACKS, Stack
 
 
-def _python(program: str, *packages: str) -> Callable[[Path], str]:
-    """Runs a program of this folder with those packages."""
-
-    def run(folder: Path) -> str:
-        venv.create(folder, with_pip=True)
-        python = folder / "bin" / "python"
-        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True, timeout=INSTALL_SECONDS)
-        return _printed([python, HERE / "programs" / program])
-
-    return run
-
-
-def _go(folder: Path) -> str:
-    program = folder / "program"
-    source = HERE / "go" / "endpointpicker"
-    subprocess.run(["go", "build", "-o", program, "."], cwd=source, check=True, timeout=INSTALL_SECONDS)
-    return _printed([program])
-
-
-def _printed(command: Sequence[Path]) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=RUN_SECONDS).stdout
-
-
-EXPORTERS: dict[str, Callable[[Path], str]] = {
-    "litellm": _python("litellm_proxy.py", "litellm[proxy]==1.108.7", "prometheus_client"),
-    "opentelemetry": _python(
-        "opentelemetry_client.py",
-        "openai<3",
-        "opentelemetry-sdk==1.45.2",
-        "opentelemetry-exporter-prometheus==0.66b2",
-        "opentelemetry-instrumentation-openai-v2==2.4b0",
-        "opentelemetry-util-genai==0.4b0",
-    ),
-    "endpoint-picker": _go,
-}
-
-
-def kept(text: str) -> str:
-    """Without the families of the language's runtime and without times of creation."""
-    lines = []
-    for line in text.splitlines():
-        name = line.split()[2] if line.startswith("#") else line.split("{")[0].split(" ")[0]
-        if not name.startswith(LEFT_OUT) and not name.endswith("_created"):
-            lines.append(line)
-    return "\n".join([*lines, ""])
-
-
-def main() -> int:
-    """Record those that are named, or all."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Record those that are named, or all; 1 where one failed, after the others were tried."""
+    names = {stack.name: stack for stack in STACKS}
     parser = argparse.ArgumentParser(prog="make exporters", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", choices=(*EXPORTERS, []), help="which to record; all when left out")
-    RECORDINGS.mkdir(exist_ok=True)
-    for name in parser.parse_args().names or EXPORTERS:
-        print(f"{name}: installing and running", file=sys.stderr)
-        with tempfile.TemporaryDirectory() as folder:
-            text = kept(EXPORTERS[name](Path(folder)))
-        (RECORDINGS / f"{name}.prom").write_text(text, encoding="utf-8")
-        print(f"{name}: {len(text.splitlines())} lines", file=sys.stderr)
-    return 0
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to record, of {', '.join(names)}; all if none")
+    parser.add_argument("--again", action="store_true", help="record those, too, whose recording is of this program")
+    parser.add_argument("--list", action="store_true", help="say which there are and where they stand, and do no more")
+    options = parser.parse_args(arguments)
+    if unknown := sorted(set(options.names) - set(names)):
+        parser.error(f"no such stack: {', '.join(unknown)}; there are {', '.join(names)}")
+    chosen = [names[name] for name in options.names or names]
+    if options.list:
+        for stack in chosen:
+            print(f"{stack.name:<18} {'recorded' if is_current(stack) else 'to record':<10} {stack.software}")
+        return 0
+    failed = [
+        stack.name
+        for number, stack in enumerate(chosen, 1)
+        if not _record(stack, f"{number}/{len(chosen)}", options.again)
+    ]
+    if failed:
+        print(f"not recorded: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _record(stack: Stack, place: str, again: bool) -> bool:
+    began = time.monotonic()
+
+    def say(what: str) -> None:
+        print(f"[{place} {stack.name} {time.monotonic() - began:.0f} s] {what}", file=sys.stderr, flush=True)
+
+    if is_current(stack) and not again:
+        say("is recorded")
+        return True
+    try:
+        text = recorded(stack, printed(stack, say))
+    except (InstallError, subprocess.SubprocessError) as error:
+        say(f"failed: {error}. What was installed stays in {folder_of(stack)}")
+        return False
+    (RECORDINGS / f"{stack.name}.prom").write_text(text, encoding="utf-8")
+    say(f"recorded {len(text.splitlines())} lines")
+    return True
 
 
 if __name__ == "__main__":

@@ -171,7 +171,7 @@ async def test_every_engine_is_recognized_and_read(url: str) -> None:
 
 
 async def test_a_gap_between_tokens_is_told_as_estimated(url: str) -> None:
-    (signals,) = await read(url, workload("sglang"))
+    (signals,) = await read(url, workload("nim"))
     qualities = {source.signal: source.quality for source in signals.sources}
     assert (qualities["InterTokenLatency"], qualities["EndToEnd"]) == (SignalQuality.ESTIMATED, SignalQuality.EXACT)
 

@@ -1,4 +1,4 @@
-"""What gateways' own code printed (`make exporters`), scraped into a real Prometheus and read with their profiles."""
+"""What engines' and gateways' own code printed (`make exporters`), in a real Prometheus, read with their profiles."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,9 +11,11 @@ from support.real_prometheus import History, serve
 
 from flyball.core.names import Indicator
 from flyball.core.observation import SignalState
+from flyball.core.sources import SignalQuality
 from flyball.core.spec import TelemetrySource
 from flyball.telemetry.check import Checker, State
-from flyball.telemetry.profiles import GATEWAYS
+from flyball.telemetry.profiles import ENGINES, GATEWAYS, EngineProfile, GatewayProfile
+from flyball.telemetry.profiles.listing import engine_signals, gateway_signals
 from flyball.telemetry.profiles.model import Evidence
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.settings import PrometheusSettings
@@ -22,11 +24,16 @@ NOW = 1_700_000_000.0
 TIMES = [NOW - 120 + 15 * step for step in range(9)]
 RECORDINGS = Path(__file__).parent / "recordings"
 ODD = 'code "x"\n'
-CASES = {
+GATEWAY_CASES = {
     "LiteLLM": ("litellm", ("requested_model", "chat")),
     "OpenTelemetry": ("opentelemetry", ("gen_ai_request_model", "llama-3-8b")),
     "EndpointPicker": ("endpoint-picker", ("model_name", ODD)),
+    "EnvoyAIGateway": ("envoy-ai-gateway", ("gen_ai_request_model", "qwen3-8b")),
 }
+# What the programs have counted: running, waiting for a GPU, finished with an answer.
+ENGINE_CASES = {"VLLM": ("vllm", 4.0, 2.0, 9.0), "SGLang": ("sglang", 4.0, 3.0, 10.0)}
+PROFILES: dict[str, EngineProfile | GatewayProfile] = {**ENGINES, **GATEWAYS}
+RECORDED = {name: case[0] for name, case in (*GATEWAY_CASES.items(), *ENGINE_CASES.items())}
 
 
 def recorded(name: str) -> str:
@@ -37,12 +44,12 @@ def escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def scraped(history: History, text: str) -> None:
-    """The recording as if all that it counts had happened in the last minute, evenly."""
+def scraped(history: History, text: str, namespace: str, pod: str) -> None:
+    """The recording of a pod as if it had counted all that twice in two minutes, evenly."""
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = {name: escaped(value) for name, value in sample.labels.items()}
-            labels |= {"namespace": "gateways", "pod": "gateway-0", "job": "gateway"}
+            labels |= {"namespace": namespace, "pod": pod, "job": "recorded"}
             grows, value = family.type in ("counter", "histogram"), float(sample.value)
             history.add(
                 sample.name,
@@ -52,9 +59,9 @@ def scraped(history: History, text: str) -> None:
             )
 
 
-def counted(text: str, name: str, labels: tuple[str, str], **more: str) -> float:
+def counted(text: str, name: str, *labels: tuple[str, str], **more: str) -> float:
     """What the recording itself says of the series with these labels."""
-    wanted = {labels[0]: labels[1], **more}
+    wanted = {**dict(labels), **more}
     return sum(
         sample.value
         for family in text_string_to_metric_families(text)
@@ -66,15 +73,17 @@ def counted(text: str, name: str, labels: tuple[str, str], **more: str) -> float
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     history = History()
-    for recording, _ in CASES.values():
-        scraped(history, recorded(recording))
+    for recording, _ in GATEWAY_CASES.values():
+        scraped(history, recorded(recording), "gateways", f"{recording}-0")
+    for recording, *_ in ENGINE_CASES.values():
+        scraped(history, recorded(recording), "team-a", f"{recording}-0")
     with serve(history, tmp_path_factory.mktemp("prometheus")) as address:
         yield address
 
 
-@pytest.mark.parametrize("gateway", CASES)
+@pytest.mark.parametrize("gateway", GATEWAY_CASES)
 async def test_end_to_end_is_counted_where_the_gateway_counts_it(url: str, gateway: str) -> None:
-    recording, labels = CASES[gateway]
+    recording, labels = GATEWAY_CASES[gateway]
     text, histogram = recorded(recording), GATEWAYS[gateway].latencies[Indicator.END_TO_END][0]
     name = next(each for each in histogram.names if counted(text, f"{each}_count", labels))
     edge = histogram.edges[len(histogram.edges) // 2]
@@ -95,26 +104,69 @@ async def test_end_to_end_is_counted_where_the_gateway_counts_it(url: str, gatew
     assert reading.shares[0].good == pytest.approx(within)
 
 
-@pytest.mark.parametrize("gateway", CASES)
-def test_the_recording_holds_the_profile_to_what_it_says(url: str, gateway: str) -> None:
-    profile = GATEWAYS[gateway]
+@pytest.mark.parametrize("engine", ENGINE_CASES)
+async def test_an_engine_is_recognized_and_read_as_its_own_code_counts(url: str, engine: str) -> None:
+    recording, running, waiting, answered = ENGINE_CASES[engine]
+    text, histogram = recorded(recording), ENGINES[engine].latencies[Indicator.TIME_TO_FIRST_TOKEN][0]
+    objective = make_objective(Indicator.TIME_TO_FIRST_TOKEN, histogram.edges[len(histogram.edges) // 3])
+    spec = make_spec(recording, "team-a", (make_variant(recording, recording, "StatefulSet"),), objectives=(objective,))
+    metrics = PrometheusMetrics(PrometheusSettings(url, timeout_seconds=60))
+    signals = (await metrics.read([spec], NOW))[spec.key]
+    await metrics.aclose()
+    main, sources = signals.variants[0], {source.signal: source for source in signals.sources}
+    assert (signals.problem, main.running.value, main.waiting.value) == ("", running, waiting)
+    assert main.kv_cache_usage.value == pytest.approx(0.5)
+    assert main.completions_per_second.value == pytest.approx(answered / 60)
+    assert main.prompt_tokens_per_request.value == pytest.approx(100.0)
+    assert main.output_tokens_per_request.value == pytest.approx(21.0)
+    assert main.cached_prompt_share.value == pytest.approx(0.25)
+    assert sources["SecondsPerOutputToken"].quality is SignalQuality.EXACT
+    assert signals.objectives[0].shares[0].total == pytest.approx(counted(text, f"{histogram.names[0]}_count"))
+
+
+@pytest.mark.parametrize("gateway", GATEWAY_CASES)
+def test_what_the_gateway_counts_is_found(url: str, gateway: str) -> None:
     with closing(Checker(PrometheusSettings(url, timeout_seconds=60), NOW)) as checker:
-        found = checker.gateway(profile)
+        found = checker.gateway(GATEWAYS[gateway])
     states = {signal.signal: signal.state for signal in found.signals}
-    assert profile.origin.evidence is Evidence.RECORDED
     assert found.usable
     assert {states[name] for name in ("Requests", "EndToEnd", "PromptTokens", "OutputTokens")} == {State.FOUND}
 
 
-@pytest.mark.parametrize("gateway", CASES)
-def test_the_edges_are_those_that_are_printed(gateway: str) -> None:
-    recording, labels = CASES[gateway]
-    for histograms in GATEWAYS[gateway].latencies.values():
+def test_a_profile_is_from_its_own_code_where_there_is_a_recording() -> None:
+    assert {name for name, profile in PROFILES.items() if profile.origin.evidence is Evidence.RECORDED} == set(RECORDED)
+    assert {path.stem for path in RECORDINGS.glob("*.prom")} == set(RECORDED.values())
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_profile_says_which_software_it_was(name: str) -> None:
+    assert recorded(RECORDED[name]).startswith(f"# {PROFILES[name].origin.recorded}\n")
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_source_was_printed_or_is_said_to_be_documentation_only(name: str) -> None:
+    profile = PROFILES[name]
+    signals = engine_signals(profile) if isinstance(profile, EngineProfile) else gateway_signals(profile)
+    families = list(text_string_to_metric_families(recorded(RECORDED[name])))
+    printed = {sample.name for family in families for sample in family.samples}
+    documented = profile.origin.documented
+    for signal, sources in signals.items():
+        for source in sources:
+            newest = [each for each in source.series if not each.startswith(documented)]
+            assert not newest or printed & set(newest), signal
+            assert {each for each in source.added if not each.startswith(documented)} <= printed, signal
+    assert not {each for each in printed if documented and each.startswith(documented)}
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_the_edges_are_those_that_are_printed(name: str) -> None:
+    families = list(text_string_to_metric_families(recorded(RECORDED[name])))
+    for histograms in PROFILES[name].latencies.values():
         for histogram in histograms:
-            for family in text_string_to_metric_families(recorded(recording)):
+            for family in families:
                 printed = {
                     float(sample.labels["le"])
                     for sample in family.samples
                     if family.name in histogram.names and "le" in sample.labels
                 }
-                assert not printed or printed == {*histogram.edges, float("inf")}, (family.name, labels)
+                assert not printed or printed == {*histogram.edges, float("inf")}, family.name

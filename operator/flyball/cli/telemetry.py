@@ -91,7 +91,7 @@ def _text(found: ProfileCheck) -> str:
     version = f"; {found.seen_version} is running" if found.seen_version else ""
     lines = [
         f"{found.kind} {found.profile} ({found.versions}){version}",
-        f"  {found.evidence.sentence}",
+        f"  {found.held_against}",
     ]
     width = max(len(signal.signal) for signal in found.signals)
     lines += [f"  {signal.state:<9}  {signal.signal:<{width}}  {_finding(signal)}" for signal in found.signals]

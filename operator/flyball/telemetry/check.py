@@ -70,13 +70,15 @@ class SignalCheck:
 
 @dataclass(frozen=True, slots=True)
 class ProfileCheck:
-    """One profile. `versions` are those that it is made for, `seen_version` is what an exporter says of itself, and
-    `notes` are sentences on what is odd.
+    """One profile. `evidence` is what held its names to the software, `held_against` says it in a sentence. `versions`
+    are those that it is made for, `seen_version` is what an exporter says of itself, and `notes` are sentences on what
+    is odd.
     """
 
     profile: str
     kind: str
     evidence: Evidence
+    held_against: str
     versions: str
     seen_version: str
     signals: tuple[SignalCheck, ...]
@@ -195,7 +197,10 @@ def _checked(
     signals = tuple(
         _signal(name, sources, found, profile.origin.lacks.get(name, "")) for name, sources in listed.items()
     )
-    return ProfileCheck(profile.name, kind, profile.origin.evidence, profile.origin.versions, version, signals, notes)
+    origin = profile.origin
+    return ProfileCheck(
+        profile.name, kind, origin.evidence, origin.held_against, origin.versions, version, signals, notes
+    )
 
 
 def _signal(signal: str, sources: tuple[Source, ...], found: _Found, lacks: str) -> SignalCheck:

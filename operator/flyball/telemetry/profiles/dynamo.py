@@ -10,7 +10,6 @@ from flyball.core.names import Indicator
 from flyball.telemetry.profiles.model import (
     Counter,
     EngineProfile,
-    Evidence,
     Gauge,
     Histogram,
     Origin,
@@ -38,7 +37,6 @@ DYNAMO = EngineProfile(
     origin=Origin(
         "0.4 to 1.6, with vLLM, SGLang or TensorRT-LLM",
         "lib/runtime/src/metrics/prometheus_names.rs and the engines' own",
-        Evidence.DOCUMENTED,
     ),
     signs=(f"{_WORKER}_inflight_requests",),
     running=Gauge(

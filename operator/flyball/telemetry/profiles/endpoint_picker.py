@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 from flyball.core.names import Indicator
 from flyball.telemetry.profiles.model import (
-    Evidence,
     GatewayProfile,
     Histogram,
     Origin,
@@ -36,7 +35,8 @@ ENDPOINT_PICKER = GatewayProfile(
     origin=Origin(
         "llm-d router 0.6 on; Gateway API Inference Extension 1.0 to 1.5",
         "llm-d-router docs/metrics.md; gateway-api-inference-extension pkg/epp/metrics/metrics.go",
-        Evidence.RECORDED,
+        "Gateway API Inference Extension 1.5.0",
+        ("llm_d_epp_",),
     ),
     signs=("llm_d_epp_request_total", f"{_OBJECTIVE}_request_total"),
     requests=counter("llm_d_epp_request_total", f"{_OBJECTIVE}_request_total"),

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 from flyball.core.names import Indicator
-from flyball.telemetry.profiles.model import Evidence, GatewayProfile, Histogram, Origin, Unit, counter
+from flyball.telemetry.profiles.model import GatewayProfile, Histogram, Origin, Unit, counter
 
 _EDGES = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0),
@@ -13,7 +13,7 @@ _TOKEN_EDGES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5,
 
 LITELLM = GatewayProfile(
     name="LiteLLM",
-    origin=Origin("1.60 to 1.108; edges of 1.108", "litellm/types/integrations/prometheus.py", Evidence.RECORDED),
+    origin=Origin("1.60 to 1.108; edges of 1.108", "litellm/types/integrations/prometheus.py", "LiteLLM 1.108.7"),
     signs=("litellm_proxy_total_requests_metric_total",),
     requests=counter("litellm_proxy_total_requests_metric_total"),
     prompt_tokens=counter("litellm_input_tokens_metric_total", unit=Unit.TOKENS),

@@ -30,18 +30,8 @@ class Unit(StrEnum):
 class Evidence(StrEnum):
     """What a profile's names were held against."""
 
-    SERVED = "ModelServer"
     RECORDED = "Recorded"
     DOCUMENTED = "DocumentationOnly"
-
-    @property
-    def sentence(self) -> str:
-        """For people."""
-        return {
-            Evidence.SERVED: "tested on this project's model server, which exports what the engine's sources say",
-            Evidence.RECORDED: "tested on what the software itself printed",
-            Evidence.DOCUMENTED: "documentation only: taken from sources and manuals, not from a running one",
-        }[self]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +123,31 @@ class Version:
 class Origin:
     """Where a profile's names come from: which versions of the software, which file or page, and what held them to it.
 
-    `lacks` says for signals that the software cannot give why, in a sentence for people.
+    `recorded` is the software, with its version, whose own code printed what tests read with the profile; empty where
+    none could be run. Names that begin with one of `documented` were not among what it printed. `lacks` says for
+    signals that the software cannot give why, in a sentence for people.
     """
 
     versions: str
     source: str
-    evidence: Evidence
+    recorded: str = ""
+    documented: tuple[str, ...] = ()
     lacks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def evidence(self) -> Evidence:
+        """What held the names to the software."""
+        return Evidence.RECORDED if self.recorded else Evidence.DOCUMENTED
+
+    @property
+    def held_against(self) -> str:
+        """The same for people."""
+        if not self.recorded:
+            return "documentation only: taken from sources and manuals, not from a running one"
+        besides = (
+            f"; documentation only: {', '.join(f'{name}…' for name in self.documented)}" if self.documented else ""
+        )
+        return f"from its own code, {self.recorded}{besides}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from flyball.core.names import Indicator
 from flyball.telemetry.profiles.model import (
     Counter,
     EngineProfile,
-    Evidence,
     Histogram,
     Origin,
     Selector,
@@ -26,8 +25,7 @@ NIM = EngineProfile(
     origin=Origin(
         "1.0 to 1.14",
         "NIM for LLMs, Observability",
-        Evidence.DOCUMENTED,
-        MappingProxyType(
+        lacks=MappingProxyType(
             {
                 "QueueTime": "not exported: Waiting says how many wait, not for how long",
                 "CachedPromptShare": "not exported",

@@ -5,7 +5,6 @@ from types import MappingProxyType
 from flyball.core.names import Indicator
 from flyball.telemetry.profiles.model import (
     EngineProfile,
-    Evidence,
     Gauge,
     Histogram,
     Origin,
@@ -25,13 +24,38 @@ _TOKEN_GAP_EDGES = (
     *(0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 2.0, 4.0, 6.0, 8.0),
 )
 _QUEUE_EDGES = (
-    *(0.0, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 15.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0),
+    *(
+        0.0,
+        0.001,
+        0.005,
+        0.01,
+        0.05,
+        0.1,
+        0.2,
+        0.5,
+        1.0,
+        2.0,
+        3.0,
+        4.0,
+        5.0,
+        10.0,
+        15.0,
+        20.0,
+        30.0,
+        40.0,
+        50.0,
+        60.0,
+        70.0,
+        80.0,
+        90.0,
+    ),
     *(100.0, 200.0, 300.0, 400.0, 500.0, 600.0, 700.0, 800.0, 900.0, 1000.0, 1200.0, 1400.0, 1600.0, 1800.0),
     *(2000.0, 2500.0, 3000.0),
 )
 
-# Gaps between tokens, in which long answers weigh more than short ones: SGLang has no mean by request.
+# A request's own mean time per output token; else the gaps between tokens, in which long answers weigh more.
 _TOKEN_TIME = (
+    Histogram(("sglang:request_time_per_output_token_seconds",), _TOKEN_GAP_EDGES),
     Histogram(
         ("sglang:inter_token_latency_seconds", "sglang:time_per_output_token_seconds"),
         _TOKEN_GAP_EDGES,
@@ -39,25 +63,31 @@ _TOKEN_TIME = (
     ),
 )
 
+
+def _all_priorities(name: str) -> Selector:
+    """With priority scheduling a gauge has a series for each priority beside that of all, whose priority is empty."""
+    return Selector(name, (("priority", "=", ""),))
+
+
 SGLANG = EngineProfile(
     name="SGLang",
     origin=Origin(
         "0.4 to 0.5",
         "python/sglang/srt/observability/metrics_collector.py",
-        Evidence.DOCUMENTED,
-        MappingProxyType({"SecondsPerOutputToken": "gaps between tokens, in which long answers weigh more"}),
+        "SGLang 0.5.23",
+        ("sglang:num_prefill_prealloc_queue_reqs",),
     ),
     signs=("sglang:num_running_reqs",),
-    running=gauge("sglang:num_running_reqs"),
+    running=Gauge((_all_priorities("sglang:num_running_reqs"),)),
     # Where prefill and decode are apart, requests also wait in the queues between them.
     waiting=Gauge(
-        (Selector("sglang:num_queue_reqs"),),
+        (_all_priorities("sglang:num_queue_reqs"),),
         plus=(
-            Selector("sglang:num_prefill_prealloc_queue_reqs"),
-            Selector("sglang:num_prefill_bootstrap_queue_reqs"),
-            Selector("sglang:num_prefill_inflight_queue_reqs"),
-            Selector("sglang:num_decode_prealloc_queue_reqs"),
-            Selector("sglang:num_decode_transfer_queue_reqs"),
+            _all_priorities("sglang:num_prefill_prealloc_queue_reqs"),
+            _all_priorities("sglang:num_prefill_bootstrap_queue_reqs"),
+            _all_priorities("sglang:num_prefill_inflight_queue_reqs"),
+            _all_priorities("sglang:num_decode_prealloc_queue_reqs"),
+            _all_priorities("sglang:num_decode_transfer_queue_reqs"),
         ),
     ),
     kv_cache_usage=gauge("sglang:token_usage", unit=Unit.SHARE),

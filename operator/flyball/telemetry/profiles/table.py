@@ -26,7 +26,7 @@ def _section(profile: EngineProfile | GatewayProfile, signals: Mapping[str, tupl
     lines = [
         f"### {profile.name}",
         "",
-        f"Versions: {origin.versions}. Names and units: {origin.evidence.sentence} (`{origin.source}`).",
+        f"Versions: {origin.versions}. Names and units: {origin.held_against} (`{origin.source}`).",
         *_told(profile),
         "",
         "| signal | series | type | unit | quality | bucket edges |",

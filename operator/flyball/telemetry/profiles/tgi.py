@@ -4,7 +4,7 @@ from types import MappingProxyType
 
 from flyball.core.names import Indicator
 from flyball.core.reliability import RequestEvent
-from flyball.telemetry.profiles.model import Endings, EngineProfile, Evidence, Histogram, Origin, Unit, counter, gauge
+from flyball.telemetry.profiles.model import Endings, EngineProfile, Histogram, Origin, Unit, counter, gauge
 
 # A request's own mean; the router counts it over all output tokens, the first included.
 _TOKEN_TIME = (Histogram(("tgi_request_mean_time_per_token_duration",), estimated=True),)
@@ -14,8 +14,7 @@ TGI = EngineProfile(
     origin=Origin(
         "2.0 to 3.3",
         "router/src/server.rs, backends/v3/src/backend.rs, backends/v3/src/queue.rs",
-        Evidence.DOCUMENTED,
-        MappingProxyType(
+        lacks=MappingProxyType(
             {
                 "KVCacheUsage": "not exported",
                 "TimeToFirstToken": "not exported: measure it at a gateway, or use EndToEnd and QueueTime",

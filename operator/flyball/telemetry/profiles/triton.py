@@ -7,7 +7,6 @@ from flyball.telemetry.profiles.model import (
     Counter,
     Endings,
     EngineProfile,
-    Evidence,
     Gauge,
     Histogram,
     Origin,
@@ -30,8 +29,7 @@ TRITON = EngineProfile(
     origin=Origin(
         "Triton 23.11 on with TensorRT-LLM; trtllm-serve 1.2 on",
         "triton docs/user_guide/metrics.md, tensorrtllm_backend README, tensorrt_llm/metrics/collector.py",
-        Evidence.DOCUMENTED,
-        MappingProxyType(
+        lacks=MappingProxyType(
             {
                 "PromptTokens": "Triton exports none; trtllm-serve does",
                 "OutputTokens": "Triton exports none; trtllm-serve does",

@@ -8,7 +8,6 @@ from flyball.telemetry.profiles.model import (
     Counter,
     Endings,
     EngineProfile,
-    Evidence,
     Gauge,
     Histogram,
     Origin,
@@ -59,7 +58,7 @@ _ENDINGS = (
 
 VLLM = EngineProfile(
     name="VLLM",
-    origin=Origin("0.8 to 0.32", "vllm/v1/metrics/loggers.py", Evidence.SERVED),
+    origin=Origin("0.8 to 0.33", "vllm/v1/metrics/loggers.py", "vLLM 0.33.0"),
     signs=("vllm:num_requests_running",),
     running=gauge("vllm:num_requests_running"),
     # `deferred` waits by the scheduler's policy; only `capacity` waits for a GPU.
