@@ -14,11 +14,12 @@ from core.cases import (
     variant,
 )
 
-from flyball.core.capacity import RequestShape
-from flyball.core.demand import SHAPE_HALF_LIFE_SECONDS, assess, limits_of
+from flyball.core.capacity import ReplicaLimits, RequestShape, replica_capacity, start_fit
+from flyball.core.demand import SHAPE_HALF_LIFE_SECONDS, assess, limits_of, mean_shape
 from flyball.core.memory import Memory
 from flyball.core.names import GpuVerdict, Indicator
 from flyball.core.observation import ABSENT, Reading, SignalState, VariantSignals, VariantState
+from flyball.core.spec import EnginePrior
 
 STALE = Reading(1.0, SignalState.STALE, 300.0)
 REQUIRED = ("running", "waiting", "completions_per_second")
@@ -213,3 +214,22 @@ def test_the_tightest_threshold_of_each_latency_bounds_the_batch() -> None:
     )
     limits = limits_of(workload)
     assert (limits.first_token, limits.per_token, limits.end_to_end) == (0.5, 0.05, None)
+
+
+def test_images_enter_the_estimate_of_work_by_the_prompt_tokens_that_engines_count_them_as() -> None:
+    """A question of 100 tokens about an image of 1500, which the engine counts as a prompt of 1600: per output token a
+    sequence holds 1650 tokens of context in place of 150, and is prefilled with 16 times as many.
+    """
+    engine = EnginePrior(0.010, 1e-4, 2e-7, 5e-5, 200_000, 64)
+    text, image = (mean_shape([signals(prompt_tokens_per_request=tokens)]) for tokens in (100.0, 1600.0))
+    assert text is not None
+    assert image is not None
+    assert (image.prompt_tokens, image.prefill_tokens) == (1600.0, 1600.0)
+    carried = [
+        replica_capacity(start_fit(engine), shape, ReplicaLimits()).requests_per_second for shape in (text, image)
+    ]
+    iterations = [
+        0.010 + 65 * (1e-4 + 2e-7 * context) + 0.64 * 5e-5 * prompt for context, prompt in ((150, 100), (1650, 1600))
+    ]
+    assert carried == pytest.approx([64 / (100 * seconds) for seconds in iterations], rel=1e-3)
+    assert carried[0] > 3 * carried[1]
