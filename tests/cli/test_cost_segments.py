@@ -17,6 +17,7 @@ from flyball.core.bill import Correction, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse
 from flyball.ledger import segments
+from flyball.ledger.focus import MANDATORY
 from flyball.ledger.store import Ledger
 
 RANGE = ("--from", "2025-11-25T00:10", "--to", "2025-11-26T00:00")
@@ -108,6 +109,22 @@ def test_focus_rows_by_tenant_cost_what_those_without_cost(url: str) -> None:
     assert (acme["x_FlyballSegmentLabel"], acme["x_FlyballSplitBy"]) == ("team_alias", "Work")
     assert (acme["ChargePeriodStart"], acme["ChargePeriodEnd"]) == ("2025-11-25T00:00:00Z", "2025-11-26T00:00:00Z")
     assert {row["x_FlyballState"] for row in rows} == {"", "idle", "loading"}
+    adjusts = [row for row in rows if row["ChargeCategory"] == "Adjustment"]
+    assert [row["EffectiveCost"] for row in adjusts] == ["-0.4"]
+    nullable = {"ChargeClass"}
+    for row in rows:
+        assert [name for name in MANDATORY if not row[name] and name not in nullable] == [] or row in adjusts
+
+
+def test_what_has_no_price_is_a_row_of_its_own_and_marks_the_segments(url: str) -> None:
+    ledger = Ledger(url)
+    unknown = replace(entry(MIDNIGHT + HOUR), uses=(), charges=(charge("clerk", dollars=None),))
+    ledger.append([unknown])
+    ledger.close()
+    done = invoke("export", "chat", "-n", "shop", "--ledger", url, *RANGE, "--by", "tenant")
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert [row["EffectiveCost"] for row in rows if row["x_FlyballComponent"] == "clerk"] == ["0"]
+    assert {row["x_FlyballPriceMissing"] for row in rows if row["x_FlyballSegment"]} == {"true"}
 
 
 @pytest.mark.parametrize(
