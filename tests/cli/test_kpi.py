@@ -5,6 +5,7 @@ import tracemalloc
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,6 +13,8 @@ from click.testing import CliRunner, Result
 from flyball.cli.main import main
 from flyball.core.bill import Entry, PathUse
 from flyball.core.names import WorkloadKey
+from flyball.ledger.errors import LedgerError
+from flyball.ledger.outcomes import Taken, count
 from flyball.ledger.store import Ledger
 
 HEAD = "workload,kpi,key,time,outcomes,cases,minutes,void\n"
@@ -73,6 +76,7 @@ def test_bad_lines_are_named_and_the_others_are_counted(ledger: str, tmp_path: P
         pytest.param("workload,kpi,key\n", "lacks time", id="a column is missing"),
         pytest.param(HEAD.replace("minutes", "hours"), "'hours' is no column", id="a column too many"),
         pytest.param("", "lacks workload", id="an empty file"),
+        pytest.param(HEAD.replace("minutes", "key"), "the column key is there twice", id="a column twice"),
     ],
 )
 def test_a_file_of_another_form_is_refused_as_a_whole(ledger: str, tmp_path: Path, head: str, said: str) -> None:
@@ -114,7 +118,8 @@ def test_hours_with_overflow_are_set_beside_the_others(ledger: str, tmp_path: Pa
 
 
 def test_memory_does_not_grow_with_the_file(ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flyball.cli.kpi.BATCH", 200)
+    monkeypatch.setattr("flyball.cli.kpi.PART_BYTES", 10_000)
+    monkeypatch.setattr("flyball.ledger.spool.HELD", 10_000)
 
     def peak(rows: int) -> int:
         file = write(tmp_path, *(case(f"{rows}-{number}") for number in range(rows)))
@@ -127,3 +132,38 @@ def test_memory_does_not_grow_with_the_file(ledger: str, tmp_path: Path, monkeyp
 
     first = peak(400)
     assert peak(4000) < 1.5 * first
+
+
+def test_an_import_that_dies_half_way_is_repeated_and_counts_once(
+    ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flyball.cli.kpi.PART_BYTES", 2000)
+    file = write(tmp_path, *(case(str(number)) for number in range(300)), case("7", ",,,CameBack"))
+    parts = iter([count, count])
+
+    def dies(*given: Any) -> Taken:
+        part = next(parts, None)
+        if part is None:
+            raise LedgerError("the power went")
+        return part(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("flyball.cli.kpi.count", dies)
+        assert "the power went" in run(ledger, "import", file).output
+    said = json.loads(run(ledger, "import", file, "-o", "json").stdout)
+    assert 0 < said["new"] < 300
+    assert said["new"] + said["repeated"] + said["voided"] == 301
+    found = json.loads(run(ledger, "show", "--last", "3d", "-o", "json").output)[0]
+    assert (found["outcomes"], found["cases"], found["cameBack"]) == ("299.000", "300.000", "1.000")
+
+
+def test_where_nothing_can_be_sorted_the_fix_is_said(
+    ledger: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("flyball.ledger.spool.HELD", 100)
+    monkeypatch.setattr("flyball.ledger.spool.tempfile.TemporaryFile", full)
+    result = run(ledger, "import", write(tmp_path, *(case(str(number)) for number in range(10))))
+    assert (result.exit_code, "set TMPDIR" in result.output) == (1, True), result.output

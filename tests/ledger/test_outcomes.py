@@ -9,7 +9,7 @@ from ledger.entries import DAY, HOUR, KEY, MIDNIGHT
 
 from flyball.core.names import WorkloadKey
 from flyball.core.outcomes import KEPT_MS, Counted, Outcome, Void
-from flyball.ledger.outcomes import Taken, batches, by_hour, counted, forget, record
+from flyball.ledger.outcomes import Taken, by_hour, counted, forget, record
 from flyball.ledger.store import Ledger
 
 NOW = MIDNIGHT + 10 * DAY
@@ -73,6 +73,15 @@ def test_late_records_are_in_their_own_hour_and_in_whole_days_and_months(ledger:
     }
 
 
+def test_what_is_kept_in_thousandths_is_exact_and_comes_back_as_it_went(ledger: Ledger) -> None:
+    parts = {"outcomes": Decimal("0.001"), "cases": Decimal("0.003"), "minutes": Decimal("0.007")}
+    record(ledger, [outcome(str(number), **parts) for number in range(1000)])
+    assert held(ledger) == Counted(Decimal(1), Decimal(3), Decimal(7), squares=held(ledger).squares)
+    assert record(ledger, [outcome(str(number), void=Void.CAME_BACK) for number in range(1000)]) == Taken(voided=1000)
+    assert held(ledger) == Counted(cases=Decimal(3), came_back=Decimal(1), squares=held(ledger).squares)
+    assert abs(held(ledger).squares) < 1e-12
+
+
 def test_old_keys_and_hours_go_and_their_days_stay(ledger: Ledger) -> None:
     record(ledger, [outcome("a"), outcome("b", MIDNIGHT + KEPT_MS)])
     later = MIDNIGHT + KEPT_MS + HOUR
@@ -103,8 +112,8 @@ def test_however_records_are_cut_into_batches_and_repeated_the_sums_are_the_same
     name = f"kpi-{abs(hash(tuple(found)) ^ size)}"
     own = [replace(each, kpi=name) for each in found]
     for _ in range(2):
-        for batch in batches(own, size):
-            record(ledger, batch)
+        for first in range(0, len(own), size):
+            record(ledger, own[first : first + size])
     expected = Counted()
     firsts = {each.key: each for each in reversed(own)}
     voids = {each.key: each.void for each in reversed(own) if each.void}

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,13 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL. Nothing of it is kept, so it need not sync."""
+    with running("fsync=off", "shared_buffers=16MB") as found:
+        yield found
+
+
+@contextmanager
+def running(*further: str) -> Iterator[Postgres]:
+    """A real PostgreSQL with those settings, in a folder of its own that goes with it."""
     require_tools(POSTGRES_TOOLS)
     initdb, server = (str(tool.path) for tool in POSTGRES_TOOLS)
     folder = Path(tempfile.mkdtemp(prefix="flyball-postgres-"))
@@ -53,7 +61,7 @@ def postgres() -> Iterator[Postgres]:
         "--encoding=UTF8",
     ]
     subprocess.run(create, check=True, capture_output=True, cwd="/")
-    settings = ("listen_addresses=", f"unix_socket_directories={folder}", "fsync=off", "shared_buffers=16MB")
+    settings = ("listen_addresses=", f"unix_socket_directories={folder}", *further)
     command = [*as_owner, server, "-D", str(data), *(word for setting in settings for word in ("-c", setting))]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")

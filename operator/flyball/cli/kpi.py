@@ -1,88 +1,42 @@
 """`flyball kpi`: business outcomes into the ledger from CSV, and what it holds of them."""
 
-import csv
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
 from flyball.cli.columns import table
 from flyball.cli.cost import Asked, range_options
+from flyball.cli.kpi_csv import Rows
 from flyball.cli.ledger import ledger_option, opened, told
 from flyball.cli.options import Duration
 from flyball.cli.past import announce
 from flyball.core.bill import FALLBACK_PATH, PathUse
 from flyball.core.meter import milliseconds
 from flyball.core.names import WorkloadKey
-from flyball.core.outcomes import COLUMNS, REQUIRED, BadRecord, Counted, Outcome, parse_record
+from flyball.core.outcomes import Counted
 from flyball.core.overflow_hours import Traffic, beside
 from flyball.core.units import format_ratio
-from flyball.ledger.outcomes import Taken, batches, by_hour, counted, record
+from flyball.ledger.outcomes import Packer, Taken, by_hour, count, counted
 from flyball.ledger.queries import series
 from flyball.ledger.schema import Grain
+from flyball.ledger.spool import Spool
+from flyball.ledger.store import Ledger
 
-BATCH = 20_000
-"""Records that are written by one transaction: what memory must hold, and what an interrupted import repeats."""
-SHOWN_ERRORS = 10
+PART_BYTES = 32 << 20
+"""How much of a file is written by one transaction: what memory must hold, and what an interrupted import repeats."""
+_TOLD_ROWS = 20_000
 _HEADS = ["outcomes", "cases", "share", "95% interval", "minutes each", "came back", "failed checks"]
-MORE = "(more)"
-"""What csv calls the cells beyond the named ones."""
 
 
 @click.group()
 def kpi() -> None:
     """Business outcomes: import them, and show what is counted."""
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Reads records from a CSV file, with what is wrong with the others. Holds one row at a time."""
-
-    file: IO[str]
-    size: int
-    now: int
-    bad: int = 0
-    errors: list[str] = field(default_factory=list)
-
-    def records(self) -> Iterator[Outcome]:
-        """The rows that can be counted. Raises BadParameter where the file is no such CSV."""
-        rows = csv.DictReader(_decoded(self.file), restkey=MORE)
-        head = rows.fieldnames or ()
-        if lacking := [name for name in REQUIRED if name not in head]:
-            raise click.BadParameter(
-                f"its first line lacks {', '.join(lacking)}; write the columns {','.join(COLUMNS)}", param_hint="FILE"
-            )
-        if unknown := [name for name in head if name not in COLUMNS]:
-            raise click.BadParameter(f"{unknown[0]!r} is no column; write {','.join(COLUMNS)}", param_hint="FILE")
-        try:
-            for row in rows:
-                try:
-                    yield _parsed(row, self.now)
-                except BadRecord as error:
-                    self.bad += 1
-                    if len(self.errors) < SHOWN_ERRORS:
-                        self.errors.append(f"line {rows.line_num}: {error}")
-        except csv.Error as error:
-            raise click.BadParameter(f"line {rows.line_num} is no CSV: {error}", param_hint="FILE") from error
-
-
-def _parsed(row: dict[str, Any], now: int) -> Outcome:
-    if MORE in row:
-        raise BadRecord("the line has more cells than the first one; quote cells that hold commas")
-    return parse_record(row, now)
-
-
-def _decoded(file: IO[str]) -> Iterator[str]:
-    """The lines, for as long as they are text. Raises BadParameter."""
-    try:
-        yield from file
-    except UnicodeDecodeError as error:
-        raise click.BadParameter(f"it is not UTF-8: {error}", param_hint="FILE") from error
 
 
 @kpi.command("import")
@@ -95,14 +49,16 @@ def import_(url: str, file: Path, output: str) -> None:
     The first four are required. A record whose key is known counts no second time, so an import that was interrupted
     is simply repeated. Lines that cannot be counted are left out and named, and the exit status is then 1.
     """
-    taken, done = Taken(), 0
     with opened(url) as found, told(), file.open("rb") as raw, file.open(newline="", encoding="utf-8-sig") as text:
         size = max(1, raw.seek(0, 2))
-        rows = _Rows(text, size, milliseconds(time.time()))
-        for batch in batches(rows.records(), BATCH):
-            taken = taken.plus(record(found, batch))
-            done += len(batch)
-            announce(f"importing, {done} records", min(1.0, text.buffer.tell() / size))  # type: ignore[attr-defined]
+        rows = Rows(text, milliseconds(time.time()))
+        with _room(), Spool(-(-size // PART_BYTES)) as spool:
+            packer = Packer()
+            for each in rows.records():
+                spool.add(packer.row(each))
+                if spool.rows % _TOLD_ROWS == 0:
+                    announce(f"reading, {spool.rows} records", min(0.99, text.buffer.tell() / size))  # type: ignore[attr-defined]
+            taken = _counted(found, spool, packer)
     if output == "json":
         said = {"new": taken.new, "repeated": taken.repeated, "voided": taken.voided, "bad": rows.bad}
         click.echo(json.dumps({**said, "errors": rows.errors}, indent=2))
@@ -112,6 +68,27 @@ def import_(url: str, file: Path, output: str) -> None:
             click.echo(error, err=True)
     if rows.bad:
         raise click.ClickException(f"{rows.bad} lines were left out: correct them and import the file again")
+
+
+def _counted(found: Ledger, spool: Spool, packer: Packer) -> Taken:
+    """Count what was read, part by part, each in a transaction of its own."""
+    taken = Taken()
+    for rows in spool.parts():
+        taken = taken.plus(count(found, rows, packer.kpis))
+        done = taken.new + taken.repeated + taken.voided
+        announce(f"counting, {done} of {spool.rows} records", done / max(1, spool.rows))
+    return taken
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    """Say what to do where temporary files find no room."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(
+            f"no room to sort the records: {error.strerror or error}; set TMPDIR to a folder with as much as the file"
+        ) from error
 
 
 @kpi.command()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
+from functools import lru_cache
 
 from flyball.core.confidence import Z_TWO_SIDED_95, share_bounds
 from flyball.core.names import WorkloadKey
@@ -22,6 +23,8 @@ MOST_EARLY_MS = 300_000
 """By how much the clock of whoever reports may be ahead."""
 LARGEST = Decimal(1_000_000)
 """The most cases, outcomes or minutes of one record."""
+SMALLEST = Decimal("0.001")
+"""Cases, outcomes and minutes are rounded to so much, as they are kept: what is added up is then exact."""
 COLUMNS = ("workload", "kpi", "key", "time", "outcomes", "cases", "minutes", "void")
 """The fields of a record, in JSON and as the columns of a CSV file; the first four are required."""
 REQUIRED = COLUMNS[:4]
@@ -29,7 +32,10 @@ REQUIRED = COLUMNS[:4]
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _WORKLOAD = re.compile(r"([a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?)/([a-z0-9](?:[-.a-z0-9]{0,251}[a-z0-9])?)")
 _MOST_KEY = 200
+_MOST_DIGITS = 40
 _ONE, _NONE = Decimal(1), Decimal(0)
+_REMEMBERED = 4096
+"""Words and numbers whose meaning is remembered: of ten million records most hold the same few."""
 
 
 class Void(StrEnum):
@@ -86,14 +92,8 @@ class BadRecord(ValueError):
 
 def parse_record(raw: Mapping[str, object], now: int) -> Outcome:
     """A record as it came, in JSON or CSV; `now` is in milliseconds. Raises BadRecord."""
-    workload = _WORKLOAD.fullmatch(_text(raw, "workload"))
-    if workload is None:
-        raise BadRecord(
-            f"workload: {str(raw.get('workload'))[:80]!r} names none; write NAMESPACE/NAME, such as shop/chat"
-        )
-    kpi = _text(raw, "kpi")
-    if not _NAME.fullmatch(kpi):
-        raise BadRecord(f"kpi: {kpi[:80]!r} is no name; write that of a KPI of spec.value.kpis")
+    workload = _named(_text(raw, "workload"))
+    kpi = _kpi(_text(raw, "kpi"))
     key = _text(raw, "key")
     if not 0 < len(key) <= _MOST_KEY:
         raise BadRecord(f"key: {key[:80]!r} has not 1 to {_MOST_KEY} characters; write the case's own number")
@@ -102,8 +102,22 @@ def parse_record(raw: Mapping[str, object], now: int) -> Outcome:
     if outcomes > cases:
         raise BadRecord(f"outcomes: {outcomes} are more than the {cases} cases; write cases of at least as many")
     minutes = _number(raw, "minutes", _NONE)
-    named = WorkloadKey(*workload.groups())
-    return Outcome(named, kpi, key, _time(raw, now), outcomes, cases, minutes, _void(raw))
+    return Outcome(workload, kpi, key, _time(raw, now), outcomes, cases, minutes, _void(raw))
+
+
+@lru_cache(_REMEMBERED)
+def _named(text: str) -> WorkloadKey:
+    workload = _WORKLOAD.fullmatch(text)
+    if workload is None:
+        raise BadRecord(f"workload: {text[:80]!r} names none; write NAMESPACE/NAME, such as shop/chat")
+    return WorkloadKey(*workload.groups())
+
+
+@lru_cache(_REMEMBERED)
+def _kpi(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise BadRecord(f"kpi: {text[:80]!r} is no name; write that of a KPI of spec.value.kpis")
+    return text
 
 
 def _void(raw: Mapping[str, object]) -> Void | None:
@@ -125,13 +139,21 @@ def _number(raw: Mapping[str, object], name: str, default: Decimal) -> Decimal:
     value = raw.get(name)
     if value is None or value == "":
         return default
-    try:
-        found = Decimal("NaN" if isinstance(value, bool) else str(value))
-    except InvalidOperation:
-        found = Decimal("NaN")
-    if not (found.is_finite() and 0 <= found <= LARGEST):
+    text = "NaN" if isinstance(value, bool) else str(value)
+    found = _plain(text) if len(text) <= _MOST_DIGITS else None
+    if found is None:
         raise BadRecord(f"{name}: {str(value)[:80]!r} is not between 0 and {LARGEST}; write a plain number")
     return found
+
+
+@lru_cache(_REMEMBERED)
+def _plain(text: str) -> Decimal | None:
+    """The number that a text says, rounded; None where it is no such number."""
+    try:
+        found = Decimal(text)
+        return found.quantize(SMALLEST) if found.is_finite() and 0 <= found <= LARGEST else None
+    except InvalidOperation:
+        return None
 
 
 def _time(raw: Mapping[str, object], now: int) -> int:

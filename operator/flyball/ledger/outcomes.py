@@ -4,32 +4,36 @@ A record is known again by 64 bits of a hash of workload, KPI and key: of ten mi
 thousand such ledgers would lose one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from hashlib import blake2b
-from typing import Any
+from itertools import islice
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, and_, delete, func, or_, select
 
 from flyball.core.names import WorkloadKey
 from flyball.core.outcomes import KEPT_MS, SUMS, Counted, Outcome, Void
+from flyball.ledger import outcome_rows
 from flyball.ledger.calendar import Calendar
 from flyball.ledger.engine import reading, writing
+from flyball.ledger.outcome_rows import KnownKey, SumRow
 from flyball.ledger.queries import cover
 from flyball.ledger.schema import Grain, kpi, outcome, outcome_key
 from flyball.ledger.store import KEPT_MS as GRAIN_KEPT_MS
 from flyball.ledger.store import Ledger, word_ids
 
-LOOKED_UP = 5000
-"""Keys that are looked up by one statement: well below what both databases take."""
+LOOKED_UP = 20_000
+"""Keys that are looked up by one statement."""
 _VOIDS = {None: 0, Void.CAME_BACK: 1, Void.QUALITY_FAILED: 2}
 _GRAINS = (Grain.HOUR, Grain.DAY, Grain.MONTH)
 _NAMES = ("namespace", "workload", "name")
+_QUARTER_MS = 900_000
+"""Offsets of time zones are whole quarters of an hour: all of one lies in the same hour."""
 
 Kpi = tuple[WorkloadKey, str]
 """A KPI by its workload and name."""
+Row = tuple[int, int, int, int, int, int, int]
+"""A record in whole numbers: key, number of its KPI, time, thousandths of outcomes, cases and minutes, and its void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +49,52 @@ class Taken:
         return Taken(self.new + other.new, self.repeated + other.repeated, self.voided + other.voided)
 
 
+class Packer:
+    """Makes rows of records, and numbers their KPIs. Records of the same key make rows of the same key."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Kpi, int] = {}
+
+    @property
+    def kpis(self) -> list[Kpi]:
+        """The KPIs that were met, by their number."""
+        return list(self._numbers)
+
+    def row(self, each: Outcome) -> Row:
+        """A record in whole numbers."""
+        digest = blake2b(f"{each.workload}\n{each.kpi}\n{each.key}".encode(), digest_size=8).digest()
+        number = self._numbers.setdefault((each.workload, each.kpi), len(self._numbers))
+        outcomes, cases, minutes = (int(each.outcomes * 1000), int(each.cases * 1000), int(each.minutes * 1000))
+        return (
+            int.from_bytes(digest, "big", signed=True),
+            number,
+            each.at,
+            outcomes,
+            cases,
+            minutes,
+            _VOIDS[each.void],
+        )
+
+
 def record(ledger: Ledger, records: Sequence[Outcome]) -> Taken:
     """Count records in one transaction: all of them, or with LedgerError none."""
     if not records:
         return Taken()
+    packer = Packer()
+    return count(ledger, [packer.row(each) for each in records], packer.kpis)
+
+
+def count(ledger: Ledger, rows: Iterable[Row], kpis: Sequence[Kpi]) -> Taken:
+    """The same for rows, whose numbers are of `kpis`. Fastest where they are sorted by key."""
     with writing(ledger.engine) as connection:
-        words = {(*_key(each), each.kpi) for each in records}
-        ids = word_ids(connection, kpi, _NAMES, words)
-        batch = _Batch(connection, ledger.calendar)
-        for each in records:
-            batch.take(ids[(*_key(each), each.kpi)], each)
-        return batch.write()
+        words = [(of.namespace, of.name, name) for of, name in kpis]
+        ids = word_ids(connection, kpi, _NAMES, set(words))
+        batch, taken = _Batch(connection, ledger.calendar, [ids[word] for word in words]), Taken()
+        remaining = iter(rows)
+        while found := list(islice(remaining, LOOKED_UP)):
+            taken = taken.plus(batch.count(found))
+        batch.add_up()
+    return taken
 
 
 def forget(ledger: Ledger, now: int) -> None:
@@ -94,100 +133,120 @@ def by_hour(ledger: Ledger, workload: WorkloadKey, begin: int, end: int) -> dict
     return found
 
 
-class _Batch:
-    """Records of one transaction, looked up together. Later records of a key see what earlier ones made of it."""
+@dataclass(slots=True)
+class _Sums:
+    """`core.outcomes.Counted` in thousandths."""
 
-    def __init__(self, connection: Connection, calendar: Calendar) -> None:
+    outcomes: int = 0
+    cases: int = 0
+    minutes: int = 0
+    came_back: int = 0
+    failed: int = 0
+    squares: float = 0.0
+
+    def void(self, outcomes: int, why: int) -> None:
+        """Outcomes that do not count."""
+        if why == _VOIDS[Void.CAME_BACK]:
+            self.came_back += outcomes
+        else:
+            self.failed += outcomes
+
+    def add(self, other: "_Sums") -> None:
+        """Those of another."""
+        self.outcomes += other.outcomes
+        self.cases += other.cases
+        self.minutes += other.minutes
+        self.came_back += other.came_back
+        self.failed += other.failed
+        self.squares += other.squares
+
+    def row(self, kpi_id: int, grain: Grain, start: int) -> SumRow:
+        """As it is written."""
+        counts = (self.outcomes, self.cases, self.minutes, self.came_back, self.failed, self.squares)
+        return (kpi_id, int(grain), start, *counts)
+
+
+class _Batch:
+    """Rows of one transaction. Later rows of a key see what earlier ones made of it."""
+
+    def __init__(self, connection: Connection, calendar: Calendar, ids: Sequence[int]) -> None:
         self._connection = connection
         self._calendar = calendar
-        self._records: list[tuple[int, int, Outcome]] = []
+        self._ids = ids
+        self._sums: dict[tuple[int, int], _Sums] = {}
+        self._hours: dict[int, int] = {}
 
-    def take(self, kpi_id: int, each: Outcome) -> None:
-        digest = blake2b(f"{each.workload}\n{each.kpi}\n{each.key}".encode(), digest_size=8).digest()
-        self._records.append((int.from_bytes(digest, "big", signed=True), kpi_id, each))
-
-    def write(self) -> Taken:
-        rows = self._looked_up()
-        old = set(rows)
-        changed: set[int] = set()
-        sums: dict[tuple[int, int], Counted] = {}
-        taken = Taken()
-        for key, kpi_id, each in self._records:
-            row, void = rows.get(key), _VOIDS[each.void]
-            if row is None:
-                start = self._calendar.floor(each.at, Grain.HOUR)
-                rows[key] = {
-                    "key": key, "kpi_id": kpi_id, "start": start, "outcomes": each.outcomes, "minutes": each.minutes,
-                    "void": void,
-                }  # fmt: skip
-                _add(sums, (kpi_id, start), _of_record(each))
-                taken = taken.plus(Taken(new=1))
-            elif void and not row["void"]:
-                _add(sums, (row["kpi_id"], row["start"]), _voided(row, each.void))
-                row["void"] = void
-                changed.add(key)
-                taken = taken.plus(Taken(voided=1))
+    def count(self, rows: Sequence[Row]) -> Taken:
+        """Count some of them; their sums wait for `add_up`."""
+        known = outcome_rows.find(self._connection, {row[0] for row in rows})
+        new = repeated = voided = 0
+        for row in rows:
+            key, void = row[0], row[-1]
+            before = known.get(key)
+            if before is None:
+                known[key] = self._take(row)
+                new += 1
+            elif void and not before.void:
+                self._void(before, void)
+                voided += 1
             else:
-                taken = taken.plus(Taken(repeated=1))
-        if new := [row for key, row in rows.items() if key not in old]:
-            self._connection.execute(insert(outcome_key), sorted(new, key=lambda row: row["key"]))
-        if voided := [{"of": key, "why": rows[key]["void"]} for key in changed & old]:
-            mark = update(outcome_key).where(outcome_key.c.key == bindparam("of")).values(void=bindparam("why"))
-            self._connection.execute(mark, voided)
-        self._add_up(sums)
-        return taken
+                repeated += 1
+        outcome_rows.write_keys(self._connection, known)
+        return Taken(new, repeated, voided)
 
-    def _looked_up(self) -> dict[int, dict[str, Any]]:
-        keys = sorted({key for key, _, _ in self._records})
-        found: dict[int, dict[str, Any]] = {}
-        for first in range(0, len(keys), LOOKED_UP):
-            asked = select(outcome_key).where(outcome_key.c.key.in_(keys[first : first + LOOKED_UP]))
-            found |= {row["key"]: dict(row) for row in self._connection.execute(asked).mappings()}
+    def _take(self, row: Row) -> KnownKey:
+        """Count a new record. One that comes voided is a case without an outcome."""
+        _, number, at, outcomes, cases, minutes, void = row
+        kpi_id, start = self._ids[number], self._hour(at)
+        sums = self._of(kpi_id, start)
+        sums.cases += cases
+        if void:
+            sums.void(outcomes, void)
+        else:
+            sums.outcomes += outcomes
+            sums.minutes += minutes
+            sums.squares += (minutes / 1000) ** 2
+        return KnownKey(kpi_id, start, outcomes, minutes, void, held=False)
+
+    def _void(self, of: KnownKey, why: int) -> None:
+        """Take the outcome of a record back that counted until now."""
+        sums = self._of(of.kpi_id, of.start)
+        sums.outcomes -= of.outcomes
+        sums.minutes -= of.minutes
+        sums.squares -= (of.minutes / 1000) ** 2
+        sums.void(of.outcomes, why)
+        of.void, of.changed = why, True
+
+    def _of(self, kpi_id: int, start: int) -> _Sums:
+        found = self._sums.get((kpi_id, start))
+        if found is None:
+            found = self._sums[kpi_id, start] = _Sums()
         return found
 
-    def _add_up(self, sums: Mapping[tuple[int, int], Counted]) -> None:
-        rows: dict[tuple[int, int, int], Counted] = {}
-        for (kpi_id, start), each in sums.items():
-            for grain in _GRAINS:
-                _add(rows, (kpi_id, grain, self._calendar.floor(start, grain)), each)
-        if not rows:
-            return
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        add = dialect.insert(outcome)
-        add = add.on_conflict_do_update(
-            index_elements=["kpi_id", "grain", "start"],
-            set_={name: outcome.c[name] + add.excluded[name] for name in SUMS},
-        )
-        values = [
-            {"kpi_id": kpi_id, "grain": grain, "start": start} | {name: getattr(each, name) for name in SUMS}
-            for (kpi_id, grain, start), each in sorted(rows.items(), key=lambda item: item[0])
-        ]
-        self._connection.execute(add, values)
+    def _hour(self, at: int) -> int:
+        quarter = at // _QUARTER_MS
+        hour = self._hours.get(quarter)
+        if hour is None:
+            hour = self._hours[quarter] = self._calendar.floor(at, Grain.HOUR)
+        return hour
+
+    def add_up(self) -> None:
+        """Write what was counted to the hours, days and months."""
+        starts = {start for _, start in self._sums}
+        coarse = [(grain, {start: self._calendar.floor(start, grain) for start in starts}) for grain in _GRAINS]
+        rows: dict[tuple[int, Grain, int], _Sums] = {}
+        for (kpi_id, start), each in self._sums.items():
+            for grain, floors in coarse:
+                key = (kpi_id, grain, floors[start])
+                found = rows.get(key)
+                if found is None:
+                    found = rows[key] = _Sums()
+                found.add(each)
+        outcome_rows.add_sums(self._connection, [each.row(*key) for key, each in sorted(rows.items(), key=_first)])
 
 
-def _of_record(each: Outcome) -> Counted:
-    """What a record is on its own. One that comes voided is a case without an outcome."""
-    if each.void is None:
-        return Counted(each.outcomes, each.cases, each.minutes, squares=float(each.minutes) ** 2)
-    none = Decimal(0)
-    came_back, failed = (each.outcomes if each.void is why else none for why in Void)
-    return Counted(none, each.cases, none, came_back, failed)
-
-
-def _voided(row: Mapping[str, Any], why: Void | None) -> Counted:
-    """What takes the outcome of a record back that counted until now."""
-    outcomes, minutes, none = row["outcomes"], row["minutes"], Decimal(0)
-    came_back, failed = (outcomes if why is each else none for each in Void)
-    return Counted(-outcomes, none, -minutes, came_back, failed, -(float(minutes) ** 2))
-
-
-def _add(sums: dict[Any, Counted], key: object, more: Counted) -> None:
-    before = sums.get(key)
-    sums[key] = more if before is None else before.plus(more)
-
-
-def _key(each: Outcome) -> tuple[str, str]:
-    return (each.workload.namespace, each.workload.name)
+def _first(item: tuple[tuple[int, Grain, int], _Sums]) -> tuple[int, Grain, int]:
+    return item[0]
 
 
 def _kpis(connection: Connection, only: WorkloadKey | None) -> Iterator[tuple[int, Kpi]]:
@@ -196,15 +255,3 @@ def _kpis(connection: Connection, only: WorkloadKey | None) -> Iterator[tuple[in
         asked = asked.where(kpi.c.namespace == only.namespace, kpi.c.workload == only.name)
     for row in connection.execute(asked):
         yield row.id, (WorkloadKey(row.namespace, row.workload), row.name)
-
-
-def batches(records: Iterable[Outcome], size: int) -> Iterator[list[Outcome]]:
-    """The records in lists of so many at most, as they come."""
-    batch: list[Outcome] = []
-    for each in records:
-        batch.append(each)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
