@@ -73,6 +73,11 @@ def objective(**fields: Any) -> dict[str, Any]:
             id="segments of a latency that a gateway measures",
         ),
         pytest.param(
+            {"telemetry": {"segmentBy": ["tenant"], "tokens": [{"count": "Requests", "query": "x[$window]"}]}},
+            [],
+            id="segments of requests that the user counts: their costs",
+        ),
+        pytest.param(
             {
                 "telemetry": {"segmentBy": ["tenant"], "stages": [{"name": "Rerank", "query": "x"}]},
                 "objectives": [

@@ -14,6 +14,7 @@ from flyball.api.v1alpha1.scaling import ScalingSpec
 from flyball.api.v1alpha1.telemetry import Telemetry
 from flyball.api.v1alpha1.words import ForecastMethod, GatewayProfile
 from flyball.core.names import COUNTED_INDICATORS, Enforcement, Indicator, Period, RoiMetric
+from flyball.core.own_counts import TokenCount
 from flyball.core.reliability import RequestEvent
 
 PERIODS_HELD = frozenset({Period.HOUR, Period.DAY, Period.MONTH})
@@ -119,7 +120,8 @@ def _why_not_counted(objective: ObjectiveSpec, telemetry: Telemetry) -> str:
 
 
 def _of_telemetry(telemetry: Telemetry) -> Iterator[NotActedOn]:
-    if telemetry.segment_by and not telemetry.latencies and not told_by_gateway(telemetry.gateway):
+    counted = any(each.count is TokenCount.REQUESTS for each in telemetry.tokens)
+    if telemetry.segment_by and not (telemetry.latencies or counted or told_by_gateway(telemetry.gateway)):
         text = (
             "engines know no segments; set telemetry.gateway, or name a metric with these labels in telemetry.latencies"
         )
