@@ -31,10 +31,11 @@ HEAD = """# Faults
 
 Written by `make faults`: with two replicas of the operator, a tick of 5 s and a lease of 8 s, one thing is broken at a
 time while clients send a request per second through the gateway. *Taken over* is the time from the beginning of the
-fault until another replica held the Lease, where one did. *Decided again* is the time from the end of the fault, or
-from its beginning where it ends at once, until a change of a spec was acted on; a tick is part of it. *Flapping* are
-writes to the scale or the route of a workload whose load asked for none, *twice* those beyond the one that was asked
-for, *stray* those of a replica that did not hold the Lease, from the API server's audit log.
+fault until another replica held the Lease, where one did; while nobody reaches the API server, nobody can take it.
+*Decided again* is the time from the end of the fault, or from its beginning where it ends at once, until a change of a
+spec was acted on; a tick is part of it. *Flapping* are writes to the scale or the route of a workload whose load asked
+for none, *twice* those beyond the one that was asked for, *stray* those of a replica that did not hold the Lease, from
+the API server's audit log.
 """
 
 
@@ -69,7 +70,7 @@ def main() -> int:
 def _play(faults: list[Fault], deadline: float, *, keep: bool) -> None:
     try:
         stage = Stage(tools.with_image(tools.cluster_up()))
-        stage.set_up()
+        stage.set_up("replicaCount=2")
         for number, fault in enumerate(faults, 1):
             if time.monotonic() > deadline:
                 print(f"the minutes are over; {len(faults) - number + 1} are left for the next run", file=sys.stderr)

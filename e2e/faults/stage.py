@@ -107,9 +107,9 @@ class Stage:
     kit: Kit
     floor: int = 1
 
-    def set_up(self) -> None:
-        """Operator, workloads, route."""
-        self.kit.install("replicaCount=2")
+    def set_up(self, *values: str, chart: Path = tools.CHART) -> None:
+        """Operator, with these values of its chart, workloads, route."""
+        self.kit.install(*values, chart=chart)
         namespace = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"
         self.kit.apply(namespace)
         self._kubectl("apply", "-f", str(tools.MANIFESTS / "small.yaml"))

@@ -85,7 +85,7 @@ def _soak(legs: list[int], length: float, seed: int, folder: Path, *, keep: bool
     folder.mkdir(parents=True, exist_ok=True)
     try:
         stage = Stage(tools.with_image(tools.cluster_up()))
-        stage.set_up()
+        stage.set_up("replicaCount=2")
         tools.deploy_story(stage.kit)
         for number, leg in enumerate(legs, 1):
             print(f"leg {leg} ({number} of {len(legs)}), {length / 60:g} minutes", file=sys.stderr, flush=True)

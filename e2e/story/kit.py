@@ -66,7 +66,7 @@ class Kit:
         """Run helm and return what it printed."""
         return self._run([*self.facts["helm"], *arguments], None, True)
 
-    def install(self, *values: str, namespace: str = "flyball-system", tick: str = "5s") -> None:
+    def install(self, *values: str, namespace: str = "flyball-system", tick: str = "5s", chart: Path = CHART) -> None:
         """Install or upgrade Flyball with its chart, from the image built here, and wait until it is ready."""
         defaults = (
             f"prometheus.url={self.facts['prometheus']['inClusterUrl']}",
@@ -79,7 +79,7 @@ class Kit:
         )
         settings = [part for value in (*defaults, *values) for part in ("--set", value)]
         self.helm(
-            "upgrade", "--install", "flyball", str(CHART), "-n", namespace, "--create-namespace",
+            "upgrade", "--install", "flyball", str(chart), "-n", namespace, "--create-namespace",
             "--wait", "--timeout", "3m", *settings,
         )  # fmt: skip
 
@@ -145,8 +145,12 @@ def deploy_story(kit: Kit) -> None:
 
 def with_image(kit: Kit) -> Kit:
     """Build flyball:dev and hand it to the node; quick when nothing changed."""
-    archive = _drive("build-image", "--tag", "flyball:dev", "--context", str(REPOSITORY)).strip()
-    return replace(kit, image=Path(archive).stem)
+    return replace(kit, image=build_image("flyball:dev", REPOSITORY))
+
+
+def build_image(tag: str, sources: Path) -> str:
+    """Build an image from a checkout and hand it to the node; returns a name of its content."""
+    return Path(_drive("build-image", "--tag", tag, "--context", str(sources)).strip()).stem
 
 
 def _drive(*arguments: str) -> str:

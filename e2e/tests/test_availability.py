@@ -29,7 +29,7 @@ STALL_SECONDS = 20.0
 def stage(flyball: Kit) -> Iterator[Stage]:
     """Set up once; the operator is one replica again afterwards."""
     found = Stage(flyball)
-    found.set_up()
+    found.set_up("replicaCount=2")
     yield found
     found.tear_down()
     flyball.install()
