@@ -1,13 +1,15 @@
 """Prices of a book, resolved: the whole GPU's, a fraction's, components' and labour's, and what is missing by name."""
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from flyball.api.pricing import price_per_gpu_hour, prices_of
+from flyball.api.pricing import gpu_price, price_per_gpu_hour, prices_of
 from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec
 from flyball.api.v1alpha1.words import CapacityType
+from flyball.core.node_prices import NodePriceRule
 from flyball.core.spec import BackendPrice, HostedModel, Unit
 
 GPUS = [{"accelerator": "NVIDIA-L4", "onDemand": "0.80", "spot": "0.35"}]
@@ -128,3 +130,57 @@ def test_what_is_looked_up_in_vain_is_named(name: str | None, said: str) -> None
     assert (found.components, found.hosted) == ((), None)
     assert ["hosted model small" in found.missing[0], "labour role Clerk" in found.missing[1]] == [True, True]
     assert all(said in sentence for sentence in found.missing)
+
+
+OPEN_COST = {
+    "gpus": [
+        {
+            "accelerator": "NVIDIA-L4",
+            "spot": "0.35",
+            "openCost": {"instanceTypes": ["g6.xlarge"], "nodePrefixes": ["gpu-"], "band": "5%", "staleAfter": "30m"},
+        },
+        {"accelerator": "NVIDIA-H100", "openCost": {"instanceTypes": ["p5.48xlarge"], "basis": "Node"}},
+    ],
+    "fractions": [{"accelerator": "NVIDIA-L4-SHARED", "of": "NVIDIA-L4", "share": "25%"}],
+    "nodeOverhead": "10%",
+}
+L4 = NodePriceRule(
+    "prices", "NVIDIA-L4", "OnDemand", ("g6.xlarge",), ("gpu-",), factor=Decimal("1.1"), band=Decimal("0.05"),
+    stale_after_seconds=1800.0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("target", "dollars", "found"),
+    [
+        pytest.param({"accelerator": "NVIDIA-L4"}, None, L4, id="read from OpenCost, and the node's overhead on top"),
+        pytest.param(
+            {"accelerator": "NVIDIA-L4", "capacityType": "Spot"},
+            "0.385",
+            replace(L4, capacity="Spot", spot=True, own=Decimal("0.385")),
+            id="the book's own, compared with OpenCost's",
+        ),
+        pytest.param(
+            {"accelerator": "NVIDIA-L4-SHARED"},
+            None,
+            replace(L4, accelerator="NVIDIA-L4-SHARED", factor=Decimal("0.275")),
+            id="a fraction of it",
+        ),
+        pytest.param(
+            {"accelerator": "NVIDIA-H100"},
+            None,
+            NodePriceRule("prices", "NVIDIA-H100", "OnDemand", ("p5.48xlarge",), whole_node=True),
+            id="a whole node, which has no overhead beside it, within 10% and an hour",
+        ),
+        pytest.param(
+            {"accelerator": "NVIDIA-H100", "capacityType": "Reserved"}, None, None, id="OpenCost knows none reserved"
+        ),
+        pytest.param({"accelerator": "NVIDIA-H100", "pricePerGpuHour": "3"}, "3", None, id="the manifest's own"),
+    ],
+)
+def test_a_book_may_take_a_price_from_opencost(
+    target: dict[str, str], dollars: str | None, found: NodePriceRule | None
+) -> None:
+    spec = workload(targets=[{"targetRef": {"name": "chat"}, "maxReplicas": 2} | target])
+    price = gpu_price(spec.targets[0], "prices", shelf(book(**OPEN_COST)), None)
+    assert (price.dollars, price.node_price) == (None if dollars is None else Decimal(dollars), found)

@@ -46,6 +46,14 @@ def test_a_gpu_hour_costs_the_mean_of_the_nodes_that_are_there(
 
 
 @pytest.mark.parametrize(
+    ("per_gpu", "written"),
+    [("2.5", "2.50"), ("30.0", "30.00"), ("2.123456789", "2.123457"), ("2.125", "2.125"), ("0.000001", "0.000001")],
+)
+def test_a_price_is_written_to_the_cent_or_as_precisely_as_it_is_known(per_gpu: str, written: str) -> None:
+    assert str(quote(RULE, [node(per_gpu=per_gpu)]).price) == written
+
+
+@pytest.mark.parametrize(
     ("rule", "nodes", "said"),
     [
         pytest.param(RULE, [], "tells of no nodes of p5.48xlarge with GPUs: is it scraped", id="no OpenCost"),

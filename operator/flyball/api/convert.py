@@ -13,7 +13,7 @@ from flyball.api.latencies import latencies_of, stages_of
 from flyball.api.own_counts import own_counts_of
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS
-from flyball.api.pricing import INLINE_SOURCE, PriceBooks, gpu_price, prices_of
+from flyball.api.pricing import PriceBooks, gpu_price, prices_of
 from flyball.api.v1alpha1 import WorkloadSLO, WorkloadSLOSpec
 from flyball.api.v1alpha1.fallback import FallbackBackendSpec, FallbackRouteSpec, FallbackSpec
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
@@ -101,7 +101,7 @@ def to_workload(
 
 
 def _variant(target: Target, book_name: str | None, books: PriceBooks, observed: str | None) -> Variant:
-    price, source = gpu_price(target, book_name, books, observed)
+    price = gpu_price(target, book_name, books, observed)
     reference = target.target_ref
     return Variant(
         name=target.effective_name,
@@ -110,13 +110,14 @@ def _variant(target: Target, book_name: str | None, books: PriceBooks, observed:
         max_replicas=target.max_replicas,
         accelerator=target.accelerator,
         gpus_per_replica=target.gpus_per_replica,
-        price_per_gpu_hour=price,
-        price_source=source,
+        price_per_gpu_hour=price.dollars,
+        price_source=price.source,
         startup_seconds=_seconds(target.startup_time),
         engine=_engine(target),
         spot=target.capacity_type is CapacityType.SPOT,
         spot_risk=_ratio(target.spot_risk) or 0.0,
-        by_book=price is not None and source != INLINE_SOURCE,
+        by_book=price.by_book,
+        node_price=price.node_price,
     )
 
 
@@ -205,12 +206,18 @@ def _fallback(fallback: FallbackSpec | None) -> Fallback | None:
 
 
 def _fallback_route(route: FallbackRouteSpec) -> FallbackRoute:
+    kinds = {
+        RouteKind.HTTP: route.http_route,
+        RouteKind.GRPC: route.grpc_route,
+        RouteKind.AI_GATEWAY: route.ai_gateway_route,
+    }
+    kind, name = next((kind, name) for kind, name in kinds.items() if name)
     return FallbackRoute(
-        route.http_route or route.grpc_route or "",
+        name,
         route.primary,
         route.fallback,
         route.rule_name,
-        RouteKind.HTTP if route.http_route else RouteKind.GRPC,
+        kind,
         route.order or 0,
         _ratio(route.traffic_share),
     )

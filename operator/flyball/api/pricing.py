@@ -1,6 +1,7 @@
 """What a spec and its PriceBook say of prices, resolved for the core: what is not there is named, never assumed."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -8,9 +9,10 @@ from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec, pric
 from flyball.api.v1alpha1.fallback import FallbackBackendSpec
 from flyball.api.v1alpha1.money import LaborSpec
 from flyball.api.v1alpha1.targets import Target
-from flyball.api.v1alpha1.words import CapacityType
+from flyball.api.v1alpha1.words import CapacityType, NodePriceBasis
 from flyball.core.bill import LABOR_KIND
-from flyball.core.prices import HOURS_PER_MONTH
+from flyball.core.node_prices import NodePriceRule
+from flyball.core.prices import HOURS_PER_MONTH, NOT_ASKED
 from flyball.core.spec import BackendPrice, Component, HostedModel, Prices, Unit
 from flyball.core.units import parse_duration_seconds, parse_money
 
@@ -18,39 +20,83 @@ PriceBooks = Mapping[str, PriceBook]
 """PriceBooks by name."""
 
 INLINE_SOURCE = "pricePerGpuHour"
+DEFAULT_BAND, DEFAULT_NODE_PRICE_LIFE = "10%", "1h"
 
 
-def gpu_price(
-    target: Target, book_name: str | None, books: PriceBooks, observed: str | None
-) -> tuple[Decimal | None, str]:
-    """Dollars per GPU hour and where they come from, or None and what is missing."""
+@dataclass(frozen=True, slots=True)
+class FoundPrice:
+    """Dollars per GPU hour and where they come from, or None and what is missing. `node_price` is OpenCost's part."""
+
+    dollars: Decimal | None
+    source: str
+    node_price: NodePriceRule | None = None
+
+    @property
+    def by_book(self) -> bool:
+        """Whether it stands in the PriceBook, and holds when that does."""
+        return self.source != INLINE_SOURCE and (self.dollars is not None or self.node_price is not None)
+
+
+def gpu_price(target: Target, book_name: str | None, books: PriceBooks, observed: str | None) -> FoundPrice:
+    """The price of a target's GPUs."""
     if target.price_per_gpu_hour is not None:
-        return parse_money(target.price_per_gpu_hour), INLINE_SOURCE
+        return FoundPrice(parse_money(target.price_per_gpu_hour), INLINE_SOURCE)
     if book_name is None:
-        return None, "neither targets[].pricePerGpuHour nor cost.priceBookRef is set"
+        return FoundPrice(None, "neither targets[].pricePerGpuHour nor cost.priceBookRef is set")
     book = books.get(book_name)
     if book is None:
-        return None, _no_book(book_name)
+        return FoundPrice(None, _no_book(book_name))
     accelerator = target.accelerator or observed
     if accelerator is None:
-        return None, f"the accelerator to look up in PriceBook {book_name} is not known; set targets[].accelerator"
+        why = f"the accelerator to look up in PriceBook {book_name} is not known; set targets[].accelerator"
+        return FoundPrice(None, why)
     capacity = target.capacity_type or CapacityType.ON_DEMAND
     price = price_per_gpu_hour(book.spec, accelerator, capacity)
+    if asked := node_price(book_name, book.spec, accelerator, capacity):
+        return FoundPrice(price, asked.source(NOT_ASKED), asked)
     if price is None:
-        return None, f"PriceBook {book_name} holds no {capacity} price for {accelerator}"
-    return price, f"PriceBook {book_name}: {accelerator}, {capacity}"
+        return FoundPrice(None, f"PriceBook {book_name} holds no {capacity} price for {accelerator}")
+    return FoundPrice(price, f"PriceBook {book_name}: {accelerator}, {capacity}")
 
 
 def price_per_gpu_hour(book: PriceBookSpec, accelerator: str, capacity: CapacityType) -> Decimal | None:
     """Dollars per hour of a GPU or a fraction of one, node overhead included; None where the book holds no price."""
+    entry, share = _entry(book, accelerator)
+    price = entry.price(capacity) if entry else None
+    return None if price is None else parse_money(price) * share * (1 + _percent(book.node_overhead or "0%"))
+
+
+def node_price(name: str, book: PriceBookSpec, accelerator: str, capacity: CapacityType) -> NodePriceRule | None:
+    """What of OpenCost's prices says what a GPU hour costs; None where the book asks for none.
+
+    Its gauges hold what capacity costs on demand or on spot: reserved capacity cannot even be compared.
+    """
+    entry, share = _entry(book, accelerator)
+    if entry is None or entry.open_cost is None or capacity is CapacityType.RESERVED:
+        return None
+    asked = entry.open_cost
+    whole = asked.basis is NodePriceBasis.NODE
+    return NodePriceRule(
+        name,
+        accelerator,
+        str(capacity),
+        asked.instance_types,
+        asked.node_prefixes,
+        spot=capacity is CapacityType.SPOT,
+        whole_node=whole,
+        factor=share if whole else share * (1 + _percent(book.node_overhead or "0%")),
+        own=price_per_gpu_hour(book, accelerator, capacity),
+        band=_percent(asked.band or DEFAULT_BAND),
+        stale_after_seconds=parse_duration_seconds(asked.stale_after or DEFAULT_NODE_PRICE_LIFE),
+    )
+
+
+def _entry(book: PriceBookSpec, accelerator: str) -> tuple[pricebook.GpuPrice | None, Decimal]:
+    """The entry of the whole GPU, and the share of it that this accelerator is."""
     fraction = next((each for each in book.fractions if each.accelerator == accelerator), None)
     whole = fraction.of if fraction else accelerator
     entry = next((gpu for gpu in book.gpus if gpu.accelerator == whole), None)
-    price = entry.price(capacity) if entry else None
-    if price is None:
-        return None
-    share = _percent(fraction.share) if fraction else Decimal(1)
-    return parse_money(price) * share * (1 + _percent(book.node_overhead or "0%"))
+    return entry, _percent(fraction.share) if fraction else Decimal(1)
 
 
 def prices_of(spec: WorkloadSLOSpec, book_name: str | None, books: PriceBooks) -> Prices:

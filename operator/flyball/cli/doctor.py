@@ -3,17 +3,24 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
 
+from flyball.api.convert import read_workload
 from flyball.api.resource import GROUP, VERSION
 from flyball.cli.options import ENVIRONMENT, prometheus_options, prometheus_settings
 from flyball.cluster.client import ApiServer, connect
+from flyball.cluster.discovery import Discovery
 from flyball.cluster.resources import WORKLOADS
+from flyball.cluster.route_kinds import RESOURCES, absent
+from flyball.core.node_prices import BUILT_IN_DEFAULT
 from flyball.core.ports import Missing, PortError, Rejected
+from flyball.core.spec import WorkloadSpec
+from flyball.core.units import counted, format_duration
+from flyball.telemetry import node_prices
 from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.transport import PrometheusClient
 
@@ -58,7 +65,7 @@ async def _examine(in_cluster: bool, namespace: str, settings: PrometheusSetting
     except PortError as error:
         checks.append(Check("API server", False, str(error)))
     if settings is not None:
-        checks.append(await asyncio.to_thread(_prometheus, settings))
+        checks += await asyncio.to_thread(lambda: list(_prometheus(settings)))
     elif in_cluster:
         checks.append(Check("Prometheus", False, "no URL is given: set prometheus.url in the chart"))
     return checks
@@ -71,6 +78,7 @@ async def _cluster(api: ApiServer, namespace: str, in_cluster: bool) -> AsyncIte
     yield await _bad_is_refused(api, namespace)
     if not in_cluster:
         yield await _operator(api)
+        yield await _routes(api)
 
 
 async def _good_is_accepted(api: ApiServer, namespace: str) -> Check:
@@ -116,13 +124,45 @@ async def _operator(api: ApiServer) -> Check:
     return Check(name, True, text)
 
 
-def _prometheus(settings: PrometheusSettings) -> Check:
+async def _routes(api: ApiServer) -> Check:
+    """Whether the API server serves the kinds of routes that fallbacks name."""
+    name = "fallback routes"
+    try:
+        specs = [read_workload(raw, {}) for raw in await api.list_all(WORKLOADS)]
+        fallbacks = [spec.fallback for spec in specs if isinstance(spec, WorkloadSpec) and spec.fallback]
+        named = sorted({route.kind for fallback in fallbacks for route in fallback.routes})
+        discovery, problems = Discovery(api, time.time), []
+        for kind in named:
+            resource = RESOURCES[kind]
+            if await discovery.find(f"{resource.group}/{resource.version}", kind) is None:
+                problems.append(absent(resource))
+    except PortError as error:
+        return Check(name, False, str(error))
+    served = f"the API server serves {' and '.join(named)}, which WorkloadSLOs name"
+    return Check(name, not problems, "; ".join(problems) or (served if named else "no WorkloadSLO names one"))
+
+
+def _prometheus(settings: PrometheusSettings) -> Iterator[Check]:
     client = PrometheusClient(settings)
     try:
         answer = client.ask("vector(1)", time.time(), settings.timeout_seconds)
     finally:
         client.close()
-    return Check("Prometheus", not answer.failure, answer.failure or f"{settings.shown_url} answers queries")
+    yield Check("Prometheus", not answer.failure, answer.failure or f"{settings.shown_url} answers queries")
+    if not answer.failure:
+        yield _opencost(settings, time.time())
+
+
+def _opencost(settings: PrometheusSettings, at: float) -> Check:
+    """Whether OpenCost's node prices are there, which only PriceBooks with openCost need."""
+    nodes, failure = node_prices.ask(settings, at)
+    if failure or not nodes:
+        text = "Prometheus has no node prices of OpenCost; only PriceBooks with openCost need them"
+        return Check("OpenCost", not failure, failure or text)
+    priced = [node for node in nodes if node.per_gpu not in (0, BUILT_IN_DEFAULT)]
+    age = format_duration(max(0, round(at - max(node.seen_at for node in nodes))))
+    text = f"knows what the GPUs of {len(priced)} of {counted(len(nodes), 'node')} with GPUs cost, as of {age} ago"
+    return Check("OpenCost", True, text)
 
 
 def _workload(min_replicas: int) -> dict[str, Any]:

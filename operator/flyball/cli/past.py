@@ -19,10 +19,14 @@ from flyball.api.v1alpha1 import PriceBook
 from flyball.cli.options import Duration, prometheus_options, prometheus_settings
 from flyball.cluster.client import connect
 from flyball.cluster.resources import PRICE_BOOKS, WORKLOADS
+from flyball.core.node_prices import quote
 from flyball.core.ports import PortError
+from flyball.core.prices import quoted
 from flyball.core.spec import Invalid, WorkloadSpec
 from flyball.core.units import format_duration
+from flyball.telemetry import node_prices
 from flyball.telemetry.history import HistoryError, Range, WorkloadHistory, read_history
+from flyball.telemetry.settings import PrometheusSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -114,6 +118,7 @@ def read_past(
         raise click.BadParameter(f"{begin} is not before the range's end", param_hint="--from")
     try:
         span = Range(since, min(until, time.time()), step)
+        spec = _priced(spec, settings, span.end)
         return Past(read_history(settings, spec, span, _told("reading Prometheus")), zone)
     except HistoryError as error:
         raise click.ClickException(str(error)) from error
@@ -122,6 +127,17 @@ def read_past(
 def load_spec(name: str | None, namespace: str, file: Path | None) -> WorkloadSpec:
     """The workload of a manifest, or of the API server. Raises click's errors."""
     return _from_file(file, name, namespace) if file else _from_cluster(name, namespace)
+
+
+def _priced(spec: WorkloadSpec, settings: PrometheusSettings, at: float) -> WorkloadSpec:
+    """With the prices of that time that its PriceBook takes from OpenCost. Raises ClickException."""
+    rules = [variant.node_price for variant in spec.variants if variant.node_price is not None]
+    if not rules:
+        return spec
+    nodes, failure = node_prices.ask(settings, at)
+    if failure:
+        raise click.ClickException(failure)
+    return quoted(spec, {rule: quote(rule, nodes) for rule in rules}, at)
 
 
 def parse_time(text: str, zone: tzinfo, option: str) -> float:

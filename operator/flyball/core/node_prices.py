@@ -107,7 +107,7 @@ def quote(rule: NodePriceRule, known: Iterable[NodePrice]) -> Quote:
     gpus = sum((node.gpus for node, _ in present), Decimal(0))
     mean = sum((price * node.gpus for node, price in present), Decimal(0)) / gpus
     prices = [price * rule.factor for _, price in present]
-    return Quote((mean * rule.factor).quantize(MICRO), min(prices), max(prices), newest, len(present))
+    return Quote(_tidy((mean * rule.factor).quantize(MICRO)), min(prices), max(prices), newest, len(present))
 
 
 def stale(rule: NodePriceRule, found: Quote, at: float) -> str:
@@ -154,6 +154,11 @@ def _unpriced(rule: NodePriceRule, nodes: Sequence[NodePrice]) -> str:
     return f"OpenCost has no {rule.metric} for {rule.nodes}: set GPU in its custom pricing"
 
 
-def _shown(price: Decimal) -> str:
+def _tidy(price: Decimal) -> Decimal:
+    """The same with two digits after the point, or with more where it has them."""
     cents = price.quantize(CENT)
-    return f"{cents if cents == price else price.normalize():f}"
+    return cents if cents == price else price.normalize()
+
+
+def _shown(price: Decimal) -> str:
+    return f"{_tidy(price):f}"
