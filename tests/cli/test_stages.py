@@ -15,7 +15,8 @@ def test_stages_and_segments_in_lines() -> None:
                     {"name": "tier=gold", "requests": 40, "p95": "6.9s", "attained": "12.5%"},
                     {"name": "other", "requests": 3},
                 ],
-            }
+            },
+            {"measured": "ActiveSessions", "count": 1, "largest": [{"name": "tier=gold", "sessions": 7}]},
         ],
     }
     assert list(stage_lines(status)) == [
@@ -24,5 +25,7 @@ def test_stages_and_segments_in_lines() -> None:
         "EndToEnd by segment (12 in all, worst tier=gold):",
         "  tier=gold: 40 requests, p95 6.9s, 12.5% as promised",
         "  other: 3 requests",
+        "ActiveSessions by segment (1 in all):",
+        "  tier=gold: 7 sessions",
     ]
     assert not list(stage_lines({}))

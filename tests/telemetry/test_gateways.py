@@ -10,6 +10,7 @@ from flyball.api.v1alpha1.words import GatewayProfile as GatewayWord
 from flyball.core.latency import LatencySource
 from flyball.core.names import Indicator
 from flyball.core.spec import TelemetrySource
+from flyball.telemetry import segments_query, stages_query
 from flyball.telemetry.gateways import MEASURED_AT_GATEWAYS, with_gateway
 from flyball.telemetry.profiles import ENGINES, GATEWAYS, EngineProfile
 
@@ -41,6 +42,19 @@ def test_an_objective_about_a_segment_is_the_gateway_s() -> None:
     objective = replace(make_objective(TTFT), segment=(("team", "a"),))
     found = with_gateway(make_spec(objectives=(objective,), telemetry=AT_LITELLM), [ENGINES["VLLM"]])
     assert set(dict(found.telemetry.latencies)) == {E2E, TTFT}
+
+
+def test_the_wait_in_a_gateway_s_queue_is_told_by_tier_where_the_engine_s_is_counted() -> None:
+    source = TelemetrySource(gateway="EndpointPicker", gateway_selector=(("model_name", "m"),))
+    plain, split = (
+        with_gateway(make_spec(telemetry=replace(source, segment_by=by)), [ENGINES["VLLM"]])
+        for by in ((), ("priority",))
+    )
+    assert QUEUE not in dict(split.telemetry.latencies)
+    assert plain.telemetry.split == ()
+    assert {indicator for indicator, _ in split.telemetry.split} == {E2E, QUEUE}
+    assert "flow_control_request_queue_duration_seconds" in segments_query.query([split], 300.0)
+    assert stages_query.counted(split) == []
 
 
 def test_what_users_name_themselves_stays() -> None:

@@ -15,4 +15,5 @@ def stage_lines(status: dict[str, Any]) -> Iterator[str]:
         for segment in found.get("largest", ()):
             attained = f", {segment['attained']} as promised" if segment.get("attained") else ""
             p95 = f", p95 {segment['p95']}" if segment.get("p95") else ""
-            yield f"  {segment['name']}: {segment['requests']} requests{p95}{attained}"
+            counted = next(f"{segment[what]} {what}" for what in ("requests", "sessions") if what in segment)
+            yield f"  {segment['name']}: {counted}{p95}{attained}"

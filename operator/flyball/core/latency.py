@@ -102,6 +102,10 @@ class WholeReading:
     p95: float = math.nan
 
 
+ACTIVE_SESSIONS = "ActiveSessions"
+"""What is measured where the segments' numbers are of sessions that are open now, not of requests in a window."""
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentReading:
     """Requests that have these label values: how many in the window, their p95 in seconds, and how many of them missed

@@ -14,7 +14,7 @@ from flyball.core.memory import Memory
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
 
-OTHER = "other"
+OTHER, ALL = "other", "all"
 LONGEST_VALUE = 48
 """Longer label values are cut for people; the objective of a segment names them in full."""
 ALIKE = 0.8
@@ -62,8 +62,8 @@ def _worst(named: list[tuple[str, SegmentReading]], budget: float, before: str |
 
 
 def name_of(segment: SegmentReading) -> str:
-    """A segment in words: its labels with their values, printable and short."""
-    return ",".join(f"{label}={_shown(value)}" for label, value in segment.labels)
+    """A segment in words: its labels with their values, printable and short; `all` where nothing tells it apart."""
+    return ",".join(f"{label}={_shown(value)}" for label, value in segment.labels) or ALL
 
 
 def _shown(value: str) -> str:

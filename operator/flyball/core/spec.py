@@ -295,7 +295,8 @@ class TelemetrySource:
     `selector` are label equalities that its series carry beside namespace and target. `overrides` maps a signal's name
     to the user's own PromQL. `stale_after_seconds` is the age past which a sample teaches nothing. `latencies` are
     measured outside of the engine (at a gateway, in an application), by what they measure, `stages` are those of a
-    request's path, and `segment_by` the labels that split them. `own` is what the user counts. An empty `engine` is
+    request's path, and `segment_by` the labels that split them. `only_split` are told by segment, and no objective is
+    counted from them. `own` is what the user counts. An empty `engine` is
     recognized by what the pods export. `gateway` names the profile of what stands before the workload, if anything
     does, and `gateway_selector` are label equalities of its series.
     """
@@ -307,9 +308,15 @@ class TelemetrySource:
     latencies: tuple[tuple[Indicator, LatencySource], ...] = ()
     stages: tuple[Stage, ...] = ()
     segment_by: tuple[str, ...] = ()
+    only_split: tuple[tuple[Indicator, LatencySource], ...] = ()
     own: OwnCounts = OwnCounts()
     gateway: str = ""
     gateway_selector: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def split(self) -> tuple[tuple[Indicator, LatencySource], ...]:
+        """The latencies that are told by segment."""
+        return (*self.latencies, *self.only_split) if self.segment_by else ()
 
     def latency(self, objective: Objective) -> LatencySource | None:
         """The histogram that an objective is counted from; None where it is the engine's own."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
 from flyball.core.units import format_duration
@@ -110,7 +111,7 @@ def read_history(
     if refused := refusal(spec):
         raise HistoryError(refused)
     plan = queries.plan([spec], span.step_seconds)
-    own = dict(spec.telemetry.overrides)
+    own = {name: query for name, query in spec.telemetry.overrides if name != ACTIVE_SESSIONS}
     client = PrometheusClient(settings)
     profile = ENGINES.get(_engine(client, settings, spec, plan, span))
     texts = queries.first_queries(profile, GPU, plan)

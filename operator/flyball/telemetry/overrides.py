@@ -2,7 +2,8 @@
 
 What the queries give: Running and Waiting requests; Completions, PromptTokens and OutputTokens per second; KVCacheUsage
 and GPUUtilization as shares from 0 to 1; the latencies as rates by `le`, in seconds, which are judged over the rate
-window alone. With several targets each series needs a label `variant` with the target's name. Prometheus' own lookback
+window alone; ActiveSessions as a number by whatever labels tell segments apart (see `sessions`). With several targets
+each series, but for latencies and sessions, needs a label `variant` with the target's name. Prometheus' own lookback
 decides how old a sample may be, since the age of an arbitrary expression cannot be known.
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.names import Indicator
 from flyball.core.observation import (
     ABSENT,
@@ -52,7 +54,7 @@ _LATENCIES = (
     Indicator.END_TO_END,
     Indicator.QUEUE_TIME,
 )
-NAMES = (*_READINGS, *_LATENCIES)
+NAMES = (*_READINGS, *_LATENCIES, ACTIVE_SESSIONS)
 """The signals that may be overridden."""
 
 _REQUIRED = ("Running", "Waiting", "Completions")

@@ -8,10 +8,21 @@ from functools import partial
 
 import structlog
 
+from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import engine_stages, mixed, overrides, own_counts, queries, reliability, stages, wakeup
+from flyball.telemetry import (
+    engine_stages,
+    mixed,
+    overrides,
+    own_counts,
+    queries,
+    reliability,
+    sessions,
+    stages,
+    wakeup,
+)
 from flyball.telemetry.answers import Answer, Table
 from flyball.telemetry.discovery import Engines, inventory_query, sources
 from flyball.telemetry.evenness import EvenEdges, reporting
@@ -191,7 +202,8 @@ class PrometheusMetrics:
             return replace(self._problem(problem), wanted=wanted)
         signals = replace(read_workload(latencies, profile, plan, answers), wanted=wanted)
         signals = overrides.apply(spec, signals, own, plan.rate_window_seconds)
-        return stages.apply(spec, signals, plan, outside, own, latencies.buckets())
+        signals = stages.apply(spec, signals, plan, outside, own, latencies.buckets())
+        return sessions.apply(spec, signals, own)
 
     async def _further(
         self,
@@ -235,7 +247,11 @@ class PrometheusMetrics:
     ) -> dict[WorkloadKey, dict[str, Answer]]:
         to_zero = [(spec.key, spec.scaling.to_zero) for spec in specs]
         wanted = [(key, wakeup.QUERY, declared.query) for key, declared in to_zero if declared and declared.query]
-        wanted += [(spec.key, name, query) for spec in specs for name, query in spec.telemetry.overrides]
+        wanted += [
+            (spec.key, name, sessions.capped(query) if name == ACTIVE_SESSIONS else query)
+            for spec in specs
+            for name, query in spec.telemetry.overrides
+        ]
         wanted += [
             (spec.key, stages.query_name(stage.name), stage.source.query)
             for spec in specs

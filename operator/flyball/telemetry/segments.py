@@ -36,9 +36,9 @@ class SegmentTables:
 
 def read_segments(spec: WorkloadSpec, tables: SegmentTables | None) -> tuple[SegmentsReading, ...]:
     """Each of the workload's latencies by segment; nothing where nothing is split, or not known yet."""
-    if tables is None or not spec.telemetry.segment_by:
+    if tables is None:
         return ()
-    found = (_read(spec, indicator, source, tables) for indicator, source in spec.telemetry.latencies)
+    found = (_read(spec, indicator, source, tables) for indicator, source in spec.telemetry.split)
     return tuple(reading for reading in found if reading is not None)
 
 

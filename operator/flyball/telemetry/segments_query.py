@@ -36,7 +36,7 @@ def splits(workloads: Iterable[WorkloadSpec]) -> Mapping[Split, list[Wanted]]:
     """What is wanted by segment: every latency of workloads that name labels to split it by."""
     found: dict[Split, set[Wanted]] = {}
     for spec in workloads:
-        for _, source in spec.telemetry.latencies if spec.telemetry.segment_by else ():
+        for _, source in spec.telemetry.split:
             histogram = wanted(spec, source)
             for family in histogram.families():
                 labels = tuple(name for name in spec.telemetry.segment_by if name not in family.by)

@@ -98,7 +98,7 @@ def apply(
     `own` are the answers to users' own queries by name, `engine` the engine's own histograms over the rate window.
     """
     sources = stages_query.counted(spec)
-    if not spec.telemetry.stages and not spec.telemetry.latencies:
+    if not spec.telemetry.stages and not spec.telemetry.latencies and not spec.telemetry.split:
         return signals
     found = {stage.name: _found(spec, stage.name, stage.source, outside, own, plan) for stage in spec.telemetry.stages}
     objectives = {o.name: _objective(spec, o, source, plan, outside, own) for o, source in sources}
