@@ -114,6 +114,8 @@ LACKING = quote(RULE, [])
         pytest.param("2.75", GOOD, START, "2.75", "Priced", "PriceBook prices: NVIDIA-H100", id="the book's"),
         pytest.param("2.76", GOOD, START, "2.76", "PriceDisagrees", "$2.76 per GPU hour of NVIDIA-H100", id="above"),
         pytest.param("2.24", GOOD, START, "2.24", "PriceDisagrees", "OpenCost $2.50: more than 10% apart", id="below"),
+        pytest.param("9", GOOD, START + 3600, "9", "Priced", "NVIDIA-H100", id="not held against an old price"),
+        pytest.param("2.6", APART, START, "2.6", "Priced", "NVIDIA-H100", id="nodes differ, and the book's is charged"),
         pytest.param("3", LACKING, START, "3", "Priced", "(not compared: OpenCost tells of", id="not compared"),
     ],
 )  # fmt: skip

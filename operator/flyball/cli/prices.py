@@ -101,7 +101,7 @@ def _lines(
             yield Line(name, accelerator, str(capacity), own, source, OWN, since)
         return
     found = NOT_ASKED if nodes is None else quote(rule, nodes)
-    source, told = rule.source(found), tuple(filter(None, (stale(rule, found, at), disagreement(rule, found))))
+    source, told = rule.source(found), tuple(filter(None, (stale(rule, found, at), disagreement(rule, found, at))))
     if own is not None:
         yield Line(name, accelerator, str(capacity), own, source, OWN, since, told)
     elif found.price is None:

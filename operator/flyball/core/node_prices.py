@@ -111,16 +111,19 @@ def quote(rule: NodePriceRule, known: Iterable[NodePrice]) -> Quote:
 
 
 def stale(rule: NodePriceRule, found: Quote, at: float) -> str:
-    """A sentence about a price that was last seen too long ago; empty where it was not."""
-    if found.price is None or at - found.seen_at < rule.stale_after_seconds:
+    """A sentence about a price that is charged and was last seen too long ago; empty where it was not."""
+    if rule.own is not None or not _is_old(rule, found, at):
         return ""
     seen = datetime.fromtimestamp(found.seen_at, UTC).strftime("%Y-%m-%d %H:%M")
     return f"{rule.metric} of {rule.nodes} was last seen at {seen} UTC: is OpenCost running, and scraped?"
 
 
-def disagreement(rule: NodePriceRule, found: Quote) -> str:
-    """A sentence about prices that are further apart than the band; empty where they are not."""
-    if found.price is None:
+def disagreement(rule: NodePriceRule, found: Quote, at: float) -> str:
+    """A sentence about prices that are further apart than the band; empty where they are not.
+
+    A book's own price is not held against one that was last seen too long ago.
+    """
+    if found.price is None or (rule.own is not None and _is_old(rule, found, at)):
         return ""
     band = f"more than {float(rule.band) * 100:.4g}%"
     if rule.own is not None and abs(rule.own - found.price) > rule.band * found.price:
@@ -128,10 +131,14 @@ def disagreement(rule: NodePriceRule, found: Quote) -> str:
             f"PriceBook {rule.book} says ${_shown(rule.own)} per GPU hour of {rule.accelerator}, {rule.capacity}, and "
             f"OpenCost ${_shown(found.price)}: {band} apart"
         )
-    if found.highest > found.lowest * (1 + rule.band):
+    if rule.own is None and found.highest > found.lowest * (1 + rule.band):
         apart = f"from ${_shown(found.lowest)} to ${_shown(found.highest)} per GPU hour"
         return f"OpenCost's prices of {rule.nodes} go {apart}, {band} apart: their mean is charged"
     return ""
+
+
+def _is_old(rule: NodePriceRule, found: Quote, at: float) -> bool:
+    return found.price is not None and at - found.seen_at >= rule.stale_after_seconds
 
 
 def _named(rule: NodePriceRule, node: NodePrice) -> bool:

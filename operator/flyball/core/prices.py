@@ -32,7 +32,7 @@ def quoted(spec: WorkloadSpec, quotes: Mapping[NodePriceRule, Quote], at: float)
     prices = replace(
         spec.prices,
         old=tuple(dict.fromkeys(text for rule, known in found if (text := stale_quote(rule, known, at)))),
-        doubtful=tuple(dict.fromkeys(text for rule, known in found if (text := disagreement_of(rule, known)))),
+        doubtful=tuple(dict.fromkeys(text for rule, known in found if (text := disagreement_of(rule, known, at)))),
     )
     return replace(spec, variants=tuple(_quoted(variant, quotes) for variant in spec.variants), prices=prices)
 
