@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 
 from e2e.bench import decide, gpuagent, ledger, outcomes, reading, segments, simulator, steady
-from e2e.bench.report import today, write_section
+from e2e.bench.report import machine, today, write_section
 from e2e.story.kit import REPOSITORY
 
 REPORT = REPOSITORY / "docs" / "benchmarks" / "first-path.md"
@@ -61,13 +59,6 @@ def _write(name: str, rows: dict[str, str]) -> None:
     head = "# Benchmarks of the first path\n\nWritten by `make bench`; every section says when and on what.\n"
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     write_section(REPORT, head, name, f"{today()}, {machine()}\n\n| figure | value |\n| --- | --- |\n{table}")
-
-
-def machine() -> str:
-    """Cores, memory and system of this machine."""
-    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return f"{os.cpu_count()} cores, {gibibytes:.0f} GiB, {system}"
 
 
 if __name__ == "__main__":

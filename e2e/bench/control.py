@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from e2e.bench.__main__ import machine
+from e2e.bench.report import machine
 from e2e.story.kit import REPOSITORY
 from rich.console import Console
 

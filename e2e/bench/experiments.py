@@ -18,8 +18,7 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
-from e2e.bench.__main__ import machine
-from e2e.bench.report import today, write_section
+from e2e.bench.report import machine, today, write_section
 from e2e.story.kit import REPOSITORY
 from scipy import stats
 

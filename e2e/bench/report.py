@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -20,3 +22,10 @@ def write_section(report: Path, head: str, name: str, body: str) -> None:
 def today() -> str:
     """The date of a report."""
     return datetime.now(UTC).strftime("%Y-%m-%d")
+
+
+def machine() -> str:
+    """Cores, memory and system of this machine."""
+    gibibytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {gibibytes:.0f} GiB, {system}"

@@ -22,8 +22,7 @@ from pathlib import Path
 
 from e2e.bench import validate_prose as prose
 from e2e.bench import validate_text as text
-from e2e.bench.__main__ import machine
-from e2e.bench.report import today, write_section
+from e2e.bench.report import machine, today, write_section
 from e2e.story.kit import RECORDED_TRACE, REPOSITORY
 
 from flyball.lab.generate import open_trace

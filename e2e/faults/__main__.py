@@ -14,10 +14,10 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from e2e.bench.__main__ import machine
-from e2e.bench.report import today, write_section
+from e2e.bench.report import machine, today, write_section
 from e2e.faults.cases import FAULTS, Fault
 from e2e.faults.stage import Seen, Stage
 from e2e.story import kit as tools
@@ -63,7 +63,8 @@ def main() -> int:
         print(json.dumps({fault.name: asdict(seen) for fault, seen in found.items()}, indent=2))
     else:
         print("\n".join(_table(found)))
-    write_section(REPORT, HEAD, "one fault at a time", f"{today()}, {machine()}\n\n" + "\n".join(_table(found)))
+    heading = f"{_days([_file(fault) for fault in found])}, {machine()}"
+    write_section(REPORT, HEAD, "one fault at a time", f"{heading}\n\n" + "\n".join(_table(found)))
     return 0 if all(_sound(fault, seen) for fault, seen in found.items()) else 1
 
 
@@ -110,6 +111,12 @@ def _table(found: dict[Fault, Seen]) -> list[str]:
         ]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
+
+
+def _days(files: list[Path]) -> str:
+    """From when to when they were written."""
+    days = [datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d") for file in files] or [today()]
+    return " to ".join(sorted({min(days), max(days)}))
 
 
 def _file(fault: Fault) -> Path:

@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
-from e2e.bench.__main__ import machine
-from e2e.bench.report import today, write_section
+from e2e.bench.report import machine, today, write_section
 from e2e.faults.__main__ import HEAD, REPORT
 from e2e.faults.audit import strays, writes
 from e2e.story.kit import REPOSITORY

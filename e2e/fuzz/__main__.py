@@ -1,4 +1,4 @@
-"""`make fuzz`: specs, Prometheus' answers, HTTPRoutes and outcomes that nobody should send, by the hundred thousand.
+"""`make fuzz`: specs, answers of Prometheus, HTTPRoutes, outcomes and pushes that nobody should send, by the thousand.
 
     python -m e2e.fuzz [KIND …] [--inputs 100000] [--seed 1] [--jobs 2]
     python -m e2e.fuzz specs --only 123        # one input again, with its traceback
@@ -18,8 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from e2e.bench.__main__ import machine
-from e2e.bench.report import today, write_section
+from e2e.bench.report import machine, today, write_section
 from e2e.fuzz.runner import KINDS, Found, try_number, try_range
 from e2e.story.kit import REPOSITORY
 

@@ -23,8 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from e2e.bench.__main__ import machine
-from e2e.bench.report import today, write_section
+from e2e.bench.report import machine, today, write_section
 from e2e.faults.audit import strays
 from e2e.faults.cases import FAULTS
 from e2e.faults.stage import LEASE, Stage
