@@ -66,7 +66,8 @@ def measure(**_: float) -> dict[str, str]:
     return found | {f"query: {name}": f"{seconds * 1000:.0f} ms" for name, seconds in queries.items()}
 
 
-def _entries(start: int) -> Iterator[Entry]:
+def entries(start: int) -> Iterator[Entry]:
+    """A period of all workloads."""
     for number in range(WORKLOADS):
         use = PathUse("gpu", 0, 90_000, 210_000, 0, *_money(number), 0, *_counts(number), PERIOD_MS)
         charges = tuple(_charge(index, number) for index in range(COMPONENTS))
@@ -94,9 +95,9 @@ def _write_two_hours(ledger: Ledger) -> list[float]:
     """The last two hours as the operator writes them; seconds for each period."""
     took = []
     for start in range(NOW - 2 * HOUR_MS, NOW, PERIOD_MS):
-        entries = list(_entries(start))
+        made = list(entries(start))
         began = time.process_time()
-        ledger.append(entries)
+        ledger.append(made)
         took.append(time.process_time() - began)
     return took
 
