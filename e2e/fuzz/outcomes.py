@@ -30,7 +30,7 @@ def try_one(dice: Random) -> str:
     """A few records, and now and then their way into a ledger."""
     taken: list[Outcome] = []
     for _ in range(dice.randint(1, 6)):
-        raw = _record(dice)
+        raw = raw_record(dice)
         found = _parsed(raw)
         if found is None:
             continue
@@ -54,19 +54,19 @@ def _parsed(raw: dict[str, Any]) -> Outcome | None:
 
 
 def _into_a_ledger(taken: list[Outcome]) -> None:
-    ledger = _ledger()
-    before = _sum(ledger)
-    new = record(ledger, taken)
-    again = record(ledger, taken)
+    own = ledger("outcomes")
+    before = _sum(own)
+    new = record(own, taken)
+    again = record(own, taken)
     assert (again.new, again.voided) == (0, 0), "the same records counted twice"
-    after = _sum(ledger)
+    after = _sum(own)
     assert new == Taken(new.new, len(taken) - new.new - new.voided, new.voided)
     assert after - before <= sum(each.cases for each in taken), "more cases than were reported"
 
 
-def _sum(ledger: Ledger) -> Decimal:
+def _sum(of: Ledger) -> Decimal:
     begin = NOW - 400 * 86_400_000
-    return sum((each.cases for each in counted(ledger, begin, NOW + 86_400_000, NOW).values()), Decimal(0))
+    return sum((each.cases for each in counted(of, begin, NOW + 86_400_000, NOW).values()), Decimal(0))
 
 
 @cache
@@ -75,11 +75,14 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 @cache
-def _ledger() -> Ledger:
-    return Ledger(f"sqlite:///{Path(_folder().name) / 'ledger.db'}")
+def ledger(name: str) -> Ledger:
+    """A ledger of this process, by name."""
+    return Ledger(f"sqlite:///{Path(_folder().name) / name}.db")
 
 
-def _record(dice: Random) -> dict[str, Any]:
+def raw_record(dice: Random) -> dict[str, Any]:
+    """A record as somebody may send it."""
+
     def often(good: Any) -> Any:
         found = dice.choice(JUNK) if dice.random() < 0.06 else good
         return json.loads(json.dumps(found)) if found is not None else None

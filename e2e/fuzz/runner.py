@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from e2e.fuzz import answers, outcomes, routes, specs
+from e2e.fuzz import answers, outcomes, pushes, routes, specs
 from structlog.testing import capture_logs
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ KINDS: Mapping[str, Callable[[Random], str]] = {
     "answers": answers.try_one,
     "routes": routes.try_one,
     "outcomes": outcomes.try_one,
+    "pushes": pushes.try_one,
 }
 """Each tries one input and says in a few words what became of it; whatever it raises is a finding."""
 

@@ -9,7 +9,7 @@ from e2e.fuzz.runner import KINDS, try_range
 
 from flyball.core.decide import decide
 
-INPUTS = {"specs": 400, "answers": 300, "routes": 4000, "outcomes": 4000}
+INPUTS = {"specs": 400, "answers": 300, "routes": 4000, "outcomes": 4000, "pushes": 250}
 SEED = 7
 
 

@@ -104,6 +104,13 @@ async def test_what_cannot_be_counted_is_named_and_the_rest_is_counted(
     assert set(held(url)) == {(KEY, "deflections")}
 
 
+async def test_a_key_that_no_utf_8_can_hold_is_a_key_like_any_other(
+    client: TestClient[web.Request, web.Application],
+) -> None:
+    status, said = await push(client, outcome("\ud800"), outcome("\udfff"), outcome("\ud800"))
+    assert (status, said["new"], said["repeated"]) == (200, 2, 1)
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -62,7 +62,9 @@ class Packer:
 
     def row(self, each: Outcome) -> Row:
         """A record in whole numbers."""
-        digest = blake2b(f"{each.workload}\n{each.kpi}\n{each.key}".encode(), digest_size=8).digest()
+        digest = blake2b(
+            f"{each.workload}\n{each.kpi}\n{each.key}".encode("utf-8", "surrogatepass"), digest_size=8
+        ).digest()
         number = self._numbers.setdefault((each.workload, each.kpi), len(self._numbers))
         outcomes, cases, minutes = (int(each.outcomes * 1000), int(each.cases * 1000), int(each.minutes * 1000))
         return (
