@@ -3,12 +3,26 @@
 import pytest
 from support.world import OVERFLOW, PRICED, World
 
+from flyball.core.decision import StageReport
 from flyball.core.names import WorkloadKey
 from flyball.core.sources import SignalQuality, SignalSource
 from flyball.runtime.recall import recall
-from flyball.runtime.status import Status, parse_time, rfc3339
+from flyball.runtime.status import Status, _stage, parse_time, rfc3339
 
 CHAT = WorkloadKey("team", "chat")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "least", "shown"),
+    [
+        pytest.param(0.12, 0.3, "under 300ms", id="within the first bucket"),
+        pytest.param(0.3, 0.3, "under 300ms", id="at its edge"),
+        pytest.param(0.31, 0.3, "310ms", id="above it"),
+        pytest.param(0.12, 0.0, "120ms", id="no such bucket"),
+    ],
+)
+def test_what_a_histogram_does_not_tell_is_not_made_up(seconds: float, least: float, shown: str) -> None:
+    assert _stage(StageReport("Queue", seconds, 5.0, 9.0, None, least))["p50"] == shown
 
 
 @pytest.mark.parametrize("text", ["", None, "soon", "2026-13-01T00:00:00Z"])

@@ -15,6 +15,7 @@ from flyball.core.decision import (
     SegmentsReport,
     StageReport,
 )
+from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.names import ConditionType, Period, RouteKind
 from flyball.core.observation import Observation
 from flyball.core.sources import SignalSource
@@ -22,6 +23,12 @@ from flyball.core.spec import Invalid, Objective, WorkloadSpec
 from flyball.core.units import format_duration, format_money, format_ratio
 from flyball.runtime import efficiency_status
 from flyball.runtime.news import Status
+
+_ROUTE_FIELDS = {
+    RouteKind.HTTP: "httpRoute",
+    RouteKind.GRPC: "grpcRoute",
+    RouteKind.AI_GATEWAY: "aiGatewayRoute",
+}
 
 
 def rfc3339(at: float) -> str:
@@ -175,9 +182,9 @@ def _objective(objective: Objective, report: ObjectiveReport) -> Status:
 def _stage(report: StageReport) -> Status:
     status = {
         "name": report.name,
-        "p50": _latency(report.p50),
-        "p95": _latency(report.p95),
-        "p99": _latency(report.p99),
+        "p50": _at_least(report.p50, report.least),
+        "p95": _at_least(report.p95, report.least),
+        "p99": _at_least(report.p99, report.least),
         "shareOfP95": None if report.share is None else format_ratio(report.share, 0),
     }
     return {key: value for key, value in status.items() if value is not None}
@@ -187,7 +194,7 @@ def _segments(report: SegmentsReport) -> Status:
     segments = [
         {
             "name": segment.name,
-            "requests": round(segment.requests),
+            "sessions" if report.measured == ACTIVE_SESSIONS else "requests": round(segment.requests),
             "p95": _latency(segment.p95),
             "attained": None if segment.attained is None else format_ratio(segment.attained, 1),
         }
@@ -200,6 +207,11 @@ def _segments(report: SegmentsReport) -> Status:
         "largest": [{key: value for key, value in segment.items() if value is not None} for segment in segments],
     }
     return {key: value for key, value in status.items() if value is not None}
+
+
+def _at_least(seconds: float, least: float) -> str | None:
+    """A latency; one that is only known to be no more than `least`, as that."""
+    return f"under {_latency(least)}" if seconds <= least else _latency(seconds)
 
 
 def _latency(seconds: float | None) -> str | None:
@@ -313,7 +325,7 @@ def _fallback(spec: WorkloadSpec, observation: Observation, decision: Decision) 
     report = decision.fallback
     originals = [
         {
-            ("grpcRoute" if route.kind is RouteKind.GRPC else "httpRoute"): route.route,
+            _ROUTE_FIELDS[route.kind]: route.route,
             **({"ruleName": route.rule_name} if route.rule_name else {}),
             "primary": seen.original_weights[0],
             "fallback": seen.original_weights[1],
