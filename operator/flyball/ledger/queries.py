@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
 
 from flyball.core.bill import Charge, Correction, PathUse
 from flyball.core.names import WorkloadKey
@@ -106,18 +106,22 @@ def _lines(ledger: Ledger, stretches: Sequence[Stretch], only: WorkloadKey | Non
         }
         ids = list(names) if only else None
         paths = {row.id: row.name for row in connection.execute(select(path))}
-        components = {row.id: row for row in connection.execute(select(component))}
-        found: list[tuple[Row[Any], PathUse | Charge | Correction]] = []
-        used = connection.execute(_sums(usage, USE_COUNTS, (), stretches, ids, by_start=by_start))
-        found += [(row, PathUse(paths[row.path_id], *(getattr(row, name) for name in USE_COUNTS))) for row in used]
-        parts = ("component_id",)
-        for row in connection.execute(_sums(charge, CHARGE_COUNTS, parts, stretches, ids, by_start=by_start)):
-            of = components[row.component_id]
-            dollars = row.dollars if of.priced else None
-            found.append((row, Charge(of.name, of.kind, paths[row.path_id], Unit(of.unit), row.quantity, dollars)))
-        lines = [Line(*names[row.workload_id], row.start, row.until, what) for row, what in found]
+        components = {
+            row.id: (row.name, row.kind, Unit(row.unit), row.priced) for row in connection.execute(select(component))
+        }
+        lines = []
+        used = _sums(usage, USE_COUNTS, (), stretches, ids, by_start=by_start)
+        for workload_id, path_id, start, until, *counts in connection.execute(used):
+            lines.append(Line(*names[workload_id], start, until, PathUse(paths[path_id], *counts)))
+        charged = _sums(charge, CHARGE_COUNTS, ("component_id",), stretches, ids, by_start=by_start)
+        for workload_id, path_id, component_id, start, until, quantity, dollars in connection.execute(charged):
+            name, kind, unit, priced = components[component_id]
+            what = Charge(name, kind, paths[path_id], unit, quantity, dollars if priced else None)
+            lines.append(Line(*names[workload_id], start, until, what))
         lines += _corrections(connection, names, begin, end, ids)
-    return sorted(lines, key=lambda line: (line.start if by_start else 0, line.key.namespace, line.key.name, line.uid))
+    ordered = sorted(names.values(), key=lambda of: (of[0].namespace, of[0].name, of[1]))
+    places = {uid: place for place, (_, uid) in enumerate(ordered)}
+    return sorted(lines, key=lambda line: (line.start if by_start else 0, places[line.uid]))
 
 
 def _workloads(only: WorkloadKey | None) -> Select[Any]:
@@ -135,9 +139,9 @@ def _sums(
     by_start: bool,
 ) -> Select[Any]:
     """Counts added up by workload, path and parts, and by start where wanted."""
-    keys = [table.c[name] for name in ("workload_id", "path_id", *parts, *(("start",) if by_start else ()))]
-    bounds_ = [func.max(table.c.until).label("until")]
-    bounds_ += [] if by_start else [func.min(table.c.start).label("start")]
+    names = ["workload_id", "path_id", *parts]
+    keys = [table.c[name] for name in (*names, *(("start",) if by_start else ()))]
+    bounds_ = [*(() if by_start else (func.min(table.c.start),)), func.max(table.c.until)]
     sums = [func.sum(table.c[name]).label(name) for name in counts]
     within: list[ColumnElement[bool]] = [
         and_(table.c.grain == each.grain, table.c.start >= each.start, table.c.start < each.end) for each in stretches
