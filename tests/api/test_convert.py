@@ -183,6 +183,7 @@ def test_tiers_and_what_answers_them() -> None:
     routes = [
         {"httpRoute": "chat", "ruleName": "free", "primary": "a", "fallback": "small", "trafficShare": "60%"},
         {"grpcRoute": "ask", "primary": "a", "fallback": "queue", "order": 1},
+        {"aiGatewayRoute": "talk", "primary": "a", "fallback": "small"},
     ]
     backends = [
         {"name": "small", "kind": "SmallerModel", "pricePerRequest": "0.001"},
@@ -193,6 +194,7 @@ def test_tiers_and_what_answers_them() -> None:
         (
             FallbackRoute("chat", "a", "small", "free", RouteKind.HTTP, 0, 0.6),
             FallbackRoute("ask", "a", "queue", None, RouteKind.GRPC, 1),
+            FallbackRoute("talk", "a", "small", None, RouteKind.AI_GATEWAY),
         ),
         backends=(
             FallbackBackend("small", FallbackKind.SMALLER_MODEL, Decimal("0.001")),

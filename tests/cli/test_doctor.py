@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -14,9 +15,11 @@ from support.objects import workload_slo
 from support.prometheus import Stub
 
 from flyball.cli.main import main
+from flyball.cluster import route_kinds
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import connect
-from flyball.core.names import WorkloadKey
+from flyball.cluster.resources import AI_GATEWAY_ROUTES
+from flyball.core.names import RouteKind, WorkloadKey
 
 if TYPE_CHECKING:
     from flyball_cluster import ApiServer as Server
@@ -161,6 +164,26 @@ async def test_workloads_that_nobody_evaluates_are_named(server: "Server", kubec
         f"{kubectl.namespace}/chat"
         not in checks(await _in_thread("-o", "json", kubeconfig=server.kubeconfig))["operator"]["text"]
     )
+
+
+@pytest.mark.api_server
+@pytest.mark.timeout(1800)
+async def test_kinds_of_routes_that_the_api_server_lacks_are_named(
+    server: "Server", kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = workload_slo()
+    declared["spec"]["fallback"] = {
+        "routes": [{"aiGatewayRoute": "chat", "primary": "chat", "fallback": "hosted", "order": 1}]
+    }
+    kubectl.create(declared)
+    found = checks(await _in_thread("-o", "json", kubeconfig=server.kubeconfig))["fallback routes"]
+    assert (found["ok"], "AIGatewayRoute" in found["text"]) == (True, True)
+    unserved = replace(AI_GATEWAY_ROUTES, version="v9")
+    monkeypatch.setitem(route_kinds.RESOURCES, RouteKind.AI_GATEWAY, unserved)  # type: ignore[arg-type]
+    monkeypatch.setitem(route_kinds.INSTALL, unserved, route_kinds.INSTALL[AI_GATEWAY_ROUTES])  # type: ignore[arg-type]
+    found = checks(await _in_thread("-o", "json", kubeconfig=server.kubeconfig))["fallback routes"]
+    expected = "the API server serves no aigatewayroutes of aigateway.envoyproxy.io/v9; install Envoy AI Gateway's CRDs"
+    assert (found["ok"], found["text"]) == (False, expected)
 
 
 async def _in_thread(*arguments: str, kubeconfig: Path) -> Result:

@@ -18,14 +18,20 @@ from support.api_server import Kubectl
 from support.crashing import Death, Died, buried, turns
 from support.fakes import Deployment
 from support.objects import (
+    POOL,
     READY,
     SCHEDULED,
+    ai_gateway_route,
+    ai_service_backend,
+    backend,
     demand_event,
     deployment,
     endpoint_slice,
     gpu_pool,
     http_route,
+    inference_pool,
     pod,
+    rule,
     workload_slo,
 )
 from support.objects_api import ObjectsApi
@@ -44,7 +50,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.api_server, pytest.mark.timeout(3600)]  # the first start may build kube-apiserver
 
 START = 1_800_000_000.0
-ROUTE = {"httpRoute": "chat", "primary": "chat", "fallback": "chat-small"}
+ROUTES = [{field: "chat", "primary": "chat", "fallback": "chat-small"} for field in ("httpRoute", "aiGatewayRoute")]
 FAST = {"triggerFor": "0s", "minHold": "15s", "returnHold": "15s"}
 ACTS = ("ScaledUp", "ScaledDown", "FallbackActivated", "FallbackReturning", "FallbackCleared")
 EVENTS = "events.v1.events.k8s.io"
@@ -104,13 +110,16 @@ class Story:
             "mode": "Auto",
             "objectives": OBJECTIVES,
             "targets": [part],
-            "fallback": {**copy.deepcopy(OVERFLOW), **FAST, "routes": [ROUTE]},
+            "fallback": {**copy.deepcopy(OVERFLOW), **FAST, "routes": ROUTES},
         }
         pool = gpu_pool(own, 8)
         pool["spec"]["namespaces"] = [self.kubectl.namespace]
         self.kubectl.create(
-            deployment(gpus=1), http_route(), endpoint_slice("chat", "10.0.0.1"),
-            endpoint_slice("chat-small", "10.0.0.2"), pod("chat-0", SCHEDULED, READY, gpus=1),
+            deployment(gpus=1), http_route(rule(backend("chat", 1), backend("chat-small", 0, **POOL))),
+            endpoint_slice("chat", "10.0.0.1"), inference_pool("chat-small", "small"),
+            pod("small-0", READY, app="small"), ai_gateway_route(),
+            *ai_service_backend("chat", f"chat.{self.kubectl.namespace}.svc.cluster.local"),
+            *ai_service_backend("chat-small", "api.example.com"), pod("chat-0", SCHEDULED, READY, gpus=1),
             pod("chat-1", SCHEDULED, READY, gpus=1), pool,
             demand_event("2027-01-15T08:00:00Z", "2999-12-01T20:00:00Z"), declared,
         )  # fmt: skip
@@ -132,12 +141,15 @@ class Story:
     def ending(self) -> dict[str, Any]:
         """Everything that must be as if nobody had died."""
         route, target = self.kubectl.get("httproute", "chat"), self.kubectl.get("deployment", "chat")
+        ai_route = self.kubectl.get("aigatewayroute", "chat")
         return {
             "replicas": target["spec"]["replicas"],
             "weights": self.weights[-1],
             "turns of the replicas": turns(self.replicas),
             "turns of the weights": turns([fallback for _, fallback in self.weights]),
             "left on the route": route["metadata"].get("annotations"),
+            "rules of the AI gateway's route": ai_route["spec"]["rules"],
+            "left on the AI gateway's route": ai_route["metadata"].get("annotations"),
             "left on the target": target["metadata"].get("annotations"),
             "left of the workload": self.kubectl.get_all("workloadslos.v1alpha1.flyball.dev"),
             "conditions before the deletion": {
@@ -185,10 +197,13 @@ async def test_a_process_killed_at_a_write_is_followed_by_one_that_ends_the_same
     calm = await story("calm", Death())
     kinds = {kind_of(sent) for sent in calm.death.sent}
     assert {
-        "PATCH deployments", "PATCH deployments scale", "PATCH httproutes", "PATCH workloadslos",
-        "PATCH workloadslos status", "PATCH gpupools status", "PATCH demandevents status", "POST events",
+        "PATCH deployments", "PATCH deployments scale", "PATCH httproutes", "PATCH aigatewayroutes",
+        "PATCH workloadslos", "PATCH workloadslos status", "PATCH gpupools status", "PATCH demandevents status",
+        "POST events",
     } <= kinds, "the story has every kind of write"  # fmt: skip
     undisturbed, told, wrong = calm.ending(), calm.told(), []
+    own = ai_gateway_route()["spec"]["rules"][0]["backendRefs"]
+    assert undisturbed["rules of the AI gateway's route"][0]["backendRefs"] == own, "given back"
     for number, done in points(calm.death.sent):
         died = await story(f"{number}-{'after' if done else 'before'}", Death(number, done))
         assert died.death.died

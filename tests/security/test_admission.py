@@ -39,6 +39,7 @@ RIGHTS = {
         "verbs": ["patch"],
     },
     "routes": {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["httproutes"], "verbs": ["patch"]},
+    "AI routes": {"apiGroups": ["aigateway.envoyproxy.io"], "resources": ["aigatewayroutes"], "verbs": ["patch"]},
     "what serves at zero": {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]},
     "queries": {"apiGroups": ["flyball.dev"], "resources": ["promql"], "verbs": ["use"]},
 }
@@ -49,6 +50,7 @@ REFUSED_WITHOUT = {
     "statefulsets": "patch the scale of StatefulSet chat-set, which spec.targets[1] names",
     "other kinds": "patch the scale of LeaderWorkerSet chat-many, which spec.targets[2] names",
     "routes": "patch route chat, which the spec names; ask for verb patch on httproutes",
+    "AI routes": "patch route chat, which the spec names; ask for verb patch on aigatewayroutes",
     "what serves at zero": "get Deployment small, which spec.scaling.scaleToZero.wakeUp.fallbackTarget names",
     "queries": "have Flyball ask PromQL of one's own; ask for verb use on promql.flyball.dev",
 }
@@ -74,7 +76,11 @@ def _everything(name: str = "chat") -> Object:
                 "maxReplicas": 4,
             },
         ],
-        "fallback": {"routes": [{"httpRoute": "chat", "primary": "chat", "fallback": "hosted"}]},
+        "fallback": {
+            "routes": [
+                {field: "chat", "primary": "chat", "fallback": "hosted"} for field in ("httpRoute", "aiGatewayRoute")
+            ]
+        },
         "scaling": {
             "scaleToZero": {"idleAfter": "30m", "wakeUp": {"query": QUERY, "fallbackTarget": {"name": "small"}}}
         },
@@ -143,11 +149,13 @@ class TestOnAnApiServer:
     ) -> None:
         governed.grant("owner", OWN, *RIGHTS.values())
         for name in RIGHTS:
-            governed.grant(f"without-{name.replace(' ', '-')}", OWN, *(r for n, r in RIGHTS.items() if n != name))
+            governed.grant(
+                f"without-{name.replace(' ', '-')}".lower(), OWN, *(r for n, r in RIGHTS.items() if n != name)
+            )
         declared = _everything()
         assert governed.settled(lambda: governed.says("owner", "POST", declared, dry_run=True), "") == ""
         for name, refusal in REFUSED_WITHOUT.items():
-            user = f"without-{name.replace(' ', '-')}"
+            user = f"without-{name.replace(' ', '-')}".lower()
             expected = f"{user} may not {refusal}"
             said = governed.settled(lambda u=user: governed.says(u, "POST", declared, dry_run=True), expected)  # type: ignore[misc]
             assert expected in said, name
@@ -158,6 +166,10 @@ class TestOnAnApiServer:
         governed.grant("owner", OWN, scale, route)
         mine = _with("fallback", {"routes": [{"httpRoute": "chat", "primary": "a", "fallback": "b"}]})
         assert governed.settled(lambda: governed.says("owner", "POST", mine, dry_run=True), "") == ""
+        for field in ("grpcRoute", "aiGatewayRoute"):
+            other = _with("fallback", {"routes": [{field: "chat", "primary": "a", "fallback": "b"}]})
+            refusal = f"patch route chat, which the spec names; ask for verb patch on {field.lower()}s"
+            assert refusal in governed.says("owner", "POST", other, dry_run=True)
         theirs = _with("fallback", {"routes": [{"httpRoute": "shop", "primary": "a", "fallback": "b"}]})
         assert "patch route shop" in governed.says("owner", "POST", theirs, dry_run=True)
         assert "patch the scale of Deployment shop" in governed.says(
@@ -273,6 +285,7 @@ JUDGED = {
     "scaling.scaleToZero.wakeUp.fallbackTarget",
     "fallback.routes[].httpRoute",
     "fallback.routes[].grpcRoute",
+    "fallback.routes[].aiGatewayRoute",
     "route.httpRoute",
     "scaling.scaleToZero.wakeUp.query",
     "telemetry.overrides{}",

@@ -29,10 +29,15 @@ class FallbackRouteSpec(ApiModel):
     """Name of an HTTPRoute in the WorkloadSLO's namespace. Only the weights of the two backends are ever changed."""
     grpc_route: ObjectName | None = None
     """Name of a GRPCRoute in the WorkloadSLO's namespace, in place of httpRoute."""
+    ai_gateway_route: ObjectName | None = None
+    """Name of an AIGatewayRoute (Envoy AI Gateway) in the WorkloadSLO's namespace, in place of httpRoute. A fallback
+    with a later priority than the primary gets the primary's while its weight is moved."""
     rule_name: ObjectName | None = None
-    """Name of the rule. May be left out where exactly one rule holds both backends."""
+    """Name of the rule. May be left out where exactly one rule holds both backends, and must be for an AIGatewayRoute,
+    whose rules have no names."""
     primary: ItemName
-    """Name of the backend that serves normally."""
+    """Name of the backend that serves normally: of a Service, of an InferencePool in an HTTPRoute, or of an
+    AIServiceBackend in an AIGatewayRoute."""
     fallback: ItemName
     """Name of the backend that takes the overflow. Both must stand in the rule's backendRefs."""
     order: Annotated[Int32, Field(ge=0, le=7)] | None = None
@@ -43,13 +48,28 @@ class FallbackRouteSpec(ApiModel):
     should. Routes without one share the rest in equal parts; shares that add up to more count by their ratio."""
 
     @rule(
-        cel="has(self.httpRoute) != has(self.grpcRoute)",
+        cel="[has(self.httpRoute), has(self.grpcRoute), has(self.aiGatewayRoute)].filter(named, named).size() == 1",
         field=".httpRoute",
-        problem="not exactly one of httpRoute and grpcRoute is set",
+        problem="not exactly one of httpRoute, grpcRoute and aiGatewayRoute is set",
         fix="name one route; list a second one as an item of its own",
     )
     def _one_route(self) -> bool:
-        return (self.http_route is None) != (self.grpc_route is None)
+        return sum(name is not None for name in self.names) == 1
+
+    @rule(
+        cel="!(has(self.aiGatewayRoute) && has(self.ruleName))",
+        field=".ruleName",
+        problem="ruleName is set for an AIGatewayRoute, whose rules have no names",
+        fix="remove it; the rule that holds both backends is meant",
+        reason="FieldValueForbidden",
+    )
+    def _rules_have_names(self) -> bool:
+        return self.ai_gateway_route is None or self.rule_name is None
+
+    @property
+    def names(self) -> tuple[str | None, str | None, str | None]:
+        """The names of the route, of which one is set: as an HTTPRoute, a GRPCRoute, an AIGatewayRoute."""
+        return self.http_route, self.grpc_route, self.ai_gateway_route
 
     @rule(
         cel="self.primary != self.fallback",
@@ -142,6 +162,8 @@ class FallbackSpec(ApiModel):
             "self.routes.all(a, self.routes.exists_one(b, "
             "has(a.httpRoute) == has(b.httpRoute) && (!has(a.httpRoute) || a.httpRoute == b.httpRoute) "
             "&& has(a.grpcRoute) == has(b.grpcRoute) && (!has(a.grpcRoute) || a.grpcRoute == b.grpcRoute) "
+            "&& has(a.aiGatewayRoute) == has(b.aiGatewayRoute) "
+            "&& (!has(a.aiGatewayRoute) || a.aiGatewayRoute == b.aiGatewayRoute) "
             "&& has(a.ruleName) == has(b.ruleName) && (has(a.ruleName) ? a.ruleName == b.ruleName "
             ": a.primary == b.primary && a.fallback == b.fallback)))"
         ),
@@ -150,7 +172,7 @@ class FallbackSpec(ApiModel):
         fix="keep one of them, or name another ruleName",
     )
     def _routes_differ(self) -> bool:
-        found = [(r.http_route, r.grpc_route, r.rule_name or (r.primary, r.fallback)) for r in self.routes]
+        found = [(r.names, r.rule_name or (r.primary, r.fallback)) for r in self.routes]
         return len(set(found)) == len(found)
 
     @rule(

@@ -74,7 +74,7 @@ class ObjectiveStatus(ApiModel):
     budget_left: str | None = None
     """Share of the window's error budget that is left; negative when overdrawn."""
     slow_because_of: str | None = None
-    """While it burns, the stage of the request to blame, where telemetry.stages are measured."""
+    """While it burns, the stage of the request to blame, of telemetry.stages or of the engine's own."""
 
 
 class StageStatus(ApiModel):
@@ -83,7 +83,7 @@ class StageStatus(ApiModel):
     name: str
     """Name of the stage."""
     p50: str | None = None
-    """Median."""
+    """Median; `under 300ms` where the histogram tells nothing apart below that."""
     p95: str | None = None
     """95th percentile."""
     p99: str | None = None
@@ -98,8 +98,10 @@ class SegmentStatus(ApiModel):
 
     name: str
     """Its label values, or `other` for the requests of all segments that are not listed."""
-    requests: int
+    requests: int | None = None
     """Requests."""
+    sessions: int | None = None
+    """Sessions that are open now, where they are what is measured."""
     p95: str | None = None
     """95th percentile of the latency."""
     attained: str | None = None
@@ -107,16 +109,16 @@ class SegmentStatus(ApiModel):
 
 
 class SegmentsStatus(ApiModel):
-    """One latency by segment."""
+    """One latency, or the active sessions, by segment."""
 
     measured: str
-    """Indicator of telemetry.latencies."""
+    """Indicator of telemetry.latencies, or ActiveSessions."""
     count: int
-    """How many segments had requests."""
+    """How many segments had requests or sessions."""
     worst: str | None = None
     """The segment that surely misses most of what is promised to all; absent where none surely misses too much."""
     largest: Annotated[tuple[SegmentStatus, ...], ListMap("name")] = ()
-    """The ten with most requests, and `other` where there are more."""
+    """The ten with most requests or sessions, and `other` where there are more."""
 
 
 class TargetStatus(ApiModel):
@@ -230,12 +232,14 @@ class OriginalWeights(ApiModel):
     """Name of the HTTPRoute."""
     grpc_route: str | None = None
     """Name of the GRPCRoute."""
+    ai_gateway_route: str | None = None
+    """Name of the AIGatewayRoute."""
     rule_name: str | None = None
     """Name of the rule, where it has one."""
     primary: int
     """Weight of the primary backend."""
     fallback: int
-    """Weight of the fallback backend."""
+    """Weight of the fallback backend; 0 where it stands behind the primary by its priority."""
 
 
 class FallbackStatus(ApiModel):
@@ -292,7 +296,8 @@ class WorkloadSLOStatus(ApiModel):
     objectives: Annotated[tuple[ObjectiveStatus, ...], ListMap("name")] = ()
     """Each objective as measured, defaults included."""
     stages: Annotated[tuple[StageStatus, ...], ListMap("name")] = ()
-    """Each stage of telemetry.stages through which requests passed."""
+    """Each stage of telemetry.stages through which requests passed, then Queue, Prefill and Decode by the engine's own
+    histograms. Where prefill is not told apart, FirstToken is it with the queue."""
     segments: Annotated[tuple[SegmentsStatus, ...], ListMap("measured")] = ()
     """Each latency of telemetry.latencies by the labels of telemetry.segmentBy."""
     targets: Annotated[tuple[TargetStatus, ...], ListMap("name")] = ()

@@ -44,7 +44,8 @@ class Telemetry(ApiModel):
     """Which of the gateway's series are this workload's. Defaults to selector."""
     overrides: Annotated[dict[str, PromQL], Field(max_length=16)] = Field(default_factory=dict)
     """PromQL in place of the profile's, by signal: Running, Waiting, Completions, PromptTokens, OutputTokens,
-    KVCacheUsage, GPUUtilization, TimeToFirstToken, InterTokenLatency, EndToEnd, QueueTime."""
+    KVCacheUsage, GPUUtilization, TimeToFirstToken, InterTokenLatency, EndToEnd, QueueTime; and ActiveSessions, which no
+    profile has: a number by the labels of segmentBy, such as `sum by (tier) (chat_sessions_open)`."""
     latencies: Annotated[tuple[RequestLatency, ...], Field(max_length=3), ListMap("indicator")] = ()
     """Latencies that objectives count at a gateway or in an application, in place of the engine's own."""
     stages: Annotated[tuple[RequestStage, ...], Field(max_length=16), ListMap("name")] = ()

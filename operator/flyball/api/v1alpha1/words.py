@@ -64,6 +64,7 @@ class Signal(StrEnum):
     INTER_TOKEN_LATENCY = "InterTokenLatency"  # noqa: S105 - a latency
     END_TO_END = "EndToEnd"
     QUEUE_TIME = "QueueTime"
+    ACTIVE_SESSIONS = "ActiveSessions"
 
 
 class ShadowPolicy(StrEnum):
