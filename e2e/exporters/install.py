@@ -25,7 +25,7 @@ class InstallError(Exception):
 def folder_of(stack: Stack) -> Path:
     """Where a stack is installed: another place for other versions of what it needs."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flyball" / "exporters"
-    needs = hashlib.sha256("\0".join((*stack.packages, "", *stack.sources)).encode()).hexdigest()[:8]
+    needs = hashlib.sha256("\0".join((*stack.packages, "", *stack.alone, "", *stack.sources)).encode()).hexdigest()[:8]
     return cache / f"{stack.name}-{needs}"
 
 
@@ -63,6 +63,9 @@ def _installed(stack: Stack, folder: Path, say: Say) -> tuple[Sequence[Path], Ma
         venv.create(folder, with_pip=True)
         say(f"installing {', '.join(stack.packages)}")
         _run([python, "-m", "pip", "install", "--progress-bar=off", *stack.packages], say)
+        if stack.alone:
+            say(f"installing {', '.join(stack.alone)}, without what it needs")
+            _run([python, "-m", "pip", "install", "--progress-bar=off", "--no-deps", *stack.alone], say)
         for source in stack.sources:
             say(f"downloading {source}, of which the Python files are kept")
             _run(

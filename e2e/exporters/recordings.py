@@ -29,7 +29,7 @@ def kept(exposition: str) -> str:
 def recipe(stack: Stack) -> str:
     """Changes with what is run and with the versions of what it is run on."""
     files = [stack.source] if stack.source.is_file() else sorted(stack.source.iterdir())
-    parts = [*stack.packages, *stack.sources, *(path.read_text(encoding="utf-8") for path in files)]
+    parts = [*stack.packages, *stack.alone, *stack.sources, *(path.read_text(encoding="utf-8") for path in files)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 

@@ -12,10 +12,10 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """One recording. `program` is a file of programs/ or a folder of go/, `packages` are installed with all they need.
+    """One recording. `program` is a file of programs/ or a folder of go/, `note` says what of the software ran.
 
-    Of the `sources` only the Python files are unpacked, without what they need: a serving engine's whole tree is
-    gigabytes, its metrics code is a few files. `note` says what of it ran.
+    `packages` are installed with all they need, what is `alone` without. Of the `sources` only the Python files are
+    unpacked: a serving engine's whole tree is gigabytes, its metrics code is a few files.
     """
 
     name: str
@@ -23,6 +23,7 @@ class Stack:
     program: str
     note: str
     packages: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
     @property
@@ -67,7 +68,7 @@ STACKS = (
         "vllm_metrics.py",
         _METRICS_ONLY,
         ("prometheus_client==0.26.0", "msgspec==0.22.0", "numpy==2.4.6", "pydantic==2.14.3"),
-        ("vllm==0.33.0",),
+        sources=("vllm==0.33.0",),
     ),
     Stack(
         "sglang",
@@ -75,6 +76,21 @@ STACKS = (
         "sglang_metrics.py",
         _METRICS_ONLY,
         ("prometheus_client==0.26.0", "msgspec==0.22.0", "numpy==2.4.6"),
-        ("sglang==0.5.23",),
+        sources=("sglang==0.5.23",),
+    ),
+    Stack(
+        "triton",
+        "Triton of nvidia-pytriton 0.7.0",
+        "triton_server.py",
+        "the server, with a Python model in place of TensorRT-LLM's",
+        ("numpy==1.26.4",),
+        alone=("nvidia-pytriton==0.7.0",),
+    ),
+    Stack(
+        "dynamo",
+        "Dynamo 1.6.1",
+        "dynamo_worker.py",
+        "a worker of its runtime, whose engine is a function",
+        ("ai-dynamo-runtime==1.6.1",),
     ),
 )

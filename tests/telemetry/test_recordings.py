@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from e2e.exporters.install import folder_of
+from e2e.exporters.recordings import is_current, recipe
+from e2e.exporters.recordings import recorded as recorded_by
+from e2e.exporters.stacks import STACKS
 from prometheus_client.parser import text_string_to_metric_families
 from support.prometheus import make_objective, make_spec, make_variant
 from support.real_prometheus import History, serve
@@ -33,7 +38,10 @@ GATEWAY_CASES = {
 # What the programs have counted: running, waiting for a GPU, finished with an answer.
 ENGINE_CASES = {"VLLM": ("vllm", 4.0, 2.0, 9.0), "SGLang": ("sglang", 4.0, 3.0, 10.0)}
 PROFILES: dict[str, EngineProfile | GatewayProfile] = {**ENGINES, **GATEWAYS}
-RECORDED = {name: case[0] for name, case in (*GATEWAY_CASES.items(), *ENGINE_CASES.items())}
+RECORDED = {name: case[0] for name, case in (*GATEWAY_CASES.items(), *ENGINE_CASES.items())} | {
+    "Dynamo": "dynamo",
+    "Triton": "triton",
+}
 
 
 def recorded(name: str) -> str:
@@ -44,15 +52,21 @@ def escaped(text: str) -> str:
     return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
+def spelled(text: str) -> set[str]:
+    """The names of the series, to which the parser would add what counters lack of their usual ending."""
+    return {line.split("{")[0].split(" ")[0] for line in text.splitlines() if line and not line.startswith("#")}
+
+
 def scraped(history: History, text: str, namespace: str, pod: str) -> None:
     """The recording of a pod as if it had counted all that twice in two minutes, evenly."""
+    names = spelled(text)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = {name: escaped(value) for name, value in sample.labels.items()}
             labels |= {"namespace": namespace, "pod": pod, "job": "recorded"}
             grows, value = family.type in ("counter", "histogram"), float(sample.value)
             history.add(
-                sample.name,
+                sample.name if sample.name in names else sample.name.removesuffix("_total"),
                 labels,
                 TIMES,
                 lambda at, grows=grows, value=value: value * (at - TIMES[0]) / 60 if grows else value,
@@ -75,7 +89,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     history = History()
     for recording, _ in GATEWAY_CASES.values():
         scraped(history, recorded(recording), "gateways", f"{recording}-0")
-    for recording, *_ in ENGINE_CASES.values():
+    for recording in (RECORDED[name] for name in ENGINES if name in RECORDED):
         scraped(history, recorded(recording), "team-a", f"{recording}-0")
     with serve(history, tmp_path_factory.mktemp("prometheus")) as address:
         yield address
@@ -124,6 +138,15 @@ async def test_an_engine_is_recognized_and_read_as_its_own_code_counts(url: str,
     assert signals.objectives[0].shares[0].total == pytest.approx(counted(text, f"{histogram.names[0]}_count"))
 
 
+async def test_of_a_bare_dynamo_worker_what_it_works_on_runs_and_what_ended_is_completed(url: str) -> None:
+    spec = make_spec("dynamo", "team-a", (make_variant("dynamo", "dynamo", "StatefulSet"),))
+    metrics = PrometheusMetrics(PrometheusSettings(url, timeout_seconds=60))
+    main = (await metrics.read([spec], NOW))[spec.key].variants[0]
+    await metrics.aclose()
+    assert (main.running.value, main.waiting.state) == (2.0, SignalState.ABSENT)
+    assert main.completions_per_second.value == pytest.approx(10 / 60)
+
+
 @pytest.mark.parametrize("gateway", GATEWAY_CASES)
 def test_what_the_gateway_counts_is_found(url: str, gateway: str) -> None:
     with closing(Checker(PrometheusSettings(url, timeout_seconds=60), NOW)) as checker:
@@ -147,8 +170,7 @@ def test_the_profile_says_which_software_it_was(name: str) -> None:
 def test_every_source_was_printed_or_is_said_to_be_documentation_only(name: str) -> None:
     profile = PROFILES[name]
     signals = engine_signals(profile) if isinstance(profile, EngineProfile) else gateway_signals(profile)
-    families = list(text_string_to_metric_families(recorded(RECORDED[name])))
-    printed = {sample.name for family in families for sample in family.samples}
+    printed = spelled(recorded(RECORDED[name]))
     documented = profile.origin.documented
     for signal, sources in signals.items():
         for source in sources:
@@ -170,3 +192,16 @@ def test_the_edges_are_those_that_are_printed(name: str) -> None:
                     if family.name in histogram.names and "le" in sample.labels
                 }
                 assert not printed or printed == {*histogram.edges, float("inf")}, family.name
+
+
+def test_every_stack_has_its_recording() -> None:
+    for stack in STACKS:
+        assert recorded(stack.name).startswith(f"# {stack.software}\n"), f"run: make exporters EXPORTERS={stack.name}"
+
+
+def test_another_version_is_another_recording() -> None:
+    stack = next(stack for stack in STACKS if stack.name == "vllm")
+    newer = replace(stack, sources=("vllm==9.9.9",))
+    assert (is_current(newer), folder_of(stack) == folder_of(newer)) == (False, False)
+    kept = recorded_by(newer, "# HELP python_info x\npython_info 1\nx_total 1.0\nx_created 2.0\n")
+    assert kept == f"# {stack.software}\n# {stack.note}\n# recipe {recipe(newer)}\nx_total 1.0\n"

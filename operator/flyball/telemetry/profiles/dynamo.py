@@ -37,6 +37,8 @@ DYNAMO = EngineProfile(
     origin=Origin(
         "0.4 to 1.6, with vLLM, SGLang or TensorRT-LLM",
         "lib/runtime/src/metrics/prometheus_names.rs and the engines' own",
+        "Dynamo 1.6.1",
+        ("vllm:", "sglang:", "trtllm_", "nv_"),
     ),
     signs=(f"{_WORKER}_inflight_requests",),
     running=Gauge(
@@ -46,8 +48,12 @@ DYNAMO = EngineProfile(
     kv_cache_usage=Gauge(
         tuple(s for engine in _ENGINES if engine.kv_cache_usage for s in engine.kv_cache_usage.selectors), Unit.SHARE
     ),
+    # Dynamo's own `requests_total` counts requests that begin; its histogram counts those that ended.
     completions=Counter(
-        (*(s for engine in _ENGINES for s in engine.completions.selectors), Selector(f"{_WORKER}_requests_total"))
+        (
+            *(s for engine in _ENGINES for s in engine.completions.selectors),
+            Selector(f"{_WORKER}_request_duration_seconds_count"),
+        )
     ),
     prompt_tokens=_all_of(*(engine.prompt_tokens for engine in _ENGINES), unit=Unit.TOKENS),
     output_tokens=_all_of(*(engine.output_tokens for engine in _ENGINES), unit=Unit.TOKENS),

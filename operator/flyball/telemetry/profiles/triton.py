@@ -29,7 +29,9 @@ TRITON = EngineProfile(
     origin=Origin(
         "Triton 23.11 on with TensorRT-LLM; trtllm-serve 1.2 on",
         "triton docs/user_guide/metrics.md, tensorrtllm_backend README, tensorrt_llm/metrics/collector.py",
-        lacks=MappingProxyType(
+        "Triton of nvidia-pytriton 0.7.0",
+        ("nv_trt_llm_", "nv_inference_first_response_", "trtllm_"),
+        MappingProxyType(
             {
                 "PromptTokens": "Triton exports none; trtllm-serve does",
                 "OutputTokens": "Triton exports none; trtllm-serve does",
