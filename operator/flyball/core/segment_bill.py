@@ -20,9 +20,9 @@ from flyball.core.spec import Unit
 from flyball.core.work import Work
 
 NOTHING = Decimal(0)
-MOST_NAMED_IN_ALL = 20_000
+MOST_NAMED_IN_ALL = 15_000
 """Segments that are named in one hour or day, all workloads together: what bounds the ledger."""
-FEWEST_NAMED, MOST_NAMED = 2, 100
+FEWEST_NAMED, MOST_NAMED = 1, 100
 """Segments that are named of one label of one workload, whatever that bound says."""
 LONGEST_VALUE = 128
 """Longer values are cut, and what was cut stands for itself as a hash."""

@@ -6,12 +6,12 @@ for good. How many segments are named is capped in each row of time: while a day
 are followed as are named of it when it is over, so that the largest of the whole are named, and the others are `other`.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, func, insert, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from flyball.core.names import WorkloadKey
@@ -209,29 +209,43 @@ def _use(row: Any) -> SegmentUse:
 def _lines(
     ledger: Ledger, stretches: Sequence[Stretch], labels: Collection[str], only: WorkloadKey | None, *, by_start: bool
 ) -> list[SegmentLine]:
-    if not stretches or not labels:
-        return []
+    found: dict[tuple[int, str, Segment], SegmentLine] = {}
+    with reading(ledger.engine) as connection:
+        for stretch in stretches:
+            for row in connection.execute(_sums(ledger.calendar, stretch, labels, only, by_start=by_start)):
+                line = SegmentLine(WorkloadKey(row.namespace, row.name), row.uid, row.start, _use(row))
+                place = (row.start if by_start else 0, row.uid, line.use.segment)
+                known = found.get(place)
+                found[place] = line if known is None else replace(known, use=known.use.plus(line.use))
+    return sorted(found.values(), key=lambda line: (line.start if by_start else 0, line.key, line.uid))
+
+
+def _sums(
+    calendar: Calendar, stretch: Stretch, labels: Collection[str], only: WorkloadKey | None, *, by_start: bool
+) -> Select[Any]:
+    """Counts of a stretch by workload and segment, and by start where wanted."""
     keys = [segment_use.c.workload_id, segment_use.c.segment_id, *((segment_use.c.start,) if by_start else ())]
     at = [] if by_start else [func.min(segment_use.c.start).label("start")]
     sums = [func.sum(segment_use.c[name]).label(name) for name in _COUNTS]
-    within = [
-        and_(segment_use.c.grain == each.grain, segment_use.c.start >= each.start, segment_use.c.start < each.end)
-        for each in stretches
-    ]
-    added = select(*keys, *at, *sums).where(or_(*within)).group_by(*keys)
-    if only is not None:
+    added = select(*keys, *at, *sums).where(segment_use.c.grain == stretch.grain).group_by(*keys)
+    if only is None:
+        added = added.where(segment_use.c.start >= stretch.start, segment_use.c.start < stretch.end)
+    else:  # each start is named, so that only this workload's rows are looked at, which the key finds
         mine = select(workload.c.id).where(workload.c.namespace == only.namespace, workload.c.name == only.name)
-        added = added.where(segment_use.c.workload_id.in_(mine))
+        starts = list(_starts(calendar, stretch))
+        added = added.where(segment_use.c.start.in_(starts), segment_use.c.workload_id.in_(mine))
     found = added.subquery()
-    chosen = (
+    return (
         select(found, *(segment.c[name] for name in _WORDS), workload.c.namespace, workload.c.name, workload.c.uid)
         .select_from(found.join(segment, segment.c.id == found.c.segment_id))
         .join(workload, workload.c.id == found.c.workload_id)
         .where(segment.c.label.in_(sorted(labels)))
-        .order_by(found.c.start, workload.c.namespace, workload.c.name, workload.c.uid)
     )
-    with reading(ledger.engine) as connection:
-        return [
-            SegmentLine(WorkloadKey(row.namespace, row.name), row.uid, row.start, _use(row))
-            for row in connection.execute(chosen)
-        ]
+
+
+def _starts(calendar: Calendar, stretch: Stretch) -> Iterator[int]:
+    """Where the hours, days or months of a stretch begin."""
+    at = calendar.ceil(stretch.start, stretch.grain)
+    while at < stretch.end:
+        yield at
+        at = calendar.ceil(at + 1, stretch.grain)
