@@ -42,6 +42,8 @@ QUIET_SECONDS = (40.0, 110.0)
 SCALE = 0.3
 MEMORY_BYTES, FILES, TASKS = 20e6, 20, 20
 """What a process may grow by in a leg, once warm, before it counts as a leak."""
+TOLD, MOST_LOSSES = ("scheduled_seconds", "e2e_seconds", "status", "error", "detail", "backend"), 20
+"""What a leg keeps of requests that were lost, to be held against when its faults were."""
 HEAD = """# Soak
 
 Written by `make soak`: recorded traffic through the gateway to a workload that Flyball scales and lets overflow, two
@@ -103,15 +105,18 @@ def _leg(stage: Stage, dice: random.Random, leg: int, length: float) -> dict[str
         with probe.running(), _traffic(stage, Path(folder), leg, length):
             played = _play_faults(stage, dice, began + length)
         with (Path(folder) / "load.csv").open() as file:
-            errors = Counter(row["error"] for row in csv.DictReader(file))
+            rows = list(csv.DictReader(file))
+    errors = Counter(row["error"] for row in rows)
     found, spans = stage.audit(began), [(begin, end) for _, begin, end in played]
     scaled = sum(w.resource == "deployments/scale" and w.namespace == "demo" and w.code < 300 for w in found)
     lost = {kind: count for kind, count in errors.items() if kind not in ("", "cancelled")}
     figures = {
         "seconds": round(time.time() - began),
         "faults": [name for name, _, _ in played],
+        "faults at": [(round(begin - began), round(end - began)) for begin, end in spans],
         "requests": errors.total(),
         "lost": lost,
+        "losses": [{name: row[name] for name in TOLD} for row in rows if row["error"] in lost][:MOST_LOSSES],
         "replica changes": scaled,
         "unexplained": max(0, scaled - (_told(stage) - before)),
         "stray writes": sum(write.at >= began for write in strays(stage.audit(0.0), LEASE)),
