@@ -1,5 +1,6 @@
 """Every engine's profile on a real Prometheus, and what goes wrong with engines and their scrapers."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -286,6 +287,8 @@ async def test_the_number_of_queries_is_that_of_engines_in_use(url: str, monkeyp
         [workload("vllm"), workload("sglang"), workload("ranks")],
     ):
         await metrics.read(specs, NOW)
+        while running := list(metrics._own_stages._known._running.values()):  # what was begun beside the read
+            await asyncio.wait(running)
         asked.clear()
         await metrics.read(specs, NOW + 1)
         counts.append(len(asked))
