@@ -249,35 +249,13 @@ def test_a_peak_holds_for_a_while_and_then_goes() -> None:
     """Start-up 30 s, so the shortest hold of 180 s: replicas needed at 0 stay at 179 and go at 180."""
     workload = spec()
     peak, quiet = signals(**TEN), signals(**QUIET)
-    before = observation(signal=peak, state=running(3))
-    _, memory = decide(workload, before, settled_memory(workload, before))
+    _, memory = decide(workload, observation(signal=peak, state=running(3)), settled_memory(workload, observation()))
     counts = []
     for seconds in (15.0, 179.0, 180.0):
         seen = observation(at=START + seconds, signal=quiet, state=running(3))
         decision, memory = decide(workload, seen, replace(memory, backlog=()))
         counts.append(desired(decision))
     assert counts == [3, 3, 2]
-
-
-@pytest.mark.parametrize(
-    ("scaling", "before", "free"),
-    [
-        pytest.param(Scaling(), 4, 180.0, id="for the hold of 180 s"),
-        pytest.param(Scaling(), 2, 0.0, id="one that was raised is judged by its needs alone"),
-        pytest.param(Scaling(), 3, 0.0, id="and so is one that has not changed"),
-        pytest.param(Scaling(down_stabilization_seconds=60.0), 4, 60.0, id="for the user's own hold"),
-        pytest.param(Scaling(down_max_step=1), 4, 0.0, id="one who says how many go at once sets that pace himself"),
-    ],
-)
-def test_what_is_left_when_replicas_go_stands_for_a_hold(scaling: Scaling, before: int, free: float) -> None:
-    workload, quiet = spec(scaling=scaling), signals(**QUIET)
-    memory = settled_memory(workload, observation(signal=quiet, state=running(before)))
-    kept = []
-    for seconds in (0.0, 15.0, 59.0, 60.0, 179.0, 180.0):
-        seen = observation(at=START + seconds, signal=quiet, state=running(3))
-        decision, memory = decide(workload, seen, replace(memory, backlog=()))
-        kept.append((seconds, desired(decision)))
-    assert all((count == 3) == (seconds < free) for seconds, count in kept), kept
 
 
 def test_what_ran_before_the_first_look_was_needed_for_all_that_is_known() -> None:

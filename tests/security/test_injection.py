@@ -3,6 +3,7 @@
 A query is compared with the one for harmless text: with all string literals blanked, the two must be the same.
 """
 
+import asyncio
 import re
 from typing import Any
 from urllib.parse import unquote
@@ -81,6 +82,8 @@ async def _queries(text: str, metrics: Any) -> list[str]:
     metrics._client = recording = Recording()
     read = getattr(metrics, "read", None) or metrics.read_replicas
     await read([_spec(text)], 1000.0)
+    if beside := asyncio.all_tasks() - {asyncio.current_task()}:  # what was begun beside the read
+        await asyncio.wait(beside)
     return sorted(recording.queries)
 
 

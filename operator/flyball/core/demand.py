@@ -281,9 +281,6 @@ def _watch_ready(spec: WorkloadSpec, states: tuple[VariantState, ...], at: float
             known = spot.watch(state, known, at)
         if state.ready != known.ready:
             known = replace(known, ready=state.ready, ready_changed_at=at)
-        if state.replicas != known.replicas:
-            lowered_at = at if state.replicas < known.replicas else known.lowered_at
-            known = replace(known, replicas=state.replicas, lowered_at=lowered_at)
         variants.append(known)
     return replace(memory, variants=tuple(variants))
 

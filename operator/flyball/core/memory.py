@@ -21,7 +21,6 @@ class BacklogSample:
 class VariantMemory:
     """One variant's fitted capacity, its recent needs (time, replicas) and when its ready count last moved.
 
-    `replicas` is the count last seen asked for (-1: none yet), and `lowered_at` when it was last seen to fall.
     Of one on spot capacity, `reclaims` counts the replicas seen lost; `lost` and `watched_seconds` (of one replica) are
     those and the time in which they were, decayed, as of `watched_at`.
     """
@@ -31,8 +30,6 @@ class VariantMemory:
     needs: tuple[tuple[float, int], ...] = ()
     ready: int = -1
     ready_changed_at: float = 0.0
-    replicas: int = -1
-    lowered_at: float = 0.0
     reclaims: int = 0
     lost: float = 0.0
     watched_seconds: float = 0.0

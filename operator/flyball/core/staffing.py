@@ -261,18 +261,11 @@ def _burn_step(case: Case, needs: dict[str, int], settled: bool) -> tuple[dict[s
 
 
 def _remembered(case: Case, plan: VariantPlan, need: int, memory: Memory) -> Needs:
-    """The variant's needs within its holds. What ran before the first look was needed then, for all that is known.
-
-    What is left when replicas go counts as needed then: it stands for a hold before fewer are judged to do, for nothing
-    was seen of how fewer fare. Else a falling load takes one replica after the other, each as another peak leaves the
-    hold, and wants some of them back. Who sets the largest step down sets that pace himself.
-    """
+    """The variant's needs within its holds. What ran before the first look was needed then, for all that is known."""
     if plan.fixed or case.observation.state.problem:
         return ()
-    at, variant = case.observation.at, memory.variant(plan.variant.name)
-    known = variant.needs or ((at - 1e-3, plan.state.replicas),)
-    if at == variant.lowered_at and case.spec.scaling.down_max_step is None:
-        need = max(need, plan.state.replicas)
+    at = case.observation.at
+    known = memory.variant(plan.variant.name).needs or ((at - 1e-3, plan.state.replicas),)
     return remember_need(known, at, need, max(_down_hold(case, plan), case.spec.scaling.up_stabilization_seconds))
 
 

@@ -1,7 +1,7 @@
 // Nothing is built here: tests apply the CRDs that these modules hold.
 module flyball/cluster/crds
 
-go 1.26.0
+go 1.26.4
 
 require (
 	github.com/envoyproxy/ai-gateway v1.0.0
