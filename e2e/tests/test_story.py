@@ -56,7 +56,7 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(flyball: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(flyball: Kit, tmp_path_factory: pytest.TempPathFactory, left: list[str]) -> Iterator[Story]:
     """Tell the story once."""
     folder = tmp_path_factory.mktemp("load")
     tools.deploy_story(flyball)
@@ -70,7 +70,8 @@ def story(flyball: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         after = _watch(flyball, started, 300, until=settled)
     clients = [row for name in ("calm", "surge") for row in _rows(folder / f"{name}.csv")]
     yield Story(calm, surge, after, events(flyball), clients, surge_began)
-    flyball.kubectl("delete", "namespace", "demo", "--timeout=180s")
+    flyball.kubectl("delete", "namespace", "demo", "--wait=false")
+    left.append("demo")
 
 
 @contextlib.contextmanager
