@@ -6,10 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from flyball.core.names import WorkloadKey
-from flyball.ledger.engine import reading, writing
+from flyball.ledger.engine import insert_into, reading, writing
 from flyball.ledger.evidence import attainment, declaration
 from flyball.ledger.schema import Grain
 from flyball.ledger.store import KEPT_MS, Ledger
@@ -36,8 +35,7 @@ def add_hours(ledger: Ledger, hours: Hours) -> None:
     if not rows:
         return
     with writing(ledger.engine) as connection:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        add = dialect.insert(attainment)
+        add = insert_into(connection, attainment)
         add = add.on_conflict_do_update(
             index_elements=list(_KEYS),
             set_={name: attainment.c[name] + add.excluded[name] for name in ("good", "total")},

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from sqlalchemy import func, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from flyball.core.budgets import PastForecast
 from flyball.core.names import Period, WorkloadKey
 from flyball.core.periods import end
-from flyball.ledger.engine import reading, writing
+from flyball.ledger.engine import insert_into, reading, writing
 from flyball.ledger.queries import total
 from flyball.ledger.schema import Grain, charge, forecast, usage, workload
 from flyball.ledger.store import DAY_MS, Ledger
@@ -34,7 +33,6 @@ def keep(ledger: Ledger, forecasts: Iterable[Forecast]) -> None:
     found = list(forecasts)
     if not found:
         return
-    dialect = postgresql if ledger.engine.dialect.name == "postgresql" else sqlite
     with writing(ledger.engine) as connection:
         ids = {row.uid: row.id for row in connection.execute(select(workload.c.uid, workload.c.id))}
         rows = [
@@ -48,7 +46,7 @@ def keep(ledger: Ledger, forecasts: Iterable[Forecast]) -> None:
             if each.uid in ids
         ]
         if rows:
-            connection.execute(dialect.insert(forecast).on_conflict_do_nothing(), rows)
+            connection.execute(insert_into(connection, forecast).on_conflict_do_nothing(), rows)
 
 
 def kept(ledger: Ledger, now: int, only: WorkloadKey | None = None) -> dict[str, dict[int, list[PastForecast]]]:

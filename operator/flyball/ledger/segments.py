@@ -12,12 +12,11 @@ from hashlib import blake2b
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from flyball.core.names import WorkloadKey
 from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse, capped
 from flyball.ledger.calendar import HOUR_MS, Calendar
-from flyball.ledger.engine import reading, writing
+from flyball.ledger.engine import insert_into, reading, writing
 from flyball.ledger.queries import Stretch, cover
 from flyball.ledger.schema import Grain, segment, segment_mark, segment_use, usage, workload
 from flyball.ledger.store import DAY_MS, Ledger, add_up
@@ -140,16 +139,14 @@ def _learn(connection: Connection, words: Mapping[int, Segment]) -> None:
         {"id": id_, "label": word.label, "value": word.value, "kind": str(word.kind), "basis": str(word.basis)}
         for id_, word in words.items()
     ]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(segment).on_conflict_do_nothing(index_elements=["id"]), rows)
+    connection.execute(insert_into(connection, segment).on_conflict_do_nothing(index_elements=["id"]), rows)
 
 
 def _mark(connection: Connection, ids: Iterable[int], end: int) -> None:
     rows = [{"workload_id": id_, "through": end} for id_ in ids]
     if not rows:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    add = dialect.insert(segment_mark)
+    add = insert_into(connection, segment_mark)
     connection.execute(
         add.on_conflict_do_update(index_elements=["workload_id"], set_={"through": add.excluded.through}), rows
     )

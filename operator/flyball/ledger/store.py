@@ -5,12 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from flyball.core.bill import Charge, Correction, Entry, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.ledger.calendar import Calendar
-from flyball.ledger.engine import open_engine, reading, writing
+from flyball.ledger.engine import insert_into, open_engine, reading, writing
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.schema import Grain, charge, component, correction, path, setting, usage, workload
 
@@ -201,8 +200,7 @@ def add_up(
     grains: Sequence[Grain],
 ) -> None:
     """Add rows to those of these grains in which they lie."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    add = dialect.insert(table)
+    add = insert_into(connection, table)
     add = add.on_conflict_do_update(
         index_elements=list(keys),
         set_={name: table.c[name] + add.excluded[name] for name in counts}
