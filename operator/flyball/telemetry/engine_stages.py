@@ -27,22 +27,16 @@ Batch = Callable[[Mapping[str, str], float, float], Awaitable[dict[str, Table]]]
 QUEUE, PREFILL, FIRST_TOKEN, DECODE = "Queue", "Prefill", "FirstToken", "Decode"
 _WHOLE = "whole"
 
-PREFILL_TIMES: Mapping[str, Histogram] = {
-    name: Histogram(("vllm:request_prefill_time_seconds",)) for name in ("VLLM", "Dynamo")
-}
-"""By engine: from when a request was scheduled to its first token (vllm/v1/metrics/loggers.py)."""
-
 
 def histograms(profile: EngineProfile) -> dict[str, Histogram]:
     """What the engine exports of its stages, by their names, in the order of a request's path.
 
     Where nothing tells prefill from queueing, both together are the time to the first token.
     """
-    prefill = PREFILL_TIMES.get(profile.name)
     found = {
         QUEUE: _best(profile, Indicator.QUEUE_TIME),
-        PREFILL: prefill,
-        FIRST_TOKEN: None if prefill else _best(profile, Indicator.TIME_TO_FIRST_TOKEN),
+        PREFILL: profile.prefill_seconds,
+        FIRST_TOKEN: None if profile.prefill_seconds else _best(profile, Indicator.TIME_TO_FIRST_TOKEN),
         DECODE: profile.decode_seconds,
     }
     return {name: histogram for name, histogram in found.items() if histogram is not None}

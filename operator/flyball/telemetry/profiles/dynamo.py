@@ -63,6 +63,7 @@ DYNAMO = EngineProfile(
     output_tokens_per_request=Histogram(
         ("vllm:request_generation_tokens", "sglang:generation_tokens_histogram"), unit=Unit.TOKENS
     ),
+    prefill_seconds=Histogram(("vllm:request_prefill_time_seconds",)),
     decode_seconds=Histogram(("vllm:request_decode_time_seconds", "trtllm_request_decode_time_seconds")),
     seconds_per_output_token=tuple(h for engine in _ENGINES for h in engine.seconds_per_output_token),
     cached_prompt_share=tuple(ratio for engine in _ENGINES for ratio in engine.cached_prompt_share),

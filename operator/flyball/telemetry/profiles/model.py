@@ -157,6 +157,8 @@ class EngineProfile:
     `decode_seconds` is the time of whole requests from their first token to their last: with their tokens it gives the
     mean time per token, and their mean number in decode, without the bias that a mean over requests has.
 
+    `prefill_seconds` is the time from when a request was scheduled to its first token.
+
     `signs` are names that only this engine's pods export, by which it is recognized. `repeated` are labels by which one
     pod exports the same value again and again, as for every rank of a tensor parallel group: the highest counts.
     """
@@ -172,6 +174,7 @@ class EngineProfile:
     output_tokens: Counter | None = None
     prompt_tokens_per_request: Histogram | None = None
     output_tokens_per_request: Histogram | None = None
+    prefill_seconds: Histogram | None = None
     decode_seconds: Histogram | None = None
     seconds_per_output_token: tuple[Histogram, ...] = ()
     cached_prompt_share: tuple[Ratio, ...] = ()

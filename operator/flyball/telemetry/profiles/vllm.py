@@ -76,6 +76,7 @@ VLLM = EngineProfile(
     output_tokens=counter("vllm:generation_tokens_total", unit=Unit.TOKENS),
     prompt_tokens_per_request=Histogram(("vllm:request_prompt_tokens",), unit=Unit.TOKENS),
     output_tokens_per_request=Histogram(("vllm:request_generation_tokens",), unit=Unit.TOKENS),
+    prefill_seconds=Histogram(("vllm:request_prefill_time_seconds",)),
     decode_seconds=Histogram(("vllm:request_decode_time_seconds",), REQUEST_EDGES),
     seconds_per_output_token=_TOKEN_TIME,
     cached_prompt_share=(
