@@ -1,6 +1,6 @@
 """The bill closes: what the meter accounts for, by path and state, is what the pods' own lifetimes cost."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
 
@@ -8,6 +8,7 @@ import pytest
 from core.cases import KEY, LAW, START, fallback, observation, running, signals, spec, variant
 from hypothesis import given
 from hypothesis import strategies as st
+from support.pods import Pod
 
 from flyball.core.bill import ALL_PATHS, FALLBACK_PATH, Charge, Entry
 from flyball.core.meter import MOST_LATE_MS, PERIOD_MS, Meter, begin, close, milliseconds, read
@@ -33,28 +34,6 @@ def account(workload: WorkloadSpec, *looks: Observation, moved: Flows = ()) -> l
     return [*entries, *close(meter, workload)[1]]
 
 
-@dataclass(frozen=True)
-class Pod:
-    """A pod of the world, in seconds after START: bound, ready after a while, gone; `target` is its variant."""
-
-    target: str
-    bound: int
-    loads: int
-    lives: int
-
-    def span(self, at: float) -> PodSpan | None:
-        """What a look sees of it."""
-        if not self.bound <= at < self.bound + self.lives:
-            return None
-        ready = self.bound + self.loads
-        return PodSpan(f"{self.target}{self.bound}", START + self.bound, START + ready if ready <= at else None)
-
-    def recorded(self, looks: list[float]) -> float:
-        """Seconds from bound to the first look that misses it, as far as any look saw it."""
-        seen = [at for at in looks if self.span(at)]
-        return min((at for at in looks if at > seen[-1]), default=looks[-1]) - self.bound if seen else 0.0
-
-
 pods = st.builds(Pod, st.sampled_from(["a", "b"]), st.integers(1, 3000), st.integers(0, 600), st.integers(1, 5000))
 steps = st.lists(st.sampled_from([1.0, 14.987, 15.0, 15.013, 61.0, 400.0]), min_size=2, max_size=40)
 prices = st.decimals("0.000000001", 40, places=9)
@@ -72,7 +51,8 @@ def test_the_bill_is_what_the_pods_lifetimes_cost_to_the_cent(
     looks = []
     for at in times:
         states = tuple(
-            running(0, name, pods=tuple(s for p in world if p.target == name and (s := p.span(at)))) for name in "ab"
+            running(0, name, pods=tuple(s for p in world if p.target == name and (s := p.span(at, START))))
+            for name in "ab"
         )
         found = (signals("a", gpu_utilization=busy), signals("b", gpu_utilization=ABSENT, running=busy))
         looks.append(observation(at=START + at, state=states, signal=found))

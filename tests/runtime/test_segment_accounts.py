@@ -1,7 +1,7 @@
 """Every hour is split once, when all that it cost is known, and the parts are what the pods' lifetimes cost."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,13 +9,13 @@ import pytest
 from core.cases import KEY, observation, running, signals, spec, variant
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.pods import Pod
 
 from flyball.core.bill import Entry, PathUse
 from flyball.core.decide import decide
 from flyball.core.memory import Memory
 from flyball.core.meter import begin, close, milliseconds, read
 from flyball.core.names import WorkloadKey
-from flyball.core.observation import PodSpan
 from flyball.core.ports import Unavailable
 from flyball.core.segment_bill import LabelTraffic, SegmentKind, Traffic
 from flyball.core.segment_statement import SegmentStatement, by_segment
@@ -30,6 +30,7 @@ from flyball.runtime.segment_accounts import SegmentAccountant, works_of
 HOUR, HOUR_MS = 3600.0, 3_600_000
 MIDNIGHT = 1_800_000_000.0 // 86_400 * 86_400
 NOON = MIDNIGHT + 12 * HOUR
+BEGAN = NOON - 3 * HOUR
 LOOK = NOON + 660
 """Eleven minutes after an hour's end: its last five minutes are written by then."""
 CHAT = spec(telemetry=TelemetrySource(gateway="LiteLLM", segment_by=("team",)))
@@ -155,28 +156,6 @@ def test_the_batch_is_that_of_the_hour() -> None:
     assert works_of(seen, [full])["gpu"].per_output_token < 0.005
 
 
-@dataclass(frozen=True)
-class Pod:
-    """Bound so many seconds after the hours begin, ready after a while, gone."""
-
-    target: str
-    bound: int
-    loads: int
-    lives: int
-
-    def span(self, at: float) -> PodSpan | None:
-        if not self.bound <= at < self.bound + self.lives:
-            return None
-        ready = self.bound + self.loads
-        began = NOON - 3 * HOUR
-        return PodSpan(f"{self.target}{self.bound}", began + self.bound, began + ready if ready <= at else None)
-
-    def recorded(self, looks: Sequence[float]) -> float:
-        """Seconds from bound to the first look that misses it, as far as any look saw it."""
-        saw = [at for at in looks if self.span(at)]
-        return min((at for at in looks if at > saw[-1]), default=looks[-1]) - self.bound if saw else 0.0
-
-
 PODS = st.builds(Pod, st.sampled_from("ab"), st.integers(1, 9000), st.integers(0, 600), st.integers(1, 9000))
 AMOUNT = st.floats(0, 50_000)
 TRAFFIC = st.one_of(st.builds(Traffic, AMOUNT, AMOUNT, AMOUNT), st.builds(Traffic, AMOUNT, st.none(), st.none()))
@@ -211,11 +190,11 @@ async def test_segments_idle_and_loading_are_what_the_pods_lifetimes_cost_to_the
         prices=Prices(components=(LOGS,)),
     )
     looks = [float(at) for at in range(613, 3 * 3600, 613)] + [3 * HOUR]
-    began = NOON - 3 * HOUR
+    began = BEGAN
     meter, entries = begin(milliseconds(began)), list[Entry]()
     for at in looks:
         states = tuple(
-            running(0, name, pods=tuple(s for pod in world if pod.target == name and (s := pod.span(at))))
+            running(0, name, pods=tuple(s for pod in world if pod.target == name and (s := pod.span(at, BEGAN))))
             for name in "ab"
         )
         found = (signals("a", gpu_utilization=busy), signals("b", gpu_utilization=busy))
