@@ -3,6 +3,7 @@
 Requests are what kubectl sends: its field managers, and fields validated strictly.
 """
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ Object = dict[str, Any]
 SECONDS = 120.0
 _DISCOVERY = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _MERGE_PATCH = "application/merge-patch+json"
+_READS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,15 @@ class ObjectsApi:
     def create(self, found: Object, namespace: str) -> None:
         """Create an object."""
         path = self._kind_of(found).path(found["metadata"].get("namespace", namespace))
-        self._send("POST", path, found, {"fieldManager": "kubectl-create", "fieldValidation": "Strict"})
+        created = self._send("POST", path, found, {"fieldManager": "kubectl-create", "fieldValidation": "Strict"})
+        if created["metadata"].get("name"):  # a review is answered and not kept
+            self._await_memory(f"{path}/{created['metadata']['name']}", created)
 
     def write_status(self, found: Object, namespace: str) -> None:
         """Give an object the status that it carries."""
         metadata = found["metadata"]
-        path = self._kind_of(found).path(metadata.get("namespace", namespace), metadata["name"], "status")
-        self._merge(path, {"status": found["status"]})
+        path = self._kind_of(found).path(metadata.get("namespace", namespace), metadata["name"])
+        self._merge(path, {"status": found["status"]}, "/status")
 
     def patch(self, kind: str, name: str, body: Object, namespace: str) -> None:
         """Merge-patch an object."""
@@ -105,8 +109,20 @@ class ObjectsApi:
             timeout=SECONDS,
         )
 
-    def _merge(self, path: str, body: Object) -> None:
-        self._send("PATCH", path, body, {"fieldManager": "kubectl-patch", "fieldValidation": "Strict"}, _MERGE_PATCH)
+    def _merge(self, path: str, body: Object, subresource: str = "") -> None:
+        query = {"fieldManager": "kubectl-patch", "fieldValidation": "Strict"}
+        self._await_memory(path, self._send("PATCH", path + subresource, body, query, _MERGE_PATCH))
+
+    def _await_memory(self, path: str, written: Object) -> None:
+        """Wait until what the API server answers out of its memory, as Flyball asks it to, holds what was written."""
+        query = {"resourceVersion": written["metadata"]["resourceVersion"]}
+        for _ in range(_READS):  # each waits some seconds, and is refused where its memory is still behind
+            answer = self._session.get(self._url + path, params=query, timeout=SECONDS)
+            if answer.ok:
+                return
+            assert answer.status_code in (404, 429, 504), f"GET {path}: {answer.text}"
+            time.sleep(0.05)
+        raise AssertionError(f"GET {path}: {answer.text}")
 
     def _send(
         self, method: str, path: str, body: Object | None = None, query: dict[str, str] | None = None,
