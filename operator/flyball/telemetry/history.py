@@ -18,9 +18,9 @@ from flyball.telemetry.answers import Answer, RangeAnswer, Table
 from flyball.telemetry.discovery import Engines, inventory_query
 from flyball.telemetry.objectives import EngineLatencies
 from flyball.telemetry.profiles import ENGINES, GPU, EngineProfile
-from flyball.telemetry.prometheus import refusal
 from flyball.telemetry.promql import duration, either, grouped, series
 from flyball.telemetry.queries import Plan
+from flyball.telemetry.refusal import refusal
 from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.signals import Answers, read_workload
 from flyball.telemetry.transport import PrometheusClient

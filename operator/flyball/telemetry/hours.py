@@ -20,8 +20,8 @@ from flyball.telemetry.discovery import Engines
 from flyball.telemetry.freshness import total
 from flyball.telemetry.profiles import ENGINES, EngineProfile
 from flyball.telemetry.profiles.model import Counter
-from flyball.telemetry.prometheus import refusal
 from flyball.telemetry.promql import Scope, duration, either, folded, series, tagged
+from flyball.telemetry.refusal import refusal
 from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.transport import PrometheusClient
 

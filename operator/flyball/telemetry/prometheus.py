@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,40 +12,20 @@ from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import (
-    engine_stages,
-    mixed,
-    overrides,
-    own_counts,
-    queries,
-    reliability,
-    sessions,
-    stages,
-    wakeup,
-)
+from flyball.telemetry import mixed, own_counts, queries, reliability, sessions, stages, wakeup
 from flyball.telemetry.answers import Answer, Table
 from flyball.telemetry.discovery import Engines, inventory_query, sources
-from flyball.telemetry.evenness import EvenEdges, reporting
+from flyball.telemetry.engine_reader import EngineReader, unread
 from flyball.telemetry.gateways import with_gateway
-from flyball.telemetry.objectives import EngineLatencies, lacking, needed_edges
 from flyball.telemetry.outside import OutsideReader
 from flyball.telemetry.own_counts import OwnCountsReader
-from flyball.telemetry.profiles import CUSTOM, ENGINES, GPU, EngineProfile
-from flyball.telemetry.promql import usable_label
-from flyball.telemetry.queries import Plan
-from flyball.telemetry.rates import lacking_rates
+from flyball.telemetry.refusal import refusal
 from flyball.telemetry.settings import PrometheusSettings
-from flyball.telemetry.signals import Answers, read_workload
 from flyball.telemetry.slow import SlowWindows
 from flyball.telemetry.stages import Outside
 from flyball.telemetry.transport import PrometheusClient
-from flyball.telemetry.windows import FAST_SECONDS
 
 log = structlog.get_logger("flyball.telemetry")
-
-_REQUIRED_QUERIES = (queries.GAUGES, queries.RATES)
-"""Without their answers nothing can be decided; without another's, only its own signals are Absent."""
-_EDGES = "edges"
 
 INVENTORY_SECONDS = 60.0
 """How old it may be what is known of the names that pods export: an engine is recognized within that of its first
@@ -62,9 +42,7 @@ class PrometheusMetrics:
         self._client = PrometheusClient(settings)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._slow_slot = asyncio.Semaphore(1)
-        self._slow = SlowWindows(settings.slow_refresh_seconds, Table)
-        self._even: dict[str, EvenEdges] = {}
-        self._own_stages = engine_stages.EngineStagesReader(self._batch, settings.slow_refresh_seconds)
+        self._engine = EngineReader(self._batch, self._ask_slowly, settings)
         self._failures: dict[str, str] = {}
         self._ahead_seconds = 0.0
         self._outside = OutsideReader(self._ask, self._note, settings.slow_refresh_seconds)
@@ -79,7 +57,7 @@ class PrometheusMetrics:
         deadline = time.monotonic() + self._settings.timeout_seconds
         at += self._ahead()
         refused = {spec.key: text for spec in workloads if (text := refusal(spec))}
-        signals = {key: self._problem(text) for key, text in refused.items()}
+        signals = {key: unread(text, self._settings.rate_window_seconds) for key, text in refused.items()}
         asked = [spec for spec in workloads if spec.key not in refused]
         inventory = await self._inventory(asked, at, deadline)
         asked = [with_gateway(spec, self._engines.profiles(spec)) for spec in asked]
@@ -89,7 +67,10 @@ class PrometheusMetrics:
                 by_engine.setdefault(name, []).append(part)
         outside = asyncio.create_task(self._read_outside(asked, at, deadline))
         found = await asyncio.gather(
-            *(self._engine(name, specs, at, deadline, outside) for name, specs in sorted(by_engine.items()))
+            *(
+                self._engine.read(name, specs, at, deadline, (self._overrides(specs, at, deadline), outside))
+                for name, specs in sorted(by_engine.items())
+            )
         )
         await outside
         for spec in asked:
@@ -118,8 +99,7 @@ class PrometheusMetrics:
 
     async def aclose(self) -> None:
         """Stop what runs in the background and close the connections."""
-        await self._slow.aclose()
-        await self._own_stages.aclose()
+        await self._engine.aclose()
         await self._inventories.aclose()
         await self._outside.aclose()
         await self._own_counts.aclose()
@@ -138,109 +118,6 @@ class PrometheusMetrics:
         counts = await self._own_counts.read(specs.values(), asked, at, partial(self._ask_slowly, at=at))
         whole = {key: own_counts.apply(spec, signals[key], counts[key]) for key, spec in specs.items()}
         return {key: reliability.judge(spec, whole[key], asked, shortest) for key, spec in specs.items()}
-
-    async def _engine(
-        self, name: str, specs: Sequence[WorkloadSpec], at: float, deadline: float, outside: Awaitable[Outside]
-    ) -> dict[WorkloadKey, WorkloadSignals]:
-        profile = ENGINES.get(name)
-        plan = queries.plan(specs, self._settings.rate_window_seconds)
-        own, first = await asyncio.gather(
-            self._overrides(specs, at, deadline),
-            self._batch(queries.first_queries(profile, GPU, plan), at, deadline),
-        )
-        failed = next((first[name].failure for name in _REQUIRED_QUERIES if name in first and first[name].failure), "")
-        if failed:
-            return {spec.key: self._problem(failed) for spec in specs}
-        if profile:
-            first |= await self._for_some(profile, plan, specs, first, at, deadline)
-        latencies = [EngineLatencies(spec, profile, first) for spec in specs]
-        further = await self._further(profile, plan, latencies, at, deadline) if profile else {}
-        answers, around = Answers(at, first, further), await outside
-        found = {
-            each.spec.key: self._workload(each, profile, plan, answers, around, own.get(each.spec.key, {}))
-            for each in latencies
-        }
-        if profile is None:
-            return found
-        burning, slowly = engine_stages.burning(specs, found), partial(self._ask_slowly, at=at)
-        table = await self._own_stages.read(profile, plan.scope, at, deadline, slowly, now=burning)
-        return {spec.key: engine_stages.apply(spec, found[spec.key], profile, table) for spec in specs}
-
-    async def _for_some(
-        self,
-        profile: EngineProfile,
-        plan: Plan,
-        specs: Sequence[WorkloadSpec],
-        first: Mapping[str, Table],
-        at: float,
-        deadline: float,
-    ) -> dict[str, Table]:
-        """What only some workloads need over the rate window: later histograms, and what uneven edges are shares of."""
-        even = self._even.setdefault(profile.name, EvenEdges())
-        pods = reporting(first[queries.GAUGES], at, plan.rate_window_seconds)
-        texts = queries.later_queries(profile, plan, lacking(specs, profile, first))
-        if lacking_rates(specs, profile, first):
-            texts[queries.LATER_RATES] = queries.later_rates(profile, plan)
-        edges = "" if even.known(pods, at) else queries.edges_query(profile, plan)
-        found = await self._batch(texts | ({_EDGES: edges} if edges else {}), at, deadline)
-        if edges:
-            even.learn(pods, at, found.pop(_EDGES), queries.all_buckets(profile, plan))
-        return found | await self._batch(queries.covered_queries(profile, plan, even.uneven), at, deadline)
-
-    def _workload(
-        self,
-        latencies: EngineLatencies,
-        profile: EngineProfile | None,
-        plan: Plan,
-        answers: Answers,
-        outside: Outside,
-        own: Mapping[str, Answer],
-    ) -> WorkloadSignals:
-        spec = latencies.spec
-        problem, wanted = overrides.problem(spec, own), wakeup.read_wanted(spec, answers, own)
-        if problem:
-            return replace(self._problem(problem), wanted=wanted)
-        signals = replace(read_workload(latencies, profile, plan, answers), wanted=wanted)
-        signals = overrides.apply(spec, signals, own, plan.rate_window_seconds)
-        signals = stages.apply(spec, signals, plan, outside, own, latencies.buckets())
-        return sessions.apply(spec, signals, own)
-
-    async def _further(
-        self,
-        profile: EngineProfile,
-        plan: Plan,
-        latencies: Sequence[EngineLatencies],
-        at: float,
-        deadline: float,
-    ) -> dict[float, Table]:
-        """Answers over the windows beside the rate window: the short ones now, the long ones as remembered.
-
-        Even edges are made use of in the short ones alone: long ones are asked seldom, and a query that changes is
-        asked anew.
-        """
-        edges, even = needed_edges(latencies), self._even[profile.name]
-        texts = {
-            window: queries.window_query(
-                profile, plan, window, edges, even.over(window, edges) if window <= FAST_SECONDS else frozenset()
-            )
-            for window in plan.further_windows()
-        }
-        asked = {window: text for window, text in texts.items() if text}
-
-        fast, slow = await asyncio.gather(
-            self._batch({f"{w:g} s": text for w, text in asked.items() if w <= FAST_SECONDS}, at, deadline),
-            self._slow.read(
-                profile.name,
-                {window: text for window, text in asked.items() if window > FAST_SECONDS},
-                at,
-                partial(self._ask_slowly, at=at),
-                deadline - time.monotonic(),
-            ),
-        )
-        found = {window: fast[f"{window:g} s"] for window in asked if window <= FAST_SECONDS}
-        for window, table in found.items():
-            even.learn_window(window, table, edges)
-        return found | slow
 
     async def _overrides(
         self, specs: Sequence[WorkloadSpec], at: float, deadline: float
@@ -298,21 +175,3 @@ class PrometheusMetrics:
             else:
                 log.info("query works again", query=what)
                 del self._failures[what]
-
-    def _problem(self, text: str) -> WorkloadSignals:
-        return WorkloadSignals(problem=text, window_seconds=self._settings.rate_window_seconds)
-
-
-def refusal(spec: WorkloadSpec) -> str:
-    """Why a workload cannot be asked for, in a sentence; empty where it can."""
-    source = spec.telemetry
-    if source.engine and source.engine not in ENGINES and source.engine != CUSTOM:
-        known = ", ".join((*ENGINES, CUSTOM))
-        return f"telemetry.engine {source.engine} has no profile; use one of {known} (the last with overrides)"
-    for name, _ in (*source.selector, *source.gateway_selector):
-        if not usable_label(name):
-            return f"telemetry.selector: {name!r} cannot select series; use a label that they carry, such as model_name"
-    for name, _ in source.overrides:
-        if name not in overrides.NAMES:
-            return f"telemetry.overrides: {name!r} is no signal; use one of {', '.join(overrides.NAMES)}"
-    return ""

@@ -18,8 +18,8 @@ from flyball.telemetry.answers import Answer, Row, Table
 from flyball.telemetry.discovery import Engines
 from flyball.telemetry.profiles import ENGINES, GPU, EngineProfile
 from flyball.telemetry.profiles.model import Gauge, Histogram
-from flyball.telemetry.prometheus import refusal
 from flyball.telemetry.promql import Scope, either
+from flyball.telemetry.refusal import refusal
 from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.transport import PrometheusClient
 
