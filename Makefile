@@ -1,5 +1,6 @@
 # Every target does its own set-up. `make demo` and `make test` are the two that matter.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,14 +41,19 @@ check: venv ## Formatting, lint, types, layers, generated files
 	$(BIN)/lint-imports
 	$(BIN)/flyball crd render --check --out crds --chart charts/flyball/templates/crds --reference docs/reference
 
+# BESIDE is set where both run at once: the cluster's clocks go on, so it comes first. Ctrl-C ends tests, not their output.
+named = $(if $(BESIDE),2>&1 | { trap '' INT; tee build/$@.log | sed -u 's/^/$@: /'; })
+
 unit: venv ## Tests that need no cluster, API-level ones on a real API server among them
 	$(PYTHON) e2e/cluster/cluster.py build
-	$(BIN)/pytest tests -n auto --durations=40 --durations-min=5
+	$(if $(BESIDE),nice -n 19) $(BIN)/pytest tests -n auto --durations=40 --durations-min=5 $(named)
 
 e2e: venv ## The whole path on the real cluster, with Helm, load and kubectl
-	$(BIN)/pytest -p no:hypothesispytest --durations=40 --durations-min=5 e2e/tests
+	$(BIN)/pytest -p no:hypothesispytest $(if $(BESIDE),-v) --durations=40 --durations-min=5 e2e/tests $(named)
 
-test: check unit e2e ## Everything
+test: check cluster-build ## Everything: what needs no cluster beside what mostly waits for one
+	@mkdir -p build
+	@$(MAKE) --no-print-directory -j2 BESIDE=1 unit e2e || { grep -hE '^(FAILED|ERROR) ' build/unit.log build/e2e.log; exit 1; }
 
 cluster-build: ## Build the cluster's components (cached)
 	$(PYTHON) e2e/cluster/cluster.py build
