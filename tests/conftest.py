@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 TESTS = Path(__file__).parent
@@ -27,6 +28,10 @@ asyncio.set_event_loop(None)
 
 # Who starts the tests in a shell's background has them ignore Ctrl-C, and every command that they start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Until it is configured, structlog draws tracebacks with every variable in them: seconds each, for nobody.
+plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[structlog.processors.add_log_level, plain])
 
 settings.register_profile("search", settings.get_profile("ci"), derandomize=False, max_examples=1000)
 settings.load_profile("ci")  # hypothesis' own: no deadline, no complaint about slow cases, the same cases every time
