@@ -9,7 +9,6 @@ is, and an installation that was finished is used again: after an interruption t
 """
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -55,7 +54,7 @@ def _record(stack: Stack, place: str, again: bool) -> bool:
         return True
     try:
         text = recorded(stack, printed(stack, say))
-    except (InstallError, subprocess.SubprocessError) as error:
+    except InstallError as error:
         say(f"failed: {error}. What was installed stays in {folder_of(stack)}")
         return False
     (RECORDINGS / f"{stack.name}.prom").write_text(text, encoding="utf-8")

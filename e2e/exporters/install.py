@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import venv
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,8 @@ from pathlib import Path
 from e2e.exporters.stacks import Stack
 
 INSTALL_SECONDS, RUN_SECONDS = 7200.0, 1800.0
+TELL_SECONDS = 30.0
+"""How often it is said that a program still runs."""
 FREE_BYTES = 4 << 30
 """What the largest stack takes while it is installed, with room to spare."""
 Say = Callable[[str], None]
@@ -30,21 +33,29 @@ def folder_of(stack: Stack) -> Path:
 
 
 def printed(stack: Stack, say: Say) -> str:
-    """What the stack's program prints. Raises InstallError and SubprocessError."""
+    """What the stack's program prints; what it logs goes to a file beside it. Raises InstallError."""
     folder = folder_of(stack)
     folder.mkdir(parents=True, exist_ok=True)
     command, environment = _built(stack, folder, say) if stack.in_go else _installed(stack, folder, say)
-    say("running")
-    done = subprocess.run(
-        command,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=RUN_SECONDS,
-        env={**os.environ, **environment},
-        cwd=folder,
-    )
-    return done.stdout
+    log, ends = folder / "log", time.monotonic() + RUN_SECONDS
+    say(f"running, logging to {log}")
+    with log.open("w", encoding="utf-8") as errors:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **environment}, cwd=folder
+        )
+        while True:
+            try:
+                told, _ = process.communicate(timeout=TELL_SECONDS)
+                break
+            except subprocess.TimeoutExpired:
+                say("still running")
+                if time.monotonic() > ends:
+                    process.kill()
+                    raise InstallError(f"it took longer than {RUN_SECONDS:.0f} s; see {log}") from None
+    if process.returncode:
+        shown = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-20:])
+        raise InstallError(f"{command[0]} exited {process.returncode}; {log} ends with:\n{shown}")
+    return told
 
 
 def _built(stack: Stack, folder: Path, say: Say) -> tuple[Sequence[Path], Mapping[str, str]]:

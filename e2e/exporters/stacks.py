@@ -53,7 +53,7 @@ STACKS = (
         "opentelemetry_client.py",
         "a client, and a stand-in for its server",
         (
-            "openai<3",
+            "openai==2.54.0",
             "opentelemetry-sdk==1.45.2",
             "opentelemetry-exporter-prometheus==0.66b2",
             "opentelemetry-instrumentation-openai-v2==2.4b0",
