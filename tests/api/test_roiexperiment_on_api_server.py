@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from flyball.api.v1alpha1 import ROIExperimentStatus
-from flyball.api.v1alpha1.roiexperiment import EffectStatus, GuardStatus
+from flyball.api.v1alpha1.roiexperiment import EffectStatus, GuardStatus, KpiGuardStatus
 from flyball.api.v1alpha1.status import StatusCondition
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ STATUS = ROIExperimentStatus(
     unusable_pairs=1,
     effect=EffectStatus(estimate="-21.4%", low="-30.1%", high="-12.0%"),
     guards=(GuardStatus(objective="first-token", state="Held", target="95%", treatment="97.1%", baseline="96.4%"),),
+    kpi_guards=(
+        KpiGuardStatus(kpi="escalations", state="Held", wanted="not worse", treatment="8.0%", baseline="8.2%"),
+    ),
+    quality=KpiGuardStatus(kpi="came-back", state="Unknown", wanted="at most 20%"),
     evidence="Randomized",
     verdict="Running",
     reason="Collecting",

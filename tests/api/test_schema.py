@@ -75,6 +75,8 @@ def test_only_what_a_user_must_see_is_defaulted_by_the_api_server() -> None:
         "minDays": 7,
         "maxDays": 28,
         "confidence": "95%",
+        "kpiGuards[].worseBy": "0%",
+        "settleHours": 24,
     }
 
 

@@ -10,8 +10,8 @@ from core.experiments import BEGIN, HOUR, blocks, cheaper, plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flyball.core.experiment import Arm, Design, Direction, Evidence, Guard, Measured, Metric, Plan
-from flyball.core.experiment_verdict import GuardState, Judgement, Reason, Verdict, judge
+from flyball.core.experiment import Arm, Design, Direction, Evidence, Guard, GuardState, Measured, Metric, Plan
+from flyball.core.experiment_verdict import Judgement, Reason, Verdict, judge
 
 GUARD = (Guard("first-token", 0.95),)
 OVER = BEGIN + 28 * 24 * HOUR

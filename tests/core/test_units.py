@@ -11,6 +11,7 @@ from flyball.core.units import (
     format_duration,
     format_money,
     format_ratio,
+    parse_change,
     parse_duration_seconds,
     parse_money,
     parse_ratio,
@@ -102,3 +103,16 @@ def test_money_is_read_exactly(amount: Decimal) -> None:
 def test_words_agree_in_number() -> None:
     assert (counted(1, "replica"), counted(0, "pod"), counted(3, "pod")) == ("1 replica", "0 pods", "3 pods")
     assert (conjoin(["a"]), conjoin(["a", "b"]), conjoin(["a", "b", "c"])) == ("a", "a and b", "a, b and c")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("18%", (0.18, False), id="a percentage"),
+        pytest.param("3 points", (0.03, True), id="points"),
+        pytest.param("1 point", (0.01, True), id="a single one"),
+        pytest.param("0.5 points", (0.005, True), id="a part of one"),
+    ],
+)
+def test_a_change_is_relative_or_in_points(text: str, expected: tuple[float, bool]) -> None:
+    assert parse_change(text) == expected

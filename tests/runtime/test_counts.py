@@ -27,8 +27,9 @@ def counted(*looks: TickReport) -> tuple[float, float, int]:
     counts = Counts()
     for each in looks:
         counts.take(each, [CHAT.key])
-    found = counts.within([CHAT.key], "ttft", 0, 1 << 62)
-    return round(found.good, 6), round(found.total, 6), found.measured_ms
+    found = list(counts.slots().values())
+    good, total = (sum(getattr(each, name) for each in found) for name in ("good", "total"))
+    return round(good, 6), round(total, 6), sum(each.measured_ms for each in found)
 
 
 @pytest.mark.parametrize(
@@ -67,4 +68,16 @@ def test_slots_are_kept_of_those_in_experiments_only() -> None:
     counts = Counts()
     for n in range(4):
         counts.take(report(HOUR + n * 15))
-    assert counts.within([CHAT.key], "ttft", 0, 1 << 62).total == 0
+    assert counts.slots() == {}
+
+
+def test_slots_are_handed_over_once_and_can_be_put_back() -> None:
+    counts = Counts()
+    for n in range(3):
+        counts.take(report(HOUR + n * 15), [CHAT.key])
+    done = counts.slots()
+    assert [(each[0], each[2], round(count.total)) for each, count in done.items()] == [(CHAT.key, HOUR * 1000, 60)]
+    assert counts.slots() == {}
+    counts.take(report(HOUR + 45), [CHAT.key])
+    counts.put_slots_back(done)
+    assert [round(count.total) for count in counts.slots().values()] == [90]

@@ -11,10 +11,14 @@ from support.experiments import KEY, ROUTE, ExperimentWorld, FakeExperimentClust
 from support.fakes import FakeEvents
 
 from flyball.core.experiment import Arm
+from flyball.core.names import WorkloadKey
 from flyball.core.ports import Unavailable
+from flyball.ledger.errors import LedgerError
 from flyball.ledger.experiments import Registered, blocks, decision, find, listed
+from flyball.ledger.objective_slots import within
 from flyball.runtime.counts import Counts
-from flyball.runtime.experiments import Experiments, Fleet, _Running
+from flyball.runtime.experiment_fleet import Fleet
+from flyball.runtime.experiments import Experiments, _Running
 from flyball.runtime.mirror import Mirror
 
 SWITCHED = {"route": ROUTE, "guards": [{"objective": "first-token"}]}
@@ -107,6 +111,32 @@ async def test_a_restart_goes_on_with_the_same_coins_and_blocks(url: str) -> Non
     assert [(each.block.pair, each.block.place) for each in found] == [(n // 2, n % 2) for n in range(len(found))]
     assert [each.unusable for each in found if each.unusable] == []
     assert len(listed(world.ledger)) == 1
+
+
+async def test_a_restart_loses_no_count_of_an_objective(url: str) -> None:
+    world = await ExperimentWorld.of(url, cheap)
+    world.apply(**SWITCHED)
+    for _ in range(6):
+        await world.run(19)
+        world.restart()
+    await world.run(60)
+    found = blocks(world.ledger, "x-1")
+    assert len(found) >= 4
+    assert all("first-token" in each.objectives for each in found)
+
+
+async def test_counts_that_the_ledger_does_not_take_wait_for_it(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise LedgerError("the disk is full")
+
+    world = await ExperimentWorld.of(url, cheap)
+    world.apply(**SWITCHED)
+    await world.run(2)
+    with monkeypatch.context() as patched:
+        patched.setattr("flyball.runtime.experiments.add_slots", refuse)
+        await world.run(5)
+    await world.run(1)
+    assert within(world.ledger, [WorkloadKey("team", "chat")], "first-token", 0, 1 << 62)[2] >= 5 * 60_000
 
 
 async def test_a_spec_that_was_changed_all_the_same_ends_the_experiment(url: str) -> None:

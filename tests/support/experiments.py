@@ -15,10 +15,12 @@ from flyball.core.experiment import Arm, block_at
 from flyball.core.meter import PERIOD_MS, milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState
+from flyball.core.outcomes import Outcome
 from flyball.core.ports import Conflict, PortError
 from flyball.core.spec import FallbackRoute
+from flyball.ledger.outcomes import record
 from flyball.ledger.store import Ledger
-from flyball.runtime.counts import Counts
+from flyball.runtime.counts import HOUR_MS, Counts
 from flyball.runtime.experiments import Experiments
 from flyball.runtime.mirror import FINALIZER, Mirror
 from flyball.runtime.tick import TickReport
@@ -109,11 +111,11 @@ class ExperimentWorld:
         self.restart()
 
     @classmethod
-    async def of(cls, url: str, cost: Callable[[Arm, int], float]) -> "ExperimentWorld":
-        """A world of `chat` and `chat-int4`."""
+    async def of(cls, url: str, cost: Callable[[Arm, int], float], **spec: Any) -> "ExperimentWorld":
+        """A world of `chat` and `chat-int4`; `spec` is that of `chat` beyond the usual."""
         world = World()
         for name in ("chat", "chat-int4"):
-            world.apply(name)
+            world.apply(name, **(spec if name == "chat" else {}))
         return cls(url, cost, await world.tick(), world)
 
     def restart(self) -> None:
@@ -135,6 +137,29 @@ class ExperimentWorld:
         raw = self.world.mirror.experiments.raw[KEY]
         self.world.mirror.put_experiment(
             {**raw, "metadata": {**raw["metadata"], "deletionTimestamp": "2026-01-09T12:00:00Z"}}
+        )
+
+    async def look(self, hours: int, to: TickReport | None = None) -> None:
+        """Let that many hours go by, each with one look: enough where neither costs nor objectives are judged."""
+        self._report = to or self._report
+        for _ in range(hours):
+            self.at += 3600.0
+            self.experiments.take(replace(self._report, at=self.at))
+            await self.experiments.settled()
+
+    def push(self, reported: Callable[[Arm, int], Mapping[str, tuple[int, int, float]]], hours: int) -> None:
+        """Report outcomes, cases and minutes of KPIs of `chat`: for each hour from the first block on."""
+        running = next(iter(self.experiments._running.values()))
+        start = running.known.start
+        found = [(at, block_at(running.plan, start, at)) for at in range(start, start + hours * HOUR_MS, HOUR_MS)]
+        record(
+            self.ledger,
+            [
+                self.outcome(kpi, at, *counts)
+                for at, block in found
+                if block is not None
+                for kpi, counts in reported(block.arm, at).items()
+            ],
         )
 
     async def run(self, minutes: int) -> None:
@@ -185,3 +210,8 @@ class ExperimentWorld:
             )  # fmt: skip
             entries.append(Entry(WorkloadKey("team", name), uids[name], start, end, (use,)))
         self.ledger.append(entries)
+
+    def outcome(self, kpi: str, at: int, outcomes: int, cases: int, minutes: float, key: str = "") -> Outcome:
+        """What became of cases of `chat` that began then."""
+        numbers = (Decimal(outcomes), Decimal(cases), Decimal(str(minutes)))
+        return Outcome(WorkloadKey("team", "chat"), kpi, key or f"{kpi}-{at}", at, *numbers)

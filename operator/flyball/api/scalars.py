@@ -77,6 +77,14 @@ Percent = Annotated[
     str,
     Text(r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%$", 8, "a percentage between 0% and 100%, such as 95% or 99.5%"),
 ]
+Change = Annotated[
+    str,
+    Text(
+        r"^((100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%|[0-9]{1,2}(\.[0-9]{1,4})? points?)$",
+        16,
+        "a percentage between 0% and 100% such as 18%, or percentage points such as '3 points'",
+    ),
+]
 WholePercent = Annotated[str, Text(r"^(100|[1-9]?[0-9])%$", 4, "a whole percentage between 0% and 100%, such as 25%")]
 
 ItemName = Annotated[

@@ -18,14 +18,16 @@ from flyball.cli.experiment_text import Story, document, lines, markdown, row
 from flyball.cli.ledger import ledger_option, opened
 from flyball.cli.options import opened_out, out_option
 from flyball.core.experiment import Guard, Metric, Plan
-from flyball.core.experiment_verdict import judge
+from flyball.core.experiment_verdict import claim_of, judge
 from flyball.core.meter import milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.core.power import power as played
 from flyball.core.units import format_ratio, parse_ratio
 from flyball.ledger import experiments as records
 from flyball.ledger.attainment import declarations
+from flyball.ledger.experiment_kpis import late
 from flyball.ledger.store import Ledger
+from flyball.runtime.experiment_status import change
 
 HISTORY_MS = 6 * 86_400_000
 """As far back as the ledger has rows of five minutes, less a day."""
@@ -109,21 +111,21 @@ def power(file: Path, url: str, noise: float | None, runs: int, output: str) -> 
     """
     plan = _planned(file)
     scatter: list[float] | float = noise if noise is not None else _history(url, plan)
+    least = 0.01 if plan.points else 0.05
     sign = -1.0 if plan.direction == "Decrease" else 1.0
-    effects = sorted({0.0, *(round(sign * min(0.9, max(plan.by, 0.05) * k), 4) for k in (0.5, 1.0, 1.25, 1.5, 2.0))})
+    effects = sorted({0.0, *(round(sign * min(0.9, max(plan.by, least) * k), 4) for k in (0.5, 1.0, 1.25, 1.5, 2.0))})
     found = [played(plan, effect, scatter, runs) for effect in effects]
     if output == "json":
         click.echo(json.dumps([asdict(each) for each in found], indent=2))
         return
     size = f"±{noise:.1%} given" if noise is not None else f"{len(scatter)} differences of the past"  # type: ignore[arg-type]
-    click.echo(
-        f"{plan.metric}: {plan.direction} by {format_ratio(plan.by)}, {found[0].most_pairs} pairs at most, {size}"
-    )
+    metric = f"KPI {plan.kpi}" if plan.kpi else str(plan.metric)
+    click.echo(f"{metric}: {plan.direction} by {claim_of(plan)}, {found[0].most_pairs} pairs at most, {size}")
     rows = [["true effect", "supported", "refuted", "neither", "pairs until a verdict"]]
     for each in found:
         neither = max(0.0, 1.0 - each.supported - each.refuted)
         shares = [format_ratio(share, 0) for share in (each.supported, each.refuted, neither)]
-        rows.append([f"{each.effect:+.1%}", *shares, "-" if each.pairs is None else f"{each.pairs:.0f}"])
+        rows.append([change(each.effect, plan.points), *shares, "-" if each.pairs is None else f"{each.pairs:.0f}"])
     for line in aligned(rows):
         click.echo(line)
 
@@ -137,10 +139,13 @@ def _story(url: str, key: WorkloadKey, uid: str) -> Iterator[Story]:
         chosen, now = known[0], milliseconds(time.time())
         plan = to_plan(key, chosen.uid, ROIExperimentSpec.model_validate_json(chosen.spec))
         blocks, decided = records.blocks(ledger, chosen.uid), records.decision(ledger, chosen.uid)
-        judgement = (
-            decided.judgement if decided else asdict(judge(plan, _guards(ledger, plan, now), blocks, chosen.start, now))
-        )
-        yield Story(plan, chosen, blocks, judgement, decided, ledger.calendar.zone)
+        if decided:
+            judgement = decided.judgement
+        else:
+            guards = _guards(ledger, plan, now)
+            judgement = asdict(judge(plan, guards, blocks, chosen.start, now, chosen.kpis.known))
+        changed = late(ledger, plan, chosen.kpis, blocks, now)
+        yield Story(plan, chosen, blocks, judgement, decided, ledger.calendar.zone, changed)
 
 
 def _guards(ledger: Ledger, plan: Plan, now: int) -> tuple[Guard, ...]:
@@ -176,6 +181,8 @@ def _history(url: str, plan: Plan) -> list[float]:
         raise click.UsageError("name a ledger with --ledger, or give --noise, such as --noise 10%")
     if plan.metric is Metric.MISSED_REQUESTS:
         raise click.UsageError("missed requests are not kept by the block; give --noise, such as --noise 30%")
+    if plan.metric is Metric.KPI:
+        raise click.UsageError("give --noise, by how much neighbouring blocks of the KPI differ, such as --noise 10%")
     if not plan.baseline.workloads:
         raise click.UsageError("the baseline is chosen by labels, which the ledger does not know; give --noise")
     keys = [WorkloadKey(plan.key.namespace, name) for name in plan.baseline.workloads]

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from flyball.cli.markdown import escaped, table
-from flyball.core.experiment import Arm, Design, Evidence, Measured, Plan
-from flyball.core.experiment_verdict import value_of
+from flyball.core.experiment import Arm, Design, Evidence, Measured, Metric, Plan
+from flyball.core.experiment_verdict import claim_of, value_of
+from flyball.core.outcomes import Counted
 from flyball.core.units import counted, format_duration, format_ratio
+from flyball.ledger.experiment_kpis import written
 from flyball.ledger.experiments import Decided, Registered, to_json
-from flyball.runtime.experiment_status import change, effect
+from flyball.runtime.experiment_status import change, effect, kpi_guard
 
 DESIGNS = {
     Design.SWITCHBACK: "all traffic goes to one arm for a block of time, by a fair coin for each pair of blocks",
@@ -28,7 +30,9 @@ MEANS = {
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """All that is known of one experiment; `judgement` is the decision's, or what is known now."""
+    """All that is known of one experiment; `judgement` is the decision's, or what is known now. `late` are, by KPI, the
+    blocks whose outcomes changed after they were measured, and the cases that came then.
+    """
 
     plan: Plan
     known: Registered
@@ -36,12 +40,19 @@ class Story:
     judgement: Mapping[str, Any]
     decided: Decided | None
     zone: tzinfo
+    late: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def claim(self) -> str:
         """The hypothesis in words."""
-        of = f" of {self.plan.objective}" if self.plan.objective else ""
-        return f"{self.plan.metric}{of}: {str(self.plan.direction).lower()} by {format_ratio(self.plan.by)} or more"
+        return f"{self.metric}: {str(self.plan.direction).lower()} by {claim_of(self.plan)} or more"
+
+    @property
+    def metric(self) -> str:
+        """What it speaks of."""
+        if self.plan.metric is Metric.KPI:
+            return f"KPI {self.plan.kpi}"
+        return f"{self.plan.metric}{f' of {self.plan.objective}' if self.plan.objective else ''}"
 
     @property
     def statement(self) -> str:
@@ -77,6 +88,9 @@ def lines(story: Story) -> Iterator[str]:
     yield f"{counted(judgement['pairs'], 'pair')} compared, {judgement['unusable']} could not be"
     for guard in judgement["guards"]:
         yield f"guard {guard['objective']}: {_guard(guard)}"
+    for name, text in _kpi_guards(judgement):
+        yield f"{name}: {text}"
+    yield from _waited(story)
     for reason, number in _unusable(story.blocks).items():
         yield f"unusable: {counted(number, 'block')}: {reason}"
 
@@ -93,6 +107,8 @@ def document(story: Story) -> dict[str, Any]:
         "spec": json.loads(story.known.spec),
         "decidedAt": _utc(story.decided.decided_at) if story.decided else None,
         "judgement": {**story.judgement, "high": min(story.judgement["high"], 1e6)},
+        "kpis": json.loads(written(story.known.kpis)),
+        "late": {name: {"blocks": blocks, "cases": cases} for name, (blocks, cases) in story.late.items()},
         "blocks": [{"pair": each.block.pair, "place": each.block.place, **to_json(each)} for each in story.blocks],
     }
 
@@ -116,9 +132,11 @@ def markdown(story: Story) -> Iterator[str]:
     else:
         yield "- Not decided yet: these figures are a look at a running experiment"
     yield f"- Pairs: {judgement['pairs']} compared, {judgement['unusable']} could not be"
-    if judgement["guards"]:
-        rows = [[each["objective"], _guard(each)] for each in judgement["guards"]]
-        yield from ("", "## Guards", "", *table(["objective", "how it stands"], rows, names=2))
+    yield from (f"- {escaped(line)}" for line in _waited(story))
+    rows = [[f"objective {each['objective']}", _guard(each)] for each in judgement["guards"]]
+    rows += [list(each) for each in _kpi_guards(judgement)]
+    if rows:
+        yield from ("", "## Guards", "", *table(["guard", "how it stands"], rows, names=2))
     yield from ("", "## Sums", "", *_sums(story))
     yield from ("", "## Blocks", "", *_blocks(story))
     yield from ("", "## How to check it", "")
@@ -141,18 +159,56 @@ def _sums(story: Story) -> list[str]:
         found = [each for each in story.blocks if each.block.arm is arm and not each.unusable]
         dollars, requests = sum(each.dollars for each in found), sum(each.requests for each in found)
         unit = f"{dollars / requests:.6f}" if requests else "-"
-        rows.append([str(arm), str(len(found)), f"{dollars:.2f}", f"{requests:.0f}", unit])
-    return table(["arm", "usable blocks", "dollars", "requests", "dollars per request"], rows)
+        cells = [str(arm), str(len(found)), f"{dollars:.2f}", f"{requests:.0f}", unit]
+        rows.append(cells + _outcomes(story, found))
+    head = ["arm", "usable blocks", "dollars", "requests", "dollars per request"]
+    return table(head + (list(_OUTCOMES) if story.plan.metric is Metric.KPI else []), rows)
+
+
+_OUTCOMES = ("outcomes", "cases", "minutes", "came back", "failed a check")
+
+
+def _outcomes(story: Story, blocks: Sequence[Measured]) -> list[str]:
+    if story.plan.metric is not Metric.KPI:
+        return []
+    total = Counted()
+    for each in blocks:
+        total = total.plus(each.kpis[story.plan.kpi])
+    return [f"{part:,f}" for part in (total.outcomes, total.cases, total.minutes, total.came_back, total.failed)]
 
 
 def _blocks(story: Story) -> list[str]:
     rows = []
     for each in story.blocks:
-        value = "" if each.unusable else f"{value_of(story.plan, each):.6g}"
+        value = "" if each.unusable else f"{value_of(story.plan, each, story.known.kpis.known):.6g}"
         block = each.block
         cells = [str(block.pair), str(block.arm), story.time(block.start), value, each.unusable]
         rows.append(cells)
-    return table(["pair", "arm", "begins", str(story.plan.metric), "not usable because"], rows, names=3)
+    return table(["pair", "arm", "begins", story.metric, "not usable because"], rows, names=3)
+
+
+def _kpi_guards(judgement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """How KPIs stand by their guards: name and text."""
+    guards = [("KPI", each) for each in judgement.get("kpi_guards", ())]
+    if judgement.get("quality"):
+        guards.append(("quality: KPI", judgement["quality"]))
+    for what, each in guards:
+        part = kpi_guard(each)
+        figures = [f"{part[arm]} {said}" for arm, said in (("treatment", "treated"), ("baseline", "baseline"))
+                   if arm in part]  # fmt: skip
+        text = "; ".join([f"{each['state']}; wanted {each['wanted']}", *figures])
+        yield f"{what} {each['kpi']}", f"{text}; {each['cases']:g} cases"
+
+
+def _waited(story: Story) -> Iterator[str]:
+    """How long outcomes were waited for, and what came all the same."""
+    if not story.plan.by_outcomes:
+        return
+    wait = format_duration(story.plan.settle_ms / 1000)
+    yield f"outcomes count in the block in which their case began, and were waited for {wait} after it"
+    for name, (blocks, cases) in story.late.items():
+        of = f"{counted(cases, 'case')} in {counted(blocks, 'block')}"
+        yield f"KPI {name}: {of} came or changed later, and do not count"
 
 
 def _guard(guard: Mapping[str, Any]) -> str:
@@ -182,5 +238,5 @@ def row(known: Registered, decided: Decided | None, zone: tzinfo) -> list[str]:
     if decided is None:
         return [str(known.key), known.uid, at, "no decision", ""]
     found = decided.judgement
-    shown = change(found["effect"]) if found["effect"] is not None else ""
+    shown = change(found["effect"], bool(found.get("points"))) if found["effect"] is not None else ""
     return [str(known.key), known.uid, at, f"{decided.verdict} ({found['evidence']})", shown]

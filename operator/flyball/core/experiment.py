@@ -6,8 +6,9 @@ coins follow from the object's uid, which nobody chooses, and can be thrown agai
 both arms in the same block; before and after, it is the same hours of two stretches of time. Those two are
 observational: something else may have made the difference.
 
-Effects are logarithms of treatment over baseline, so that the same percentage counts the same in quiet and busy hours.
-Times are whole milliseconds since the epoch.
+Effects are logarithms of treatment over baseline, so that the same percentage counts the same in quiet and busy hours;
+of shares of cases that are claimed in percentage points they are plain differences. Times are whole milliseconds since
+the epoch.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from flyball.core.names import WorkloadKey
+from flyball.core.outcomes import Counted
 from flyball.core.spec import FallbackRoute
 
 FEWEST_REQUESTS = 1
@@ -30,6 +32,7 @@ class Metric(StrEnum):
     COST_PER_REQUEST = "CostPerRequest"
     COST_PER_MILLION_TOKENS = "CostPerMillionTokens"
     MISSED_REQUESTS = "MissedRequests"
+    KPI = "Kpi"
 
 
 class Direction(StrEnum):
@@ -61,13 +64,26 @@ class Arm(StrEnum):
     TREATMENT = "Treatment"
 
 
+class GuardState(StrEnum):
+    """How a guard stands: HELD and MISSED by what was counted, BREACHED beyond doubt."""
+
+    HELD = "Held"
+    MISSED = "Missed"
+    BREACHED = "Breached"
+    UNKNOWN = "Unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Whose cost and requests an arm is made of: WorkloadSLOs by name or labels, all of their targets or only some."""
+    """Whose cost and requests an arm is made of: WorkloadSLOs by name or labels, all of their targets or only some.
+
+    `kpi` is the arm's own name of the hypothesis' KPI, where the arms are told apart by KPIs of their own.
+    """
 
     workloads: tuple[str, ...] = ()
     labels: tuple[tuple[str, str], ...] = ()
     targets: tuple[str, ...] = ()
+    kpi: str = ""
 
     def concerns(self, name: str, labels: Mapping[str, str]) -> bool:
         """Whether a workload of the experiment's namespace belongs to the arm."""
@@ -85,11 +101,21 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """An experiment as it was registered. Ratios are fractions: `by` 0.18 of a decrease means treatment ≤ 0.82 × base.
+class KpiGuard:
+    """A KPI that must not get worse meanwhile by more than a share of what it is in the baseline (0.05: 5%)."""
 
-    `alpha` is the share of experiments whose interval may ever miss the true effect. `before` and `after` are the
-    stretches that BEFORE_AFTER compares. Without a `route` somebody else switches by the schedule.
+    kpi: str
+    worse_by: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An experiment as it was registered. Ratios are fractions: `by` 0.18 of a decrease means treatment ≤ 0.82 × base,
+    or with `points` treatment ≤ base - 0.18.
+
+    `settle_ms` is how long after a block's end its outcomes are waited for. `alpha` is the share of experiments whose
+    interval may ever miss the true effect. `before` and `after` are the stretches that BEFORE_AFTER compares. Without a
+    `route` somebody else switches by the schedule.
     """
 
     key: WorkloadKey
@@ -101,7 +127,11 @@ class Plan:
     treatment: Source
     design: Design = Design.SWITCHBACK
     objective: str = ""
+    kpi: str = ""
+    points: bool = False
     guards: tuple[str, ...] = ()
+    kpi_guards: tuple[KpiGuard, ...] = ()
+    settle_ms: int = 0
     route: FallbackRoute | None = None
     block_ms: int = 3_600_000
     washout_ms: int = 600_000
@@ -112,6 +142,11 @@ class Plan:
     start: int | None = None
     before: tuple[int, int] = (0, 0)
     after: tuple[int, int] = (0, 0)
+
+    @property
+    def by_outcomes(self) -> bool:
+        """Whether it takes KPIs to judge it."""
+        return self.metric is Metric.KPI or bool(self.kpi_guards)
 
     @property
     def evidence(self) -> Evidence:
@@ -140,13 +175,16 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a block showed. `objectives` are good and all requests by objective; `unusable` says why it cannot count."""
+    """What a block showed. `objectives` are good and all requests by objective, `kpis` outcomes by KPI (that of the
+    hypothesis under its name there); `unusable` says why it cannot count.
+    """
 
     block: Block
     dollars: Decimal = Decimal(0)
     requests: Decimal = Decimal(0)
     tokens: Decimal = Decimal(0)
     objectives: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    kpis: Mapping[str, Counted] = field(default_factory=dict)
     unusable: str = ""
 
 

@@ -29,16 +29,16 @@ class Power:
 
 
 def power(plan: Plan, effect: float, noise: Sequence[float] | float, runs: int = 400, seed: int = 1) -> Power:
-    """The power where the treatment changes the metric by `effect` (-0.25: a quarter less).
+    """The power where the treatment changes the metric by `effect` (-0.25: a quarter less, or 25 points).
 
-    `noise` are differences of logarithms between neighbouring blocks, or their standard deviation.
+    `noise` are differences of logarithms (or of shares) between neighbouring blocks, or their standard deviation.
     """
     dice = np.random.default_rng(seed)
     most, least = _pairs(plan)
     supported = refuted = 0
     ended: list[float] = []
     for _ in range(runs):
-        differences = math.log1p(effect) + _draw(dice, noise, most)
+        differences = (effect if plan.points else math.log1p(effect)) + _draw(dice, noise, most)
         for_it, against_it = _looks(plan, differences, least)
         supported += for_it < against_it
         refuted += against_it < for_it

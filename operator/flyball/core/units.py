@@ -48,6 +48,12 @@ def parse_ratio(text: str) -> float:
     return ratio
 
 
+def parse_change(text: str) -> tuple[float, bool]:
+    """The ratio of a percentage or of percentage points such as `3 points` (0.03), and whether it is points."""
+    number, points, _ = text.partition(" point")
+    return parse_ratio(f"{number}%" if points else text), bool(points)
+
+
 def format_ratio(ratio: float, digits: int = 1) -> str:
     """A ratio as a percentage: 0.953 → `95.3%`."""
     return f"{ratio * 100:.{digits}f}%"

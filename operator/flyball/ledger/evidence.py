@@ -17,9 +17,13 @@ experiment = Table(
     Column("start", BigInteger, nullable=False),
     Column("spec_hash", String(64), nullable=False),
     Column("spec", Text, nullable=False),
+    Column("kpis", Text, nullable=False, server_default="{}"),
     Index(None, "namespace", "name"),
 )
-"""Every ROIExperiment that was ever started, with its spec as it was registered; `start` is that of its first block."""
+"""Every ROIExperiment that was ever started, with its spec as it was registered; `start` is that of its first block.
+
+`kpis` is what the KPIs in it meant then, and where their outcomes come from, as JSON.
+"""
 
 experiment_block = Table(
     "experiment_block",
@@ -41,6 +45,20 @@ experiment_decision = Table(
     Column("judgement", Text, nullable=False),
 )
 """The one verdict of an experiment, with its figures and reasons."""
+
+objective_slot = Table(
+    "objective_slot",
+    metadata,
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("namespace", String(253), primary_key=True),
+    Column("workload", String(253), primary_key=True),
+    Column("objective", String(63), primary_key=True),
+    Column("good", COUNT, nullable=False),
+    Column("total", COUNT, nullable=False),
+    Column("measured_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Good and all requests of the objectives of workloads in experiments, by five minutes, until blocks are measured."""
 
 attainment = Table(
     "attainment",

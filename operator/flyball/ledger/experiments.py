@@ -3,25 +3,29 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select
 
 from flyball.core.experiment import Arm, Block, Measured, Metric, Plan
+from flyball.core.experiment_sources import KpiPlan
 from flyball.core.experiment_verdict import Judgement
 from flyball.core.names import WorkloadKey
 from flyball.ledger.accounts import statement_of
 from flyball.ledger.engine import reading, writing
 from flyball.ledger.evidence import experiment, experiment_block, experiment_decision
+from flyball.ledger.experiment_kpis import counts_of, counts_to_json, kpis_of, written
 from flyball.ledger.queries import total
 from flyball.ledger.store import Ledger
 
 
 @dataclass(frozen=True, slots=True)
 class Registered:
-    """An experiment as it was registered; `spec` is its JSON, `start` when its first block begins (milliseconds)."""
+    """An experiment as it was registered: `spec` is its JSON, `start` when its first block begins (milliseconds), and
+    `kpis` what its KPIs meant.
+    """
 
     uid: str
     key: WorkloadKey
@@ -29,6 +33,7 @@ class Registered:
     start: int
     spec_hash: str
     spec: str
+    kpis: KpiPlan = field(default_factory=KpiPlan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,8 @@ def register(ledger: Ledger, new: Registered) -> Registered:
         if known is not None:
             return _registered(known)
         row = {name: getattr(new, name) for name in ("uid", "registered_at", "start", "spec_hash", "spec")}
-        connection.execute(insert(experiment), [row | {"namespace": new.key.namespace, "name": new.key.name}])
+        row |= {"namespace": new.key.namespace, "name": new.key.name, "kpis": written(new.kpis)}
+        connection.execute(insert(experiment), [row])
     return new
 
 
@@ -154,6 +160,7 @@ def to_json(each: Measured) -> dict[str, Any]:
         "requests": f"{each.requests:f}",
         "tokens": f"{each.tokens:f}",
         "objectives": {name: list(counts) for name, counts in each.objectives.items()},
+        "kpis": {name: counts_to_json(found) for name, found in each.kpis.items()},
         "unusable": each.unusable,
     }
 
@@ -165,6 +172,7 @@ def _measured(pair: int, place: int, found: dict[str, Any]) -> Measured:
         requests=Decimal(found["requests"]),
         tokens=Decimal(found["tokens"]),
         objectives={name: (good, all_) for name, (good, all_) in found["objectives"].items()},
+        kpis={name: counts_of(counts) for name, counts in found.get("kpis", {}).items()},
         unusable=found["unusable"],
     )
 
@@ -175,4 +183,4 @@ def _one(connection: Connection, asked: Select[Any]) -> Row[Any] | None:
 
 def _registered(row: Row[Any]) -> Registered:
     key = WorkloadKey(row.namespace, row.name)
-    return Registered(row.uid, key, row.registered_at, row.start, row.spec_hash, row.spec)
+    return Registered(row.uid, key, row.registered_at, row.start, row.spec_hash, row.spec, kpis_of(row.kpis))

@@ -15,7 +15,7 @@ from flyball.runtime.tick import TickReport
 SLOT_MS = 300_000
 HOUR_MS = 3_600_000
 KEPT_MS = 26 * HOUR_MS
-"""For how long the slots of workloads in experiments are kept: longer than the longest block."""
+"""For how long the slots of workloads in experiments are kept where the ledger does not take them."""
 
 
 @dataclass(slots=True)
@@ -71,13 +71,15 @@ class Counts:
         for each, count in hours.items():
             self._hours.setdefault(each, Count()).add(count.good, count.total, count.measured_ms)
 
-    def within(self, keys: Iterable[WorkloadKey], objective: str, begin: int, end: int) -> Count:
-        """An objective's requests in the slots between two times, of all these workloads together."""
-        wanted, found = frozenset(keys), Count()
-        for (key, name, start), count in self._slots.items():
-            if key in wanted and name == objective and begin <= start < end:
-                found.add(count.good, count.total, count.measured_ms)
-        return found
+    def slots(self) -> dict[Key, Count]:
+        """What was counted by the slot since this was asked last; it is handed over once."""
+        done, self._slots = self._slots, {}
+        return done
+
+    def put_slots_back(self, slots: dict[Key, Count]) -> None:
+        """Take slots back that could not be written."""
+        for each, count in slots.items():
+            self._slots.setdefault(each, Count()).add(count.good, count.total, count.measured_ms)
 
     def _count(self, key: WorkloadKey, seen: Observation, now: int, passed: int, detailed: bool) -> None:
         for reading in seen.signals.objectives:

@@ -45,9 +45,9 @@ def decided(known: Registered, found: Decided) -> tuple[dict[str, Any], list[Con
     return parts, [_ready(ok=True, reason="Decided", text="the experiment is over; what was decided stays")]
 
 
-def change(ratio: float) -> str:
-    """A relative change with its sign: `-18.2%`."""
-    return f"{ratio * 100:+.1f}%"
+def change(ratio: float, points: bool) -> str:
+    """A change with its sign: relative as `-18.2%`, or as `+3.1 points`."""
+    return f"{ratio * 100:+.1f}{' points' if points else '%'}"
 
 
 def _registered(known: Registered) -> dict[str, Any]:
@@ -70,16 +70,30 @@ def _found(judgement: Mapping[str, Any]) -> dict[str, Any]:
     }
     if judgement["effect"] is not None:
         parts["effect"] = effect(judgement)
+    if judgement.get("kpi_guards"):
+        parts["kpiGuards"] = [kpi_guard(each) for each in judgement["kpi_guards"]]
+    if judgement.get("quality"):
+        parts["quality"] = kpi_guard(judgement["quality"])
     return parts
 
 
 def effect(judgement: Mapping[str, Any]) -> dict[str, str]:
     """The effect and its interval, as far as anything was ruled out."""
-    found = {"estimate": change(judgement["effect"])}
+    points = bool(judgement.get("points"))
+    found = {"estimate": change(judgement["effect"], points)}
     if judgement["low"] > -1.0:
-        found["low"] = change(judgement["low"])
-    if judgement["high"] < 1e6:
-        found["high"] = change(judgement["high"])
+        found["low"] = change(judgement["low"], points)
+    if judgement["high"] < (1.0 if points else 1e6):
+        found["high"] = change(judgement["high"], points)
+    return found
+
+
+def kpi_guard(each: Mapping[str, Any]) -> dict[str, str]:
+    """How a KPI stands by its guard."""
+    found = {"kpi": each["kpi"], "state": str(each["state"]), "wanted": each["wanted"]}
+    for arm in ("treatment", "baseline"):
+        if each[arm] is not None:
+            found[arm] = f"{each[arm]:.3g} min" if each["minutes"] else format_ratio(each[arm])
     return found
 
 

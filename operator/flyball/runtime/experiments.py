@@ -2,7 +2,8 @@
 
 Ticks hand their reports over and go on. What an experiment may do to the cluster is: move the weights of the one rule
 that it names, hold its own finalizer while it does, and write its own status. All that a verdict needs is in the
-ledger, so that a restart costs nothing but the blocks in which traffic could not be seen to.
+ledger, what ticks counted within a minute, so that a restart costs nothing but the blocks in which traffic could not be
+seen to.
 """
 
 import time
@@ -15,21 +16,23 @@ import structlog
 from flyball.api.experiments import fingerprint, registered, to_plan
 from flyball.api.v1alpha1 import ROIExperiment
 from flyball.core.decision import Condition, Event
-from flyball.core.experiment import Arm, Design, Guard, Measured, Metric, Plan, begin_of, block_at, end_of
-from flyball.core.experiment_verdict import Judgement, Reason, Verdict, judge
+from flyball.core.experiment import Design, Measured, Plan, begin_of, block_at, end_of
+from flyball.core.experiment_sources import Unfit, changed, kpi_plan
+from flyball.core.experiment_verdict import Judgement, Reason, Verdict, claim_of, judge
 from flyball.core.meter import milliseconds
 from flyball.core.names import EventReason, WorkloadKey
 from flyball.core.ports import Events, ExperimentCluster, PortError
-from flyball.core.spec import WorkloadSpec
 from flyball.ledger import experiments as records
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.experiments import Decided, Registered
+from flyball.ledger.objective_slots import add_slots
 from flyball.ledger.store import Ledger
 from flyball.runtime import experiment_status as shown
 from flyball.runtime import pool_status
 from flyball.runtime.aside import Aside, in_thread_of_its_own
 from flyball.runtime.counts import Counts
-from flyball.runtime.experiment_blocks import Members, due, measure
+from flyball.runtime.experiment_blocks import due, measure, outstanding
+from flyball.runtime.experiment_fleet import Fleet, check
 from flyball.runtime.experiment_switch import Switch, switch
 from flyball.runtime.mirror import FINALIZER, Mirror
 from flyball.runtime.own_status import OwnStatuses
@@ -37,6 +40,8 @@ from flyball.runtime.tick import TickReport
 
 LEDGER_SECONDS = 60.0
 JUDGED_EVERY_MS = 300_000
+WRITTEN_EVERY_MS = 60_000
+"""How often what ticks counted goes into the ledger: so much a process that ends takes with it."""
 
 log = structlog.get_logger("flyball.experiments")
 Result = TypeVar("Result")
@@ -56,39 +61,6 @@ class _Running:
     switch: Switch = field(default_factory=Switch)
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """The workloads of a tick by name, with their labels."""
-
-    specs: Mapping[WorkloadKey, WorkloadSpec]
-    labels: Mapping[WorkloadKey, Mapping[str, str]]
-
-    def members(self, plan: Plan) -> Members:
-        """Whom both arms of an experiment are made of."""
-        return Members(*(self._of(plan, arm) for arm in (Arm.BASELINE, Arm.TREATMENT)))
-
-    def guards(self, plan: Plan) -> tuple[Guard, ...]:
-        """The guards with the targets that the treatment's workloads declare: the strictest where they differ."""
-        found = []
-        for name in plan.guards:
-            targets = [
-                objective.target
-                for key, _ in self._of(plan, Arm.TREATMENT)
-                for objective in self.specs[key].objectives
-                if objective.name == name
-            ]
-            found += [Guard(name, max(targets))] if targets else []
-        return tuple(found)
-
-    def _of(self, plan: Plan, arm: Arm) -> tuple[tuple[WorkloadKey, str], ...]:
-        source = plan.source(arm)
-        return tuple(
-            (key, spec.uid)
-            for key, spec in sorted(self.specs.items())
-            if key.namespace == plan.key.namespace and source.concerns(key.name, self.labels.get(key, {}))
-        )
-
-
 class Experiments:
     """Runs what the mirror holds. `url` is the ledger's, without which nothing can be registered."""
 
@@ -104,6 +76,7 @@ class Experiments:
         self._running: dict[str, _Running] = {}
         self._statuses = OwnStatuses(cluster.write_status)
         self._aside = Aside("experiments")
+        self._written_at = 0
         self._problem = ""
 
     def concerned(self) -> set[WorkloadKey]:
@@ -131,6 +104,7 @@ class Experiments:
         declared = {entry.key: entry.labels for entry in self._mirror.declared()}
         fleet = Fleet({outcome.spec.key: outcome.spec for outcome in report.outcomes}, declared)
         shelf = self._mirror.experiments
+        await self._keep_counts(milliseconds(report.at))
         for key, model in list(shelf.valid.items()):
             try:
                 found = await self._one(key, model, fleet, report.at)
@@ -162,13 +136,12 @@ class Experiments:
                 return begun
             running = begun
         self._running[uid] = running
-        if running.decided is None and running.known.spec_hash != fingerprint(model.spec):
-            text = "the spec is no longer the one that was registered"
-            changed = replace(
+        if running.decided is None and (text := _other_than_registered(running, model, fleet)):
+            ended = replace(
                 self._judged(running, fleet, now),
                 verdict=Verdict.INCONCLUSIVE, reason=Reason.CHANGED, text=text,
             )  # fmt: skip
-            await self._decide(running, changed, fleet, at)
+            await self._decide(running, ended, fleet, at)
         if running.decided is not None:
             await self._give_back(key, raw)
             return shown.decided(running.known, running.decided)
@@ -195,9 +168,9 @@ class Experiments:
     def _judged(self, running: _Running, fleet: Fleet, now: int) -> Judgement:
         """What is known now. Time is not over before the last block is measured, which waits for the ledger."""
         plan, begin = running.plan, running.known.start
-        if due(plan, begin, running.blocks, now, now):
+        if outstanding(plan, begin, running.blocks, now):
             now = min(now, end_of(plan, begin) - 1)
-        return judge(plan, fleet.guards(plan), running.blocks, begin, now)
+        return judge(plan, fleet.guards(plan), running.blocks, begin, now, running.known.kpis.known)
 
     async def _measured(self, running: _Running, fleet: Fleet, now: int) -> bool:
         """Measure the blocks that ended; whether there were any."""
@@ -207,7 +180,7 @@ class Experiments:
             known = ledger.through()
             through = min((known.get(uid, 0) for uid in members.uids), default=0)
             found = [
-                running.switch.checked(plan, measure(ledger, plan, block, members, self._counts.within, now))
+                running.switch.checked(plan, measure(ledger, plan, block, members, running.known.kpis, now))
                 for block in due(plan, begin, running.blocks, through, now)
             ]
             records.add_blocks(ledger, plan.uid, found)
@@ -232,47 +205,31 @@ class Experiments:
 
     async def _begin(self, plan: Plan, model: ROIExperiment, fleet: Fleet, now: int) -> _Running | Shown:
         """Register an experiment that can start, or say what it waits for."""
-        refusal = await self._refusal(plan, fleet)
-        if refusal is not None:
-            return refusal
+        try:
+            check(plan, fleet)
+            await self._check_route(plan)
+            kpis = kpi_plan(plan, fleet.specs_by_arm(plan))
+        except Unfit as unfit:
+            return shown.pending(unfit.reason, str(unfit))
         if plan.start is not None and now < plan.start:
             return shown.waiting(plan, "it starts when spec.start says")
         if plan.design is Design.BEFORE_AFTER and now < plan.after[1]:
             return shown.waiting(plan, "it is judged when the treatment's stretch of time is over")
         new = Registered(
-            plan.uid, plan.key, now, begin_of(plan, now), fingerprint(model.spec), registered(model.spec)
+            plan.uid, plan.key, now, begin_of(plan, now), fingerprint(model.spec), registered(model.spec), kpis
         )  # fmt: skip
         known = await self._in_ledger(lambda ledger: records.register(ledger, new))
-        text = (
-            f"experiment {plan.key.name} is registered, {plan.design}, {plan.metric} {plan.direction} by {plan.by:.1%}"
-        )
+        metric = f"{plan.metric} {plan.kpi}" if plan.kpi else str(plan.metric)
+        text = f"experiment {plan.key.name} is registered, {plan.design}, {metric} {plan.direction} by {claim_of(plan)}"
         await self._tell(plan, fleet, Event(EventReason.EXPERIMENT_STARTED, text, "Experiment"), now / 1000)
         return _Running(plan, known, None, [])
 
-    async def _refusal(self, plan: Plan, fleet: Fleet) -> Shown | None:
-        """Why an experiment cannot start as it is."""
-        members = fleet.members(plan)
-        for arm, found in ((Arm.BASELINE, members.baseline), (Arm.TREATMENT, members.treatment)):
-            field_ = f"spec.{str(arm).lower()}"
-            if not found:
-                return shown.pending("NoWorkload", f"{field_} means no valid WorkloadSLO of this namespace; correct it")
-            names = {variant.name for key, _ in found for variant in fleet.specs[key].variants}
-            missing = [name for name in plan.source(arm).targets if name not in names]
-            if missing:
-                text = f"{field_}.targets: none of its WorkloadSLOs has a target {missing[0]}; it has {sorted(names)}"
-                return shown.pending("TargetMissing", text)
-        if plan.design is Design.SIDE_BY_SIDE and plan.baseline == plan.treatment:
-            return shown.pending("SameArms", "both arms are the same; name other workloads or targets in one of them")
-        known = {guard.objective for guard in fleet.guards(replace(plan, guards=(*plan.guards, plan.objective)))}
-        wanted = {*plan.guards, *((plan.objective,) if plan.metric is Metric.MISSED_REQUESTS else ())}
-        if wanted - known:
-            text = f"no WorkloadSLO of the treatment has an objective {min(wanted - known)}; correct its name"
-            return shown.pending("ObjectiveMissing", text)
+    async def _check_route(self, plan: Plan) -> None:
+        """Raise Unfit where the route cannot be switched."""
         if plan.route is not None:
             seen = await self._cluster.observe(plan.key, plan.route)
             if seen.problem:
-                return shown.pending("RouteUnusable", seen.problem)
-        return None
+                raise Unfit("RouteUnusable", seen.problem)
 
     async def _decide(self, running: _Running, judgement: Judgement, fleet: Fleet, at: float) -> None:
         plan, now = running.plan, milliseconds(at)
@@ -297,6 +254,22 @@ class Experiments:
         await self._cluster.restore(key)
         await self._cluster.hold_finalizer(key, False)
 
+    async def _keep_counts(self, now: int) -> None:
+        """Write what ticks counted for blocks, so that another process can measure them."""
+        if not self._url or now - self._written_at < WRITTEN_EVERY_MS:
+            return
+        self._written_at, slots = now, self._counts.slots()
+        if not slots:
+            return
+        sums = {each: (count.good, count.total, count.measured_ms) for each, count in slots.items()}
+        try:
+            await self._in_ledger(lambda ledger: add_slots(ledger, sums, now))
+        except LedgerError as error:
+            self._counts.put_slots_back(slots)
+            self._note(str(error))
+        except TimeoutError:
+            self._note("the ledger takes too long")  # whoever writes late still writes: counted twice would be worse
+
     async def _in_ledger(self, work: Callable[[Ledger], Result]) -> Result:
         def run() -> Result:
             if self._ledger is None:
@@ -314,3 +287,10 @@ class Experiments:
         if problem and problem != self._problem:
             log.warning("an experiment cannot go on", reason=problem)
         self._problem = problem
+
+
+def _other_than_registered(running: _Running, model: ROIExperiment, fleet: Fleet) -> str:
+    """What is no longer what was registered; empty where all is."""
+    if running.known.spec_hash != fingerprint(model.spec):
+        return "the spec is no longer the one that was registered"
+    return changed(running.known.kpis, fleet.specs_by_arm(running.plan))

@@ -7,11 +7,11 @@ from pydantic import Field
 
 from flyball.api.model import ApiModel, ListMap, ListSet, Rule, rule
 from flyball.api.resource import PrinterColumn, Resource, ResourceNames
-from flyball.api.scalars import DateTime, Int32, ItemName, ObjectName, Percent, Prose
+from flyball.api.scalars import Change, DateTime, Int32, ItemName, ObjectName, Percent, Prose
 from flyball.api.v1alpha1.demandevent import WorkloadSelector
 from flyball.api.v1alpha1.status import StatusCondition
-from flyball.core.experiment import Arm, Design, Direction, Evidence, Metric
-from flyball.core.experiment_verdict import GuardState, Reason, Verdict
+from flyball.core.experiment import Arm, Design, Direction, Evidence, GuardState, Metric
+from flyball.core.experiment_verdict import Reason, Verdict
 
 
 class Hypothesis(ApiModel):
@@ -19,14 +19,18 @@ class Hypothesis(ApiModel):
 
     metric: Metric
     """What it changes. CostPerRequest and CostPerMillionTokens are costs in full; MissedRequests is the share of
-    requests that miss an objective.
+    requests that miss an objective; Kpi is the share of cases, or the minutes, of a business outcome.
     """
     direction: Direction
     """Whether the metric goes down or up."""
-    by: Percent
-    """By how much at least, relative to the baseline. 0% claims a direction only."""
+    by: Change
+    """By how much at least, relative to the baseline such as 18%; of a KPI that is a share of cases also in percentage
+    points, such as '3 points'. 0% claims a direction only.
+    """
     objective: ItemName | None = None
     """Name of the objective, with the metric MissedRequests."""
+    kpi: ItemName | None = None
+    """Name of the KPI, with the metric Kpi: one of spec.value.kpis of the arms' WorkloadSLOs."""
     statement: Prose | None = None
     """The claim in words, for people."""
 
@@ -38,6 +42,24 @@ class Hypothesis(ApiModel):
     )
     def _objective_with_its_metric(self) -> bool:
         return (self.metric is Metric.MISSED_REQUESTS) == (self.objective is not None)
+
+    @rule(
+        cel="(self.metric == 'Kpi') == has(self.kpi)",
+        field=".kpi",
+        problem="a KPI goes with the metric Kpi, and only with it",
+        fix="write kpi beside Kpi, or leave it out",
+    )
+    def _kpi_with_its_metric(self) -> bool:
+        return (self.metric is Metric.KPI) == (self.kpi is not None)
+
+    @rule(
+        cel="self.metric == 'Kpi' || self.by.endsWith('%')",
+        field=".by",
+        problem="points go with the metric Kpi only",
+        fix="write a percentage, relative to the baseline",
+    )
+    def _points_of_a_kpi(self) -> bool:
+        return self.metric is Metric.KPI or self.by.endswith("%")
 
     @rule(
         cel="self.direction == 'Increase' || !self.by.startsWith('100')",
@@ -58,6 +80,10 @@ class ExperimentArm(ApiModel):
     """WorkloadSLOs in this namespace by their labels, in place of workloads."""
     targets: Annotated[tuple[ItemName, ...], Field(max_length=16), ListSet()] = ()
     """Names of their targets that count, such as those of one version; all of them when left out."""
+    kpi: ItemName | None = None
+    """Name of the hypothesis' KPI in this arm, where the arms are told apart by KPIs of their own, such as by a label
+    in their queries. Not in a Switchback, where the time tells.
+    """
     begin: DateTime | None = None
     """With the design BeforeAfter, when the stretch of time begins."""
     end: DateTime | None = None
@@ -113,6 +139,24 @@ class ExperimentGuard(ApiModel):
     """Its name."""
 
 
+class ExperimentKpiGuard(ApiModel):
+    """A KPI that must not get worse meanwhile: not rise where lower is better, not fall otherwise."""
+
+    kpi: ItemName
+    """Its name in spec.value.kpis of the arms' WorkloadSLOs."""
+    worse_by: Percent = "0%"
+    """By how much it may get worse, relative to the baseline."""
+
+    @rule(
+        cel="!self.worseBy.startsWith('100')",
+        field=".worseBy",
+        problem="a KPI that may get worse by all of it is no guard",
+        fix="write less than 100%",
+    )
+    def _something_is_guarded(self) -> bool:
+        return not self.worse_by.startswith("100")
+
+
 class ROIExperimentSpec(ApiModel):
     """What is claimed, of whom, and how it is tested. Not to be changed once the experiment has started."""
 
@@ -131,6 +175,12 @@ class ROIExperimentSpec(ApiModel):
     """What Flyball switches in a Switchback. Without it, whoever runs the experiment switches, by status.arm."""
     guards: Annotated[tuple[ExperimentGuard, ...], Field(max_length=8), ListMap("objective")] = ()
     """Objectives that must hold for a claim to be supported; one that is surely missed ends the experiment."""
+    kpi_guards: Annotated[tuple[ExperimentKpiGuard, ...], Field(max_length=8), ListMap("kpi")] = ()
+    """KPIs that must not get worse for a claim to be supported; one that surely does ends the experiment."""
+    settle_hours: Annotated[Int32, Field(ge=1, le=120)] = 24
+    """With KPIs, how long after the end of a block its outcomes are waited for: until users would have come back and
+    checks are done. What is reported later does not count.
+    """
     block_minutes: Annotated[Int32, Field(ge=30, le=1440, multiple_of=5)] = 60
     """Length of a block, longer than it takes to start replicas and warm caches several times."""
     washout_minutes: Annotated[Int32, Field(ge=0, le=720, multiple_of=5)] = 10
@@ -176,6 +226,35 @@ class ROIExperimentSpec(ApiModel):
         return self.washout_minutes * 2 <= self.block_minutes
 
     @rule(
+        cel="!(self.hypothesis.metric == 'Kpi' || has(self.kpiGuards) && size(self.kpiGuards) > 0) || "
+        "self.blockMinutes >= 120 && self.blockMinutes % 60 == 0",
+        field=".blockMinutes",
+        problem="outcomes are counted by the hour, after the washout",
+        fix="write whole hours, 120 or more, such as 240",
+    )
+    def _whole_hours_with_kpis(self) -> bool:
+        by_outcomes = self.hypothesis.metric is Metric.KPI or bool(self.kpi_guards)
+        return not by_outcomes or (self.block_minutes >= 120 and self.block_minutes % 60 == 0)
+
+    @rule(
+        cel="self.design != 'Switchback' || !has(self.baseline.kpi) && !has(self.treatment.kpi)",
+        field=".treatment.kpi",
+        problem="in a Switchback the time tells whose an outcome is",
+        fix="leave kpi of both arms out, or write another design",
+    )
+    def _no_kpis_of_arms_in_a_switchback(self) -> bool:
+        return self.design is not Design.SWITCHBACK or (self.baseline.kpi is None and self.treatment.kpi is None)
+
+    @rule(
+        cel="self.hypothesis.metric == 'Kpi' || !has(self.baseline.kpi) && !has(self.treatment.kpi)",
+        field=".treatment.kpi",
+        problem="a kpi of an arm goes with the metric Kpi",
+        fix="leave kpi of both arms out, or write the metric Kpi",
+    )
+    def _kpis_of_arms_with_the_metric(self) -> bool:
+        return self.hypothesis.metric is Metric.KPI or (self.baseline.kpi is None and self.treatment.kpi is None)
+
+    @rule(
         cel="self.minDays <= self.maxDays",
         field=".maxDays",
         problem="the longest run is shorter than the shortest",
@@ -186,7 +265,7 @@ class ROIExperimentSpec(ApiModel):
 
 
 class EffectStatus(ApiModel):
-    """The relative change of the metric, treatment against baseline, such as -21.4%."""
+    """The change of the metric, treatment against baseline: relative such as -21.4%, or as '+3.2 points'."""
 
     estimate: str
     """The mean over pairs."""
@@ -209,6 +288,21 @@ class GuardStatus(ApiModel):
     """That share in treated blocks."""
     baseline: str | None = None
     """The same in blocks of the baseline, to compare."""
+
+
+class KpiGuardStatus(ApiModel):
+    """How a KPI stands by its guard."""
+
+    kpi: str
+    """The KPI's name."""
+    state: GuardState
+    """Held or Missed by what was counted, Breached beyond doubt, Unknown where too little was measured."""
+    wanted: str
+    """What must hold."""
+    treatment: str | None = None
+    """Its figure in treated blocks: a share of cases, or minutes."""
+    baseline: str | None = None
+    """The same in blocks of the baseline."""
 
 
 class ROIExperimentStatus(ApiModel):
@@ -236,6 +330,10 @@ class ROIExperimentStatus(ApiModel):
     """What was found so far."""
     guards: Annotated[tuple[GuardStatus, ...], ListMap("objective")] = ()
     """How the guards stand."""
+    kpi_guards: Annotated[tuple[KpiGuardStatus, ...], ListMap("kpi")] = ()
+    """How the KPIs stand that must not get worse."""
+    quality: KpiGuardStatus | None = None
+    """How the hypothesis' KPI stands by its own guard in spec.value of its WorkloadSLO, or by its sample."""
     evidence: Evidence | None = None
     """Randomized, or Observational: then something else may have made the difference."""
     verdict: Verdict | None = None
