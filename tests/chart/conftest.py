@@ -26,7 +26,7 @@ def find_helm(environ: Mapping[str, str]) -> str:
     if on_path := shutil.which("helm", path=environ.get("PATH", "")):
         return on_path
     cache_home = Path(environ.get("XDG_CACHE_HOME") or Path(environ.get("HOME", "/")) / ".cache")
-    built = (cache_home / "flyball" / "cluster").glob("**/helm")
+    built = (cache_home / "flyball" / "cluster" / "builds").glob("helm/*/helm")
     programs = [path for path in built if path.is_file() and os.access(path, os.X_OK)]
     if not programs:
         pytest.fail(
