@@ -18,7 +18,8 @@ from flyball.core.names import Indicator
 from flyball.core.observation import SignalState
 from flyball.core.sources import SignalQuality
 from flyball.core.spec import TelemetrySource
-from flyball.telemetry.check import Checker, State
+from flyball.telemetry.check import Checker
+from flyball.telemetry.check_results import State
 from flyball.telemetry.profiles import ENGINES, GATEWAYS, EngineProfile, GatewayProfile
 from flyball.telemetry.profiles.listing import engine_signals, gateway_signals
 from flyball.telemetry.profiles.model import Evidence

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from flyball.core.names import Indicator
 from flyball.telemetry.profiles import EngineProfile
 from flyball.telemetry.profiles.model import Selector
-from flyball.telemetry.promql import Scope, any_of, duration, either, folded, series, tagged
+from flyball.telemetry.promql import Scope, any_of, duration, either, folded, grouped, series, tagged
 
 _INFINITE, _FINITE = 'le="+Inf"', 'le!="+Inf"'
 
@@ -34,6 +34,12 @@ def having(profile: EngineProfile, scope: Scope, indicator: Indicator, rank: int
     """How many series have which edge now, by namespace."""
     found = either(series(s, scope.matcher()) for s in _series(profile, indicator, rank))
     return tagged(f"count by (namespace, le) ({found})", buckets(indicator, rank))
+
+
+def of_pods(profile: EngineProfile, scope: Scope, indicator: Indicator, rank: int) -> str:
+    """How many series have which edge now, by group of pods."""
+    found = either(series(s, scope.matcher()) for s in _series(profile, indicator, rank))
+    return f"count by ({scope.by('le')}) ({grouped(scope.narrowed(found))})"
 
 
 def differing(profile: EngineProfile, scope: Scope, indicator: Indicator, rank: int, window: float) -> str:

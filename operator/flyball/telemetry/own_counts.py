@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from flyball.core.efficiency import WINDOW_SECONDS
 from flyball.core.names import COUNTED_INDICATORS, WorkloadKey
 from flyball.core.observation import WorkloadSignals, believable
-from flyball.core.own_counts import Cache, CacheReading, OwnReadings, TemplateCounts, TokenCount
+from flyball.core.own_counts import Cache, CacheReading, OwnCounts, OwnReadings, TemplateCounts, TokenCount
 from flyball.core.reliability import EventCounts, RequestEvent, of_statuses
 from flyball.core.spec import WorkloadSpec
 from flyball.core.tokens import folded
@@ -112,6 +112,14 @@ def token_field(kind: TokenCount) -> str:
 def cache_field(cache: Cache, name: str) -> str:
     """The field that holds that query of the cache: hits, lookups or guard.query."""
     return f"telemetry.caches[{cache.name}].{name}"
+
+
+def declared(own: OwnCounts) -> Iterator[tuple[str, str]]:
+    """All of the user's queries, with `$window` in them, by the field that holds each."""
+    yield from ((event_field(event), query) for event, query in own.events)
+    yield from ((token_field(kind), query) for kind, query in own.tokens)
+    for cache in own.caches:
+        yield from ((cache_field(cache, name), query) for name, query in _queries(cache))
 
 
 def _wanted(spec: WorkloadSpec, asked: Mapping[float, float]) -> dict[str, dict[float, str]]:

@@ -97,7 +97,7 @@ def first_queries(profile: EngineProfile | None, gpu: GpuProfile, plan: Plan) ->
 
     Of each latency the best histogram: later ones only matter to workloads without it (see `later_queries`).
     """
-    queries = {GPUS: _gpus(gpu, plan)}
+    queries = {GPUS: gpus_query(gpu, plan)}
     if profile is None:
         return queries
     queries[GAUGES] = _gauges(profile, plan.scope)
@@ -264,7 +264,7 @@ def _counted(
     return [tagged(_scaled(f"sum by ({scope.by()}) ({found})", counter.unit.scale), part)]
 
 
-def _gpus(profile: GpuProfile, plan: Plan) -> str:
+def gpus_query(profile: GpuProfile, plan: Plan) -> str:
     """Per pod: mean utilization of its GPUs over the rate window, and when they were last sampled.
 
     An exporter whose own pod and namespace labels won has the workload's as exported_pod and exported_namespace.

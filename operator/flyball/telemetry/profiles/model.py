@@ -207,6 +207,7 @@ class GpuProfile:
     """A GPU exporter's metrics: utilization from 0 to 1, the first gauge that a GPU has."""
 
     name: str
+    origin: Origin
     utilization: tuple[Gauge, ...]
 
 
