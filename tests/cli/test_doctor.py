@@ -11,7 +11,7 @@ from unittest.mock import patch
 import pytest
 from click.testing import CliRunner, Result
 from support.api_server import Kubectl
-from support.objects import workload_slo
+from support.objects import deployment, workload_slo
 from support.prometheus import Stub
 
 from flyball.cli.main import main
@@ -184,6 +184,25 @@ async def test_kinds_of_routes_that_the_api_server_lacks_are_named(
     found = checks(await _in_thread("-o", "json", kubeconfig=server.kubeconfig))["fallback routes"]
     expected = "the API server serves no aigatewayroutes of aigateway.envoyproxy.io/v9; install Envoy AI Gateway's CRDs"
     assert (found["ok"], found["text"]) == (False, expected)
+
+
+@pytest.mark.api_server
+@pytest.mark.timeout(1800)
+async def test_targets_whose_pods_end_at_once_are_doubtful_and_no_failure(server: "Server", kubectl: Kubectl) -> None:
+    async def found() -> dict[str, Any]:
+        return checks(await _in_thread("-o", "json", kubeconfig=server.kubeconfig))["pods' end"]
+
+    assert (await found())["text"] == "no target's template can be seen"
+    kubectl.create(deployment(), workload_slo())
+    where = f"Deployment {kubectl.namespace}/chat"
+    doubt = await found()
+    assert (doubt["ok"], doubt["doubtful"]) == (True, True)
+    assert doubt["text"].startswith(f"1 target of 1, {where}: no container has a preStop hook; requests are lost where")
+    engine = {"name": "engine", "image": "engine", "lifecycle": {"preStop": {"sleep": {"seconds": 15}}}}
+    kubectl.patch("deployment", "chat", {"spec": {"template": {"spec": {"containers": [engine]}}}})
+    calm = await found()
+    assert (calm["ok"], calm["doubtful"]) == (True, False)
+    assert calm["text"].startswith("templates of 1 target say that pods serve on")
 
 
 async def _in_thread(*arguments: str, kubeconfig: Path) -> Result:

@@ -14,8 +14,11 @@ from flyball.api.resource import GROUP, VERSION
 from flyball.cli.options import ENVIRONMENT, prometheus_options, prometheus_settings
 from flyball.cluster.client import ApiServer, connect
 from flyball.cluster.discovery import Discovery
+from flyball.cluster.drain import ends_at_once
+from flyball.cluster.namespaces import NamespacedLists
 from flyball.cluster.resources import WORKLOADS
 from flyball.cluster.route_kinds import RESOURCES, absent
+from flyball.cluster.targets import Targets, template_of
 from flyball.core.node_prices import BUILT_IN_DEFAULT
 from flyball.core.ports import Missing, PortError, Rejected
 from flyball.core.spec import WorkloadSpec
@@ -29,11 +32,20 @@ INSTALL_CRDS = "install this version's CRDs: kubectl apply -f crds/, or helm upg
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried. `text` says what was found, or what is wrong and how to fix it."""
+    """One thing that was tried. `text` says what was found, or what is wrong and how to fix it.
+
+    What is `doubtful` may be wrong: nothing that can be looked at tells.
+    """
 
     name: str
     ok: bool
     text: str
+    doubtful: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """One word."""
+        return "FAILED" if not self.ok else "DOUBT" if self.doubtful else "ok"
 
 
 @click.command(context_settings=ENVIRONMENT)
@@ -52,7 +64,7 @@ def doctor(in_cluster: bool, namespace: str, output: str, **prometheus: Any) -> 
     else:
         width = max(len(check.name) for check in checks)
         for check in checks:
-            click.echo(f"{'ok' if check.ok else 'FAILED':<6}  {check.name:<{width}}  {check.text}")
+            click.echo(f"{check.verdict:<6}  {check.name:<{width}}  {check.text}")
     if not all(check.ok for check in checks):
         raise SystemExit(1)
 
@@ -79,6 +91,7 @@ async def _cluster(api: ApiServer, namespace: str, in_cluster: bool) -> AsyncIte
     if not in_cluster:
         yield await _operator(api)
         yield await _routes(api)
+        yield await _ends(api)
 
 
 async def _good_is_accepted(api: ApiServer, namespace: str) -> Check:
@@ -140,6 +153,29 @@ async def _routes(api: ApiServer) -> Check:
         return Check(name, False, str(error))
     served = f"the API server serves {' and '.join(named)}, which WorkloadSLOs name"
     return Check(name, not problems, "; ".join(problems) or (served if named else "no WorkloadSLO names one"))
+
+
+async def _ends(api: ApiServer) -> Check:
+    """Whether pods of targets serve on for a while when they are told to end, as far as their templates say."""
+    name = "pods' end"
+    try:
+        declared = [(raw["metadata"]["namespace"], read_workload(raw, {})) for raw in await api.list_all(WORKLOADS)]
+    except PortError as error:
+        return Check(name, False, str(error))
+    specs = [(namespace, spec) for namespace, spec in declared if isinstance(spec, WorkloadSpec)]
+    places = {(namespace, variant.target) for namespace, spec in specs for variant in spec.variants}
+    read = await Targets(api, Discovery(api, time.time), NamespacedLists(api)).read(places)
+    templates = {
+        f"{target.kind} {namespace}/{target.name}": template
+        for (namespace, target), seen in sorted(read.items(), key=str)
+        if seen.found is not None and (template := template_of(target, seen.found))
+    }
+    doubts = [f"{which}: {doubt}" for which, template in templates.items() if (doubt := ends_at_once(template))]
+    if doubts:
+        fix = "requests are lost where the engine does not serve on after SIGTERM; see docs/scale-down.md"
+        return Check(name, True, f"{counted(len(doubts), 'target')} of {len(templates)}, {doubts[0]}; {fix}", True)
+    text = f"templates of {counted(len(templates), 'target')} say that pods serve on while gateways learn that they go"
+    return Check(name, True, text if templates else "no target's template can be seen")
 
 
 def _prometheus(settings: PrometheusSettings) -> Iterator[Check]:

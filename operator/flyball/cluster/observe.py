@@ -36,7 +36,7 @@ from flyball.cluster.resources import (
     dig,
 )
 from flyball.cluster.route_reader import RouteReader
-from flyball.cluster.targets import Place, Target, Targets
+from flyball.cluster.targets import Place, Target, Targets, template_of
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState, VariantState, WorkloadState
 from flyball.core.ports import PortError, Rejected
@@ -195,8 +195,7 @@ class Observer:
         if grouped:
             pods = groups.as_replicas(target.found, pods)
         counts = count(pods)
-        template = groups.pod_spec_of(target.found) if grouped else dig(target.found, "spec", "template", "spec")
-        pod_spec = template or (pods[0]["spec"] if pods else {})
+        pod_spec = template_of(variant.target, target.found) or (pods[0]["spec"] if pods else {})
         pointing = seen.pointing.get((namespace, variant.target.name), ([], []))
         contender = autoscaler_of(variant.target, *pointing)
         return VariantState(

@@ -41,6 +41,14 @@ class Target:
     problem: str = ""
 
 
+def template_of(target: TargetRef, found: Object) -> Object:
+    """The pod template's spec, empty where the kind has none at the usual place."""
+    spec: Object = (
+        groups.pod_spec_of(found) if groups.is_group(target) else dig(found, "spec", "template", "spec") or {}
+    )
+    return spec
+
+
 class Targets:
     """Finds targets of any kind."""
 
