@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from core.cases import objective, spec
 from ledger.entries import DAY
-from ledger.weeks import CHAT, MONDAY, fill
+from ledger.weeks import CHAT, MONDAY, fill, split
 
 from flyball.cli.main import main
 from flyball.ledger.reviews import keep, make, named
@@ -32,6 +32,7 @@ def url(tmp_path: Path) -> str:
     url = str(tmp_path / "ledger.db")
     ledger = Ledger(url)
     fill(ledger, MONDAY, NOW)
+    split(ledger, MONDAY, NOW)
     keep(ledger, make(ledger, named(ledger.calendar, "weekly-2025-W49"), [replace(SPEC, key=CHAT)], NOW), NOW)
     ledger.close()
     return url
@@ -48,6 +49,19 @@ def test_the_last_weekly_review_as_markdown(url: str) -> None:
     assert "$1209.60 for 203,280 requests, +0.0% against the period before; $630.00 went to GPUs" in done.output
     assert "| shop/chat | 705.60 | +0.0% | 201,600 | 0.0035 | -8.3% | 75.9% | met |  |" in done.output
     assert "LowerMinReplicas: 92% of GPU time was idle" in done.output
+
+
+def test_where_the_money_went_by_segment_adds_up_to_the_bill(url: str) -> None:
+    shown = invoke("show", "--ledger", url).output
+    assert "## Where it went, by tenant" in shown
+    assert "| tenant-00 | 14.00 | 1.2% |" in shown
+    assert "| (bill) | 1209.60 |" in shown
+    page = invoke("show", "--ledger", url, "-o", "html").output
+    assert "<h2>Where it went, by tenant</h2>" in page
+    assert "<td>(bill)</td><td>1209.60</td>" in page
+    assert "prefers-color-scheme: dark" in page
+    found = json.loads(invoke("show", "--ledger", url, "-o", "json").output)["segments"][0]
+    assert (found["label"], found["dollars"], found["rows"][0]["name"]) == ("tenant", "1209.60", "tenant-00")
 
 
 class Tags(HTMLParser):

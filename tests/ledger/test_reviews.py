@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from core.cases import objective, spec
 from ledger.entries import DAY
-from ledger.weeks import BATCH, CHAT, MONDAY, fill
+from ledger.weeks import BATCH, CHAT, MONDAY, fill, split
 
 from flyball.core.names import WorkloadKey
 from flyball.core.review import Kind
@@ -70,6 +70,33 @@ def test_a_week_says_what_it_cost_against_the_week_before(ledger: Ledger) -> Non
     assert batch["proposals"][0]["action"] == "LowerMinReplicas"
     assert batch["proposals"][0]["dollars"] == "462.00"
     assert found["waste"] == "630.00"
+
+
+def test_a_week_says_where_its_money_went_by_segment_and_that_closes(ledger: Ledger) -> None:
+    fill(ledger, MONDAY, NOW)
+    split(ledger, MONDAY, NOW)
+    found = make(ledger, LAST_WEEK, SPECS, NOW)
+    [part] = found["segments"]
+    rows = {row["name"]: row for row in part["rows"]}
+    assert (part["label"], part["told"], part["dollars"]) == ("tenant", 12, found["dollars"])
+    assert sum(Decimal(row["dollars"]) for row in part["rows"]) == Decimal(found["dollars"])
+    assert [*rows][-5:] == ["(other)", "(unattributed)", "(not split)", "(idle)", "(loading)"]
+    assert (rows["tenant-00"]["dollars"], rows["tenant-00"]["change"]) == ("14.00", 1.0)
+    assert rows["(other)"]["dollars"] == "1.22"  # seven days of 1/11 and 1/12
+    chat, batch = found["workloads"]
+    assert Decimal(chat["segments"][0]["dollars"]) == Decimal(chat["dollars"])
+    assert sum(Decimal(row["dollars"]) for row in chat["segments"][0]["rows"]) == Decimal(chat["dollars"])
+    assert batch["segments"] == []
+
+
+def test_a_week_that_goes_on_closes_too(ledger: Ledger) -> None:
+    now = NOW - 2 * DAY
+    fill(ledger, MONDAY, now)
+    split(ledger, MONDAY, now)
+    found = make(ledger, LAST_WEEK, SPECS, now)
+    [part] = found["segments"]
+    assert sum(Decimal(row["dollars"]) for row in part["rows"]) == Decimal(found["dollars"])
+    assert next(row["dollars"] for row in part["rows"] if row["name"] == "tenant-00") == "10.00"
 
 
 def test_a_missed_objective_with_idle_gpus_is_not_mended_by_more_of_them(ledger: Ledger) -> None:

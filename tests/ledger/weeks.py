@@ -6,7 +6,9 @@ from ledger.entries import DAY, HOUR
 
 from flyball.core.bill import Charge, Entry, PathUse
 from flyball.core.names import WorkloadKey
+from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse
 from flyball.core.spec import Unit
+from flyball.ledger import segments
 from flyball.ledger.attainment import add_hours
 from flyball.ledger.store import Ledger
 
@@ -41,3 +43,19 @@ def fill(ledger: Ledger, begin: int, end: int) -> None:
         counts[BATCH, "whole", start] = (10.0, 10.0)
     ledger.append(entries)
     add_hours(ledger, counts)
+
+
+def split(ledger: Ledger, begin: int, end: int, tenants: int = 12) -> None:
+    """Split what chat served by tenant once a day: the first has most, and doubles each week; one more has no name."""
+    for start in range(begin, end, DAY):
+        week = (start - begin) // (7 * DAY)
+        named = [f"tenant-{n:02}" for n in range(tenants)]
+        uses = [
+            SegmentUse(
+                Segment("tenant", name, SegmentKind.NAMED, Basis.WORK),
+                Decimal(100), Decimal(1000), Decimal(500), Decimal(2 ** week if n == 0 else 1) / (n + 1),
+            )
+            for n, name in enumerate(named)
+        ]  # fmt: skip
+        uses.append(SegmentUse(Segment("tenant", "", SegmentKind.UNATTRIBUTED, Basis.WORK), dollars=Decimal("0.5")))
+        segments.append(ledger, start, {"u-1": uses}, 100)

@@ -77,9 +77,3 @@ async def test_a_ledger_that_fails_loses_no_hour(url: str, tmp_path: Path) -> No
     ledger = Ledger(str(tmp_path / "missing" / "ledger.db"))
     _, total = attained(ledger, [KEY], "first-token", MONDAY, MONDAY + 3 * HOUR, Grain.HOUR)
     assert total == pytest.approx(2.0 * (3 * 3600 - 60), rel=1e-6)
-
-
-def test_a_gap_longer_than_what_a_tick_reads_is_left_out() -> None:
-    counts = Counts()
-    assert counts.hours_before(0) == {}
-    assert counts.within([KEY], "first-token", 0, HOUR).measured_ms == 0

@@ -85,6 +85,8 @@ def lines(document: Document, decided: Sequence[Decision]) -> Iterator[str]:
     yield f"# {TITLES[document['kind']]} {escaped(document['id'])}"
     yield from ("", escaped(span(document)), "", escaped(summary(document)), "")
     yield from table(head(document), overview(document))
+    for title, columns, rows in by_segment(document):
+        yield from ("", f"## {escaped(title)}", "", *table(columns, rows))
     for each in document["workloads"]:
         yield from ("", *_workload(document, each))
     yield from ("", "## Decided", "")
@@ -108,7 +110,7 @@ def _workload(document: Document, each: Document) -> Iterator[str]:
     yield from ("", escaped(moving(document, each)))
     for title, columns, rows in sections(document, each):
         if rows:
-            yield from ("", f"### {title}", "", *table(columns, rows))
+            yield from ("", f"### {escaped(title)}", "", *table(columns, rows))
 
 
 def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str], list[list[str]]]]:
@@ -144,6 +146,7 @@ def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str
             for part in each["cohorts"]
         ],
     )
+    yield from by_segment(each)
     yield "Waste", ["GPUs", "$", "what"], [[part["kind"], part["dollars"], part["what"]] for part in each["waste"]]
     yield (
         "Forecast and actual",
@@ -160,6 +163,20 @@ def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str
         ]
         for part in each["trend"]
     ]  # fmt: skip
+
+
+def by_segment(of: Document) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+    """Where the money went by each label, of a review or of one workload: title, columns and rows that add up."""
+    for part in of.get("segments", ()):
+        columns = [part["label"], "caused $", "share", "in full $", "requests", "$/request", "change"]
+        rows = [
+            [
+                row["name"], row["dollars"], share(row.get("share")), row.get("inFull", ""),
+                f"{row['requests']:,.0f}" if "requests" in row else "", unit(row), change(row),
+            ]
+            for row in part["rows"]
+        ]  # fmt: skip
+        yield f"Where it went, by {part['label']}", columns, [*rows, ["(bill)", part["dollars"], "", "", "", "", ""]]
 
 
 def _figure(part: Mapping[str, Any], side: str) -> str:

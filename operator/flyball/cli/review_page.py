@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from flyball.cli.review_markdown import TITLES, day, head, moving, overview, sections, span, summary
+from flyball.cli.review_markdown import TITLES, by_segment, day, head, moving, overview, sections, span, summary
 from flyball.core.review import Document
 from flyball.ledger.reviews import Decision
 
@@ -16,6 +16,21 @@ nav a { margin-right: 1em }
 .trend figure { margin: 0 }
 .trend figcaption { max-width: 220px }
 td { white-space: normal }
+.line { fill: none; stroke: #0072B2; stroke-width: 2 }
+.last { fill: #0072B2 }
+.limit { stroke: #a33c00; stroke-dasharray: 4 3 }
+@media (prefers-color-scheme: dark) {
+  :root { color-scheme: dark }
+  body { color: #e6e6e6; background: #16181c }
+  h2 { border-color: #4a4d55 }
+  th { border-color: #c8c8c8 }
+  td { border-color: #33363d }
+  .quiet, figcaption { color: #a9adb5 }
+  a { color: #7cc4f5 }
+  .line { stroke: #56B4E9 }
+  .last { fill: #56B4E9 }
+  .limit { stroke: #ff9d6b }
+}
 ul.proposals { padding-left: 1.2em }
 """
 
@@ -32,6 +47,7 @@ def page(document: Document, decided: Sequence[Decision]) -> str:
         f'<p class="quiet">{escape(span(document))}</p>',
         f"<p>{escape(summary(document))}</p>",
         _table(head(document), overview(document), links=document),
+        *(f"<h2>{escape(title)}</h2>{_table(columns, rows)}" for title, columns, rows in by_segment(document)),
         *(_workload(document, each) for each in document["workloads"]),
         _decided(document, decided),
         "</body></html>\n",
@@ -96,13 +112,13 @@ def _picture(name: str, values: Sequence[float | None], said: str, limit: float 
     dashed = ""
     if limit is not None:
         y = at(0, limit)[1]
-        dashed = f'<line x1="0" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}" stroke="#a33c00" stroke-dasharray="4 3"/>'
+        dashed = f'<line x1="0" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}" class="limit"/>'
     x, y = points[-1]
     label = escape(f"{name}: {said}")
     return (
         f'<figure><svg role="img" aria-label="{label}" width="{WIDTH}" height="{HEIGHT}">'
-        f'{dashed}<polyline points="{path}" fill="none" stroke="#0072B2" stroke-width="2"/>'
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="#0072B2"/></svg><figcaption>{label}</figcaption></figure>'
+        f'{dashed}<polyline points="{path}" class="line"/>'
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" class="last"/></svg><figcaption>{label}</figcaption></figure>'
     )
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from flyball.core.bill import FALLBACK_PATH
 from flyball.core.names import WorkloadKey
+from flyball.core.review_segments import OWN_LABELS, OWN_SHOWN, Split, by_label
+from flyball.core.segment_bill import SegmentUse
 from flyball.core.statement import Statement
 from flyball.core.units import format_money, format_ratio
 
@@ -22,6 +24,8 @@ IDLE_SHARE, LOADING_SHARE, FALLBACK_SHARE, COST_RISE = 0.5, 0.1, 0.2, 0.2
 BUSY_SHARE = 0.7
 """GPUs that serve so much of their ready time are what an objective is missed by."""
 LEAST_DOLLARS = Decimal(1)
+DEAREST = 50
+"""So many workloads, those that cost most, are split by segments of their own: a review stays small."""
 MOVING = 4
 """Periods of a moving average, the one reviewed among them."""
 
@@ -35,13 +39,21 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One workload in one period. `objectives` are good and all requests, `outcomes` those and all cases by KPI."""
+    """One workload in one period. `objectives` are good and all requests, `outcomes` those and all cases by KPI,
+    `segments` what segments of the traffic caused by label.
+    """
 
     begin: int
     end: int
     statement: Statement
     objectives: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     outcomes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    segments: Mapping[str, Sequence[SegmentUse]] = field(default_factory=dict)
+
+    @property
+    def split(self) -> Split:
+        """Its bill with what segments of its traffic caused."""
+        return Split(self.statement, self.segments)
 
     @property
     def days(self) -> float:
@@ -95,6 +107,9 @@ def build(
     told = {(each["namespace"], each["name"]): each for each in (before or {}).get("workloads", ())}
     workloads = [_workload(kind, key, each, told.get((key.namespace, key.name))) for key, each in shown.items()]
     workloads.sort(key=lambda each: (-Decimal(each["dollars"]), each["namespace"], each["name"]))
+    for each in workloads[:DEAREST]:
+        key = WorkloadKey(each["namespace"], each["name"])
+        each["segments"] = by_label(*_splits({key: shown[key]}), OWN_SHOWN, OWN_LABELS)
     dollars = [sum((f.statement.dollars for f in part), Decimal(0)) for part in _columns(shown)]
     requests = [sum((f.statement.requests for f in part), Decimal(0)) for part in _columns(shown)]
     return {
@@ -108,6 +123,7 @@ def build(
         "change": _change(dollars),
         "trend": [_money(each) for each in dollars],
         "waste": _money(sum((Decimal(part["dollars"]) for each in workloads for part in each["waste"]), Decimal(0))),
+        "segments": by_label(*_splits(shown)),
         "workloads": workloads,
     }
 
@@ -117,6 +133,12 @@ def _columns(shown: Mapping[WorkloadKey, Known]) -> Iterator[list[Figures]]:
     longest = max((len(each.figures) for each in shown.values()), default=0)
     for back in range(longest, 0, -1):
         yield [each.figures[-back] for each in shown.values() if len(each.figures) >= back]
+
+
+def _splits(shown: Mapping[WorkloadKey, Known]) -> tuple[dict[WorkloadKey, Split], dict[WorkloadKey, Split]]:
+    """All workloads' bills of the last period, and of the one before it."""
+    now = {key: each.figures[-1].split for key, each in shown.items()}
+    return now, {key: each.figures[-2].split for key, each in shown.items() if len(each.figures) > 1}
 
 
 def _workload(kind: Kind, key: WorkloadKey, known: Known, before: Document | None) -> Document:

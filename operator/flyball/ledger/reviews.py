@@ -12,7 +12,9 @@ from sqlalchemy import func, insert, select
 from flyball.core.names import RoiMetric, WorkloadKey
 from flyball.core.returns import advise, estimate
 from flyball.core.review import Document, Figures, Kind, Known, build
+from flyball.core.segment_bill import SegmentUse
 from flyball.core.spec import RoiTarget, WorkloadSpec
+from flyball.ledger import segments
 from flyball.ledger.accounts import accounts, statement_of
 from flyball.ledger.attainment import by_objective
 from flyball.ledger.calendar import Calendar
@@ -88,7 +90,7 @@ def make(ledger: Ledger, period: Period, specs: Iterable[WorkloadSpec], now: int
         periods.insert(0, before(ledger.calendar, periods[0]))
     figures: dict[WorkloadKey, list[Figures]] = {}
     for each in periods:
-        for key, found in _figures(ledger, each, now).items():
+        for key, found in _figures(ledger, each, now, segmented=each in periods[-2:]).items():
             figures.setdefault(key, []).append(found)
     present = {key: found for key, found in figures.items() if found[-1].begin == period.begin}
     monthly = period.kind is Kind.MONTHLY
@@ -155,7 +157,8 @@ def decisions(ledger: Ledger, name: str) -> list[Decision]:
         ]
 
 
-def _figures(ledger: Ledger, period: Period, now: int) -> dict[WorkloadKey, Figures]:
+def _figures(ledger: Ledger, period: Period, now: int, *, segmented: bool) -> dict[WorkloadKey, Figures]:
+    """All workloads in a period; `segmented`: with what segments caused of it."""
     lines: dict[WorkloadKey, list[Line]] = {}
     for line in total(ledger, period.begin, min(period.end, now), now):
         if line.start < period.end:
@@ -166,10 +169,26 @@ def _figures(ledger: Ledger, period: Period, now: int) -> dict[WorkloadKey, Figu
     outcomes: dict[WorkloadKey, dict[str, tuple[float, float]]] = {}
     for (key, name), each in counted(ledger, period.begin, period.end, now).items():
         outcomes.setdefault(key, {})[name] = (float(each.outcomes), float(each.cases))
+    split = _split(ledger, period, now) if segmented else {}
     return {
-        key: Figures(period.begin, period.end, statement_of(part), objectives.get(key, {}), outcomes.get(key, {}))
+        key: Figures(
+            period.begin, period.end, statement_of(part), objectives.get(key, {}), outcomes.get(key, {}),
+            split.get(key, {}),
+        )
         for key, part in lines.items()
-    }
+    }  # fmt: skip
+
+
+def _split(ledger: Ledger, period: Period, now: int) -> dict[WorkloadKey, dict[str, list[SegmentUse]]]:
+    """What segments of each workload caused in a period, by label."""
+    found: dict[WorkloadKey, dict[str, list[SegmentUse]]] = {}
+    labels = segments.labels_known(ledger)
+    if labels:
+        begin, end = segments.widened(ledger.calendar, period.begin, min(period.end, now), now)
+        for line in segments.total(ledger, begin, end, now, labels):
+            if line.start < period.end:
+                found.setdefault(line.key, {}).setdefault(line.use.segment.label, []).append(line.use)
+    return found
 
 
 def _targets(spec: WorkloadSpec | None) -> Mapping[str, float]:
