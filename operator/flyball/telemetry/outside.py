@@ -15,6 +15,8 @@ from flyball.telemetry.windows import FAST_SECONDS, SHORT_SECONDS
 
 SEGMENTS_REFRESH_SECONDS = 60.0
 """Segments are looked at this seldom, in the background: a label with a million values costs the decisions nothing."""
+STAGES, SEGMENTS = "stages", "segments"
+"""Under what a failure of either query over the shortest window is noted."""
 AskNow = Callable[[str, float, float], Awaitable[Answer]]
 """Asks a query at a time (epoch seconds) within a deadline (monotonic seconds)."""
 
@@ -34,12 +36,18 @@ class OutsideReader:
         """What Prometheus says; long windows as they were last refreshed."""
         by_segment = segments_query.query(specs, SHORT_SECONDS)
         asked = {SHORT_SECONDS: by_segment} if by_segment else {}
-        segments = (await self._segments.read("segments", asked, at, ask_slowly, 0.0)).get(SHORT_SECONDS)
+
+        async def ask(query: str) -> Answer:
+            answer = await ask_slowly(query)
+            self._note(SEGMENTS, answer.failure)
+            return answer
+
+        segments = (await self._segments.read(SEGMENTS, asked, at, ask, 0.0)).get(SHORT_SECONDS)
         text = stages_query.query(stages_query.over_rate_window(specs), plan.rate_window_seconds)
         if not text:
             return Outside(segments=segments)
         first = Histograms(await self._ask(text, at, deadline))
-        self._note("stages", first.failure)
+        self._note(STAGES, first.failure)
         edges = edges_needed(specs, first)
         further = {
             window: stages_query.query(histograms, window, edges)

@@ -32,29 +32,30 @@ VARIANT_LABEL = "variant"
 
 
 @dataclass(frozen=True, slots=True)
-class _Target:
+class Target:
     """Which field of VariantSignals an override fills, and how its series become one number."""
 
     field: str
     fold: Callable[[Iterable[float]], Reading]
 
 
-_READINGS: Mapping[str, _Target] = {
-    "Running": _Target("running", total),
-    "Waiting": _Target("waiting", total),
-    "Completions": _Target("completions_per_second", total),
-    "PromptTokens": _Target("prompt_tokens_per_second", total),
-    "OutputTokens": _Target("output_tokens_per_second", total),
-    "KVCacheUsage": _Target("kv_cache_usage", mean_share),
-    "GPUUtilization": _Target("gpu_utilization", mean_share),
+READINGS: Mapping[str, Target] = {
+    "Running": Target("running", total),
+    "Waiting": Target("waiting", total),
+    "Completions": Target("completions_per_second", total),
+    "PromptTokens": Target("prompt_tokens_per_second", total),
+    "OutputTokens": Target("output_tokens_per_second", total),
+    "KVCacheUsage": Target("kv_cache_usage", mean_share),
+    "GPUUtilization": Target("gpu_utilization", mean_share),
 }
+"""What overrides fill for each target."""
 _LATENCIES = (
     Indicator.TIME_TO_FIRST_TOKEN,
     Indicator.INTER_TOKEN_LATENCY,
     Indicator.END_TO_END,
     Indicator.QUEUE_TIME,
 )
-NAMES = (*_READINGS, *_LATENCIES, ACTIVE_SESSIONS)
+NAMES = (*READINGS, *_LATENCIES, ACTIVE_SESSIONS)
 """The signals that may be overridden."""
 
 _REQUIRED = ("Running", "Waiting", "Completions")
@@ -69,7 +70,7 @@ def problem(spec: WorkloadSpec, answers: Mapping[str, Answer]) -> str:
             return f"telemetry.overrides.{name}: {answer.failure}"
     if len(spec.variants) > 1:
         for name, answer in answers.items():
-            if name in _READINGS and any(VARIANT_LABEL not in row.labels for row in answer.rows):
+            if name in READINGS and any(VARIANT_LABEL not in row.labels for row in answer.rows):
                 return (
                     f"telemetry.overrides.{name}: its series do not say which target they are about; "
                     f"add a label `{VARIANT_LABEL}` with the target's name, as label_replace can"
@@ -95,7 +96,7 @@ def _variant(
     spec: WorkloadSpec, variant: Variant, signals: VariantSignals, answers: Mapping[str, Answer]
 ) -> VariantSignals:
     replaced: dict[str, Any] = {}
-    for name, target in _READINGS.items():
+    for name, target in READINGS.items():
         if name in answers:
             rows = answers[name].rows
             unsaid = variant.name if len(spec.variants) == 1 else None

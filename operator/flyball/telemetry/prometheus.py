@@ -12,9 +12,9 @@ from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry import mixed, own_counts, queries, reliability, sessions, stages, wakeup
+from flyball.telemetry import mixed, outside, own_counts, queries, reliability, sessions, stages, wakeup
 from flyball.telemetry.answers import Answer, Table
-from flyball.telemetry.discovery import Engines, inventory_query, sources
+from flyball.telemetry.discovery import SEGMENTS, Engines, inventory_query, sources
 from flyball.telemetry.engine_reader import EngineReader, unread
 from flyball.telemetry.gateways import with_gateway
 from flyball.telemetry.outside import OutsideReader
@@ -65,18 +65,26 @@ class PrometheusMetrics:
         for spec in asked:
             for name, part in self._engines.parts(spec).items():
                 by_engine.setdefault(name, []).append(part)
-        outside = asyncio.create_task(self._read_outside(asked, at, deadline))
+        around = asyncio.create_task(self._read_outside(asked, at, deadline))
         found = await asyncio.gather(
             *(
-                self._engine.read(name, specs, at, deadline, (self._overrides(specs, at, deadline), outside))
+                self._engine.read(name, specs, at, deadline, (self._overrides(specs, at, deadline), around))
                 for name, specs in sorted(by_engine.items())
             )
         )
-        await outside
+        await around
         for spec in asked:
             whole = mixed.together(spec, [part[spec.key] for part in found if spec.key in part])
-            signals[spec.key] = replace(whole, sources=sources(spec, self._engines, inventory, whole))
+            why = self._why_nothing(spec)
+            signals[spec.key] = replace(whole, sources=sources(spec, self._engines, inventory, whole, why))
         return signals | await self._counted({spec.key: spec for spec in asked}, signals, at)
+
+    def _why_nothing(self, spec: WorkloadSpec) -> dict[str, str]:
+        """Which of the workload's own signals a failed query left without an answer, and why."""
+        places = {name: _override(spec.key, name) for name, _ in spec.telemetry.overrides}
+        places |= {str(indicator): outside.STAGES for indicator, _ in spec.telemetry.latencies}
+        places |= {SEGMENTS: outside.SEGMENTS} if spec.telemetry.split else {}
+        return {name: self._failures[place] for name, place in places.items() if place in self._failures}
 
     def _ahead(self) -> float:
         """What turns our time into Prometheus', whose samples have its own: else their ages would be wrong by it."""
@@ -141,7 +149,7 @@ class PrometheusMetrics:
         found: dict[WorkloadKey, dict[str, Answer]] = {}
         for index, (key, name, _) in enumerate(wanted):
             answer = answers[index] if index < limit else too_many
-            self._note(f"{key} override {name}", answer.failure)
+            self._note(_override(key, name), answer.failure)
             found.setdefault(key, {})[name] = answer
         return found
 
@@ -175,3 +183,7 @@ class PrometheusMetrics:
             else:
                 log.info("query works again", query=what)
                 del self._failures[what]
+
+
+def _override(key: WorkloadKey, name: str) -> str:
+    return f"{key} override {name}"

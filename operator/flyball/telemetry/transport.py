@@ -35,6 +35,8 @@ CLOCKS_AGREE_SECONDS = 2.0
 _REFUSED = re.compile(r"HTTP Status Code (\d{3}) \((b.*)\)", re.DOTALL)
 """How prometheus-api-client words a refusal: the status, and the body as Python writes bytes."""
 _MOST_OF_A_MESSAGE = 200
+LATE = "did not answer in time: look at its load, or raise prometheus.timeout"
+"""Without the time that was left: a condition with another number at every tick would be written at every tick."""
 
 _BY_STATUS = {
     "400": "refused a query as malformed ({message}): correct telemetry.overrides, or the proxy before it",
@@ -42,7 +44,8 @@ _BY_STATUS = {
     "403": "forbids the query (403): give the token's account the right to query, or set the right tenant header",
     "404": "has no query API at this address (404): check the path prefix and the tenant in prometheus.url",
     "413": "found the query too long (413): raise the request size limit of the proxy before it",
-    "422": "could not execute a query ({message}): correct telemetry.overrides, or raise its query limits",
+    "422": "could not execute a query ({message}): raise its query limits (--query.max-samples, --query.timeout), "
+    "or ask for less in telemetry.overrides",
     "429": "limits the rate of queries (429): raise the limit of this tenant, or operator.tick",
     "500": "failed inside (500: {message}): look at its log",
     "502": "is not reached by the proxy before it (502): is it up?",
@@ -132,7 +135,6 @@ class PrometheusClient:
         params = {"time": f"{at:.3f}", **_limits(timeout_seconds)}
         rows, failure = self._attempt(
             lambda: parse_rows(self._connect.custom_query(query, params=params, timeout=timeout_seconds)),
-            timeout_seconds,
         )
         return Answer(rows or (), failure)
 
@@ -153,11 +155,10 @@ class PrometheusClient:
                     timeout=timeout_seconds,
                 )
             ),
-            timeout_seconds,
         )
         return RangeAnswer(rows or {}, failure)
 
-    def _attempt(self, call: Callable[[], Rows], timeout_seconds: float) -> tuple[Rows | None, str]:
+    def _attempt(self, call: Callable[[], Rows]) -> tuple[Rows | None, str]:
         """What the call gives, or a sentence that says why it gave nothing and what to do."""
         try:
             return call(), ""
@@ -168,15 +169,15 @@ class PrometheusClient:
         except requests.exceptions.SSLError as error:
             what = f"has a TLS certificate that is not trusted ({_short(error)}): set prometheus.ca"
         except requests.ConnectTimeout:
-            what = f"takes no connection within {timeout_seconds:.3g} s: check its NetworkPolicies"
+            what = "takes no connection in time: check its NetworkPolicies"
         except requests.Timeout:
-            what = _late(timeout_seconds)
+            what = LATE
         except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
             what = "broke off in the middle of an answer: look at its log and the proxy before it"
         except requests.ConnectionError as error:
             timed_out = "Read timed out" in str(error)
             lost = f"cannot be reached ({_reason(error)}): check prometheus.url, its Service and NetworkPolicies"
-            what = _late(timeout_seconds) if timed_out else lost
+            what = LATE if timed_out else lost
         except (
             requests.exceptions.JSONDecodeError,
             MalformedAnswer,
@@ -210,7 +211,7 @@ class PrometheusClient:
     @property
     def late(self) -> str:
         """What is said of a query that had no time left."""
-        return f"Prometheus at {self._shown_url} did not answer in time: look at its load, or raise prometheus.timeout"
+        return f"Prometheus at {self._shown_url} {LATE}"
 
     def close(self) -> None:
         """Give the connections back."""
@@ -224,10 +225,6 @@ def _limits(timeout_seconds: float) -> Mapping[str, str]:
         "partial_response": "false",
         "deny_partial_response": "1",
     }
-
-
-def _late(timeout_seconds: float) -> str:
-    return f"did not answer within {timeout_seconds:.3g} s: look at its load, or raise prometheus.timeout"
 
 
 def _refusal(text: str) -> str:
