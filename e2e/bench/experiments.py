@@ -5,8 +5,8 @@
 Plays experiments in which treatment and baseline are the same (A/A) on costs that scatter in ways that mislead tests:
 they drift, follow each other, go with the hour, jump, and have outliers. Looks after every pair of blocks, as people
 do. Beside Flyball's test stand what is done elsewhere: a t-test of block means, looked at once and after every pair,
-a Mann-Whitney test at the end, and two weeks before and after. Then the power for effects that there are. Writes
-docs/benchmarks/experiments.md.
+a Mann-Whitney test at the end, and two weeks before and after. Then the same for claims about business outcomes
+(experiments_kpi.py), and the power for effects that there are. Writes docs/benchmarks/experiments.md.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+from e2e.bench import experiments_kpi
 from e2e.bench.report import machine, today, write_section
 from e2e.story.kit import REPOSITORY
 from scipy import stats
@@ -100,16 +101,24 @@ def main() -> int:
     for name, world in WORLDS.items():
         print(f"A/A: {name}", file=sys.stderr, flush=True)
         without.append(aa_row(name, world, options.runs))
+    by_kpi = experiments_kpi.rows(options.runs)
     print("power", file=sys.stderr, flush=True)
     shown = power_rows(min(options.runs, 400))
     head = f"{today()}, {machine()}\n\n"
     write_section(REPORT, HEAD, "Where there is no effect", head + _aa_text(without, options.runs))
+    outcomes = experiments_kpi.text(by_kpi, options.runs, 2 * _error(ALPHA, options.runs))
+    write_section(REPORT, HEAD, "Where a business outcome is the claim", head + outcomes)
     write_section(REPORT, HEAD, "Where there is one", head + _power_text(shown))
     if options.output == "json":
-        print(json.dumps({"schema": 1, "runs": options.runs, "aa": without, "power": shown}, indent=2))
+        print(
+            json.dumps({"schema": 1, "runs": options.runs, "aa": without, "aaByKpi": by_kpi, "power": shown}, indent=2)
+        )
     else:
-        print(_aa_text(without, options.runs) + "\n" + _power_text(shown))
-    return int(any(float(row["flyball"]) > ALPHA + 3 * _error(ALPHA, options.runs) for row in without))
+        print(_aa_text(without, options.runs) + "\n" + outcomes + "\n" + _power_text(shown))
+    most = ALPHA + 3 * _error(ALPHA, options.runs)
+    wrong = [float(row["flyball"]) for row in without]
+    wrong += [float(row[test]) for row in by_kpi for test in ("percent", "points", "missesPoints", "missesPercent")]
+    return int(any(share > most for share in wrong))
 
 
 def aa_row(name: str, world: Callable[[Dice, int], np.ndarray], runs: int) -> Row:
