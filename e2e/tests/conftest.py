@@ -22,9 +22,11 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Kit]:
     """The real cluster with the image on its node. FLYBALL_KEEP_CLUSTER=1 leaves it running afterwards."""
-    yield tools.with_image(tools.cluster_up())
-    if not os.environ.get("FLYBALL_KEEP_CLUSTER"):
-        tools.cluster_down()
+    try:
+        yield tools.with_image(tools.cluster_up())
+    finally:  # also where Ctrl-C comes before it is there
+        if not os.environ.get("FLYBALL_KEEP_CLUSTER"):
+            tools.cluster_down()
 
 
 @pytest.fixture(scope="session")
