@@ -53,7 +53,7 @@ e2e: venv ## The whole path on the real cluster, with Helm, load and kubectl
 
 test: check cluster-build ## Everything: what needs no cluster beside what mostly waits for one
 	@mkdir -p build
-	@$(MAKE) --no-print-directory -j2 BESIDE=1 unit e2e || { grep -hE '^(FAILED|ERROR) ' build/unit.log build/e2e.log; exit 1; }
+	@$(MAKE) --no-print-directory -j3 BESIDE=1 image-archive e2e unit || { grep -hE '^(FAILED|ERROR) ' build/unit.log build/e2e.log; exit 1; }
 
 cluster-build: ## Build the cluster's components (cached)
 	$(PYTHON) e2e/cluster/cluster.py build
@@ -84,7 +84,7 @@ demo-down: ## Take away what the demo started
 	$(PYTHON) e2e/cluster/cluster.py down
 
 faults: venv ## Break what Flyball stands on, one thing at a time; goes on where it was stopped
-	FLYBALL_FAULTS=all $(BIN)/pytest tests/runtime/test_crash_on_api_server.py
+	$(BIN)/python -m e2e.faults.crashes
 	PYTHONPATH=e2e/cluster $(BIN)/python -m e2e.faults.takeover
 	$(BIN)/python -m e2e.faults
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from flyball_cluster.console import run, say, succeeds, timed
 from flyball_cluster.errors import ClusterError
+from flyball_cluster.files import exclusive
 from flyball_cluster.prerequisites import IMAGE_TOOLS, require_tools
 
 if TYPE_CHECKING:
@@ -56,14 +57,15 @@ class ImageBuilder:
         digest = content_digest(project, sources, salt=f"{self._base_name()} {reference}")
         name = re.sub(r"[^A-Za-z0-9.]+", "-", tag)
         archive = self._images / f"{name}-{digest}.tar"
-        if archive.exists():
-            say(f"image {tag}: unchanged")
-            return Image(reference, archive)
-        try:
-            self._build(dockerfile, tag, project, archive, reference)
-        except BaseException:
-            self._abandon()
-            raise
+        with exclusive(self._images / "lock", "another build of an image"):
+            if archive.exists():
+                say(f"image {tag}: unchanged")
+                return Image(reference, archive)
+            try:
+                self._build(dockerfile, tag, project, archive, reference)
+            except BaseException:
+                self._abandon()
+                raise
         for old in self._images.glob(f"{name}-*.tar"):
             if old != archive:
                 old.unlink()
