@@ -43,10 +43,14 @@ def build() -> History:
     for namespace, rate in (("team-a", 3.0), ("team-b", 70.0)):
         labels = {"namespace": namespace, "pod": "rag-0", "stage": "rerank"}
         rising(history, "rag_seconds", labels, {"0.5": rate / 2, "1.0": rate, "+Inf": rate})
-    # The same pod, scraped by two monitors.
+    # The same pod, scraped by two monitors, of which one adds its service.
     twice = {"namespace": "team-a", "pod": "rag-0", "stage": "delivery"}
-    for job in ("one", "two"):
-        rising(history, "rag_seconds", twice | {"job": job}, {"0.5": 3.0, "+Inf": 3.0})
+    for monitor in ({"job": "one"}, {"job": "two", "service": "rag", "endpoint": "http"}):
+        rising(history, "rag_seconds", twice | monitor, {"0.5": 3.0, "+Inf": 3.0})
+    # Labels of those names that the application uses itself.
+    for service, job in (("chat", "a"), ("code", "b")):
+        own = {"namespace": "team-a", "pod": "rag-0", "stage": "served", "service": service, "job": job}
+        rising(history, "rag_seconds", own, {"0.5": 1.0, "+Inf": 1.0 if service == "chat" else 2.0})
     rising(history, "rag_seconds", {"namespace": "team-a", "stage": "broken"}, {"0.5": 9.0, "+Inf": 3.0})
     engine = {"namespace": "team-a", "pod": "llm-6d4f5c9b7d-bcdfg", "engine": "0"}
     rising(history, "vllm:e2e_request_latency_seconds", engine, {"0.5": 1.5, "1.0": 3.0, "+Inf": 3.0})
@@ -117,6 +121,13 @@ async def test_stages_and_whole_requests(url: str) -> None:
     assert (whole.whole.edges, whole.engine.edges) == ((1.0, 5.0, math.inf), (0.5, 1.0, math.inf))
     assert whole.engine.total == pytest.approx(180.0)
     assert signals.whole("rerank") is None
+
+
+@pytest.mark.parametrize(("label", "value", "requests"), [("service", "code", 120.0), ("job", "a", 60.0)])
+async def test_a_label_that_monitors_use_may_choose_series(url: str, label: str, value: str, requests: float) -> None:
+    source = LatencySource((("rag_seconds", 1.0),), tuple(sorted({label: value, "stage": "served"}.items())), True)
+    signals = await read(url, replace(SPEC, telemetry=replace(TELEMETRY, stages=(Stage("Served", source),))))
+    assert signals.stages[0].requests == pytest.approx(requests)
 
 
 async def test_a_single_stage_of_the_engine_is_its_part(url: str) -> None:

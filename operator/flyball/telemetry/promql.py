@@ -21,6 +21,8 @@ MOST_NAMESPACES = 50
 
 SCRAPES = ("job", "prometheus", "prometheus_replica")
 """Labels that tell apart several scrapes of one pod: two monitors that select it, or a pair of Prometheus servers."""
+_MONITORS = ("service", "endpoint", "container")
+"""Labels that one kind of monitor adds to what it scrapes and another does not, as the Prometheus operator's do."""
 _OTHERS = "!"
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _OWN_LABELS = frozenset({"__name__", "le", GROUP_LABEL, SERIES_LABEL})
@@ -114,6 +116,18 @@ def folded(expression: str, scope: Scope, repeated: Iterable[str] = (), *more: s
     found = f"max without ({once}) ({expression})" if once else expression
     by = scope.of_pod(*more)
     return grouped(f"max by ({by}) ({aggregation} by ({by}, {', '.join(SCRAPES)}) ({scope.narrowed(found)}))")
+
+
+def summed(expression: str, by: Iterable[str]) -> str:
+    """The sum by those labels of series that are of no known pod, in which a second scraper doubles nothing.
+
+    Series that differ by what tells scrapes apart count once, whichever labels each of the monitors adds: those of one
+    scrape are added up first.
+    """
+    kept = tuple(by)
+    monitors, scrapes = (", ".join(name for name in names if name not in kept) for names in (_MONITORS, SCRAPES))
+    found = f"sum without ({monitors}) ({expression})" if monitors else expression
+    return f"sum by ({', '.join(kept)}) (max without ({scrapes}) ({found}))"
 
 
 def tagged(expression: str, tag: str) -> str:

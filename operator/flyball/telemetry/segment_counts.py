@@ -24,7 +24,7 @@ from flyball.telemetry.answers import Answer, Row
 from flyball.telemetry.own_counts import TEMPLATE_LABEL, WINDOW
 from flyball.telemetry.profiles import GATEWAYS
 from flyball.telemetry.profiles.model import Counter
-from flyball.telemetry.promql import SCRAPES, SERIES_LABEL, duration, either, tagged
+from flyball.telemetry.promql import SERIES_LABEL, duration, either, summed, tagged
 from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.stages_query import Family, Wanted, matchers, wanted
 from flyball.telemetry.transport import PrometheusClient
@@ -148,15 +148,14 @@ def _splits(workloads: Iterable[WorkloadSpec]) -> dict[Split, list[Wanted]]:
 
 def query(split: Split, members: Sequence[Wanted]) -> str:
     """The hour's counts of these members by a label."""
-    own = ", ".join(split.family.by)
-    by = ", ".join(dict.fromkeys((*split.family.by, split.label)))
+    own = split.family.by
 
-    def counted(labels: str, *more: str) -> str:
+    def counted(labels: Iterable[str], *more: str) -> str:
         chosen = ",".join((*matchers(split.family, members), *more))
-        found = f"increase({split.family.metric}{{{chosen}}}[{duration(HOUR_SECONDS)}])"
-        return f"sum by ({labels}) (max without ({', '.join(SCRAPES)}) ({found}))"
+        return summed(f"increase({split.family.metric}{{{chosen}}}[{duration(HOUR_SECONDS)}])", labels)
 
-    top = f"topk by ({own}) ({MOST_VALUES}, {counted(by)} > 0)"
+    every = tuple(dict.fromkeys((*own, split.label)))
+    top = f"topk by ({', '.join(own)}) ({MOST_VALUES}, {counted(every)} > 0)"
     missing = counted(own, f'{split.label}=""')
     return either((tagged(top, TOP), tagged(counted(own), ALL), tagged(missing, MISSING)))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flyball.core.spec import WorkloadSpec
-from flyball.telemetry.promql import SCRAPES, duration, either, tagged
+from flyball.telemetry.promql import duration, either, summed, tagged
 from flyball.telemetry.stages_query import Family, Wanted, matchers, wanted
 
 MOST_SEGMENTS = 10
@@ -52,16 +52,15 @@ def query(workloads: Iterable[WorkloadSpec], window: float) -> str:
 
 
 def _parts(split: Split, members: Sequence[Wanted], window: float) -> Iterable[str]:
-    own = ", ".join(split.family.by)
-    by = ", ".join((*split.family.by, *split.labels))
+    own, every = split.family.by, (*split.family.by, *split.labels)
+    by = ", ".join(every)
 
-    def counted(labels: str, *more: str) -> str:
+    def counted(labels: Iterable[str], *more: str) -> str:
         chosen = ",".join((*matchers(split.family, members), *more))
-        found = f"increase({split.family.metric}_bucket{{{chosen}}}[{duration(window)}])"
-        return f"sum by ({labels}) (max without ({', '.join(SCRAPES)}) ({found}))"
+        return summed(f"increase({split.family.metric}_bucket{{{chosen}}}[{duration(window)}])", labels)
 
-    whole = counted(by, 'le="+Inf"')
-    top = f"topk by ({own}) ({MOST_SEGMENTS}, {whole} > 0)"
-    yield tagged(f"{counted(f'{by}, le')} and on ({by}) ({top})", split.part(TOP))
-    yield tagged(counted(f"{own}, le"), split.part(ALL))
-    yield tagged(f"count by ({own}) ({whole} > 0)", split.part(COUNT))
+    whole = counted(every, 'le="+Inf"')
+    top = f"topk by ({', '.join(own)}) ({MOST_SEGMENTS}, {whole} > 0)"
+    yield tagged(f"{counted((*every, 'le'))} and on ({by}) ({top})", split.part(TOP))
+    yield tagged(counted((*own, "le")), split.part(ALL))
+    yield tagged(f"count by ({', '.join(own)}) ({whole} > 0)", split.part(COUNT))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flyball.core.latency import LatencySource
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.telemetry import windows
-from flyball.telemetry.promql import SCRAPES, any_of, duration, either, tagged
+from flyball.telemetry.promql import any_of, duration, either, summed, tagged
 from flyball.telemetry.queries import Plan
 
 MOST_FAMILIES = 32
@@ -116,8 +116,7 @@ def _buckets(family: Family, members: Sequence[Wanted], window: float, edges: Se
     if edges:
         chosen.append(f"le=~{any_of(edges)}")
     found = f"increase({family.metric}_bucket{{{','.join(chosen)}}}[{duration(window)}])"
-    by = ", ".join((*family.by, "le"))
-    return f"sum by ({by}) (max without ({', '.join(SCRAPES)}) ({found}))"
+    return summed(found, (*family.by, "le"))
 
 
 def matchers(family: Family, members: Sequence[Wanted]) -> list[str]:
