@@ -28,7 +28,7 @@ from flyball.ledger.queries import series
 from flyball.ledger.schema import Grain
 from flyball.ledger.store import DAY_MS, Ledger
 from flyball.runtime.advice import Advice, Seen
-from flyball.runtime.aside import Aside, in_thread_of_its_own
+from flyball.runtime.aside import Beside, in_thread_of_its_own
 from flyball.runtime.news import Status
 
 HOUR_SECONDS, DAY_SECONDS = 3600.0, 86_400.0
@@ -47,16 +47,16 @@ log = structlog.get_logger("flyball.ledger")
 Shares = dict[tuple[WorkloadKey, str], float]
 
 
-class Accountant:
+class Accountant(Beside):
     """Implements `flyball.runtime.advice.Adviser`: it says nothing by itself, its books are what ticks judge by.
 
     `zone` is that of the ledger's days, as for the bookkeeper.
     """
 
     def __init__(self, url: str, zone: str, source: OutcomeSource) -> None:
+        super().__init__("books")
         self._url, self._zone = url, zone
         self._source = source
-        self._aside = Aside("books")
         self._books: dict[WorkloadKey, Books] = {}
         self._counted: dict[tuple[WorkloadKey, str], float] = {}
         self._done: tuple[float, frozenset[tuple[str, int]]] = (0.0, frozenset())
@@ -78,14 +78,6 @@ class Accountant:
     def advice(self, spec: WorkloadSpec, before: Status) -> Advice:  # noqa: ARG002 - the port's
         """Nothing beside what decisions are made of."""
         return Advice()
-
-    async def settled(self) -> None:
-        """Wait until what was taken in is worked off."""
-        await self._aside.settled()
-
-    async def aclose(self) -> None:
-        """Stop."""
-        await self._aside.aclose()
 
     async def _work(self, at: float, hour: float, seen: Sequence[Seen], declared: frozenset[tuple[str, int]]) -> None:
         specs = [each.spec for each in seen]

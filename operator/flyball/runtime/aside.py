@@ -48,6 +48,21 @@ class Aside:
             log.exception("a defect of Flyball, please report it", work=self._name)
 
 
+class Beside:
+    """Somebody who works beside the ticks, one piece at a time."""
+
+    def __init__(self, name: str) -> None:
+        self._aside = Aside(name)
+
+    async def settled(self) -> None:
+        """Wait until what was taken in is worked off."""
+        await self._aside.settled()
+
+    async def aclose(self) -> None:
+        """Stop."""
+        await self._aside.aclose()
+
+
 async def in_thread_of_its_own(call: Callable[[], Result], seconds: float) -> Result:
     """What the call returns. After so many seconds TimeoutError: its thread is left behind, and not waited for at the
     end of the process either.

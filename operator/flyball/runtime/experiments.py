@@ -29,7 +29,8 @@ from flyball.ledger.objective_slots import add_slots
 from flyball.ledger.store import Ledger
 from flyball.runtime import experiment_status as shown
 from flyball.runtime import pool_status
-from flyball.runtime.aside import Aside, in_thread_of_its_own
+from flyball.runtime.aside import in_thread_of_its_own
+from flyball.runtime.beside_ledger import BesideLedger
 from flyball.runtime.counts import Counts
 from flyball.runtime.experiment_blocks import due, measure, outstanding
 from flyball.runtime.experiment_fleet import Fleet, check
@@ -61,21 +62,22 @@ class _Running:
     switch: Switch = field(default_factory=Switch)
 
 
-class Experiments:
-    """Runs what the mirror holds. `url` is the ledger's, without which nothing can be registered."""
+class Experiments(BesideLedger):
+    """Runs what the mirror holds. `url` is the ledger's, without which nothing can be registered.
+
+    Whoever stops leaves what was switched: the next process goes on with it.
+    """
 
     def __init__(
         self, mirror: Mirror, cluster: ExperimentCluster, events: Events, counts: Counts, url: str, zone: str = ""
     ) -> None:
+        super().__init__("experiments", url, zone)
         self._mirror = mirror
         self._cluster = cluster
         self._events = events
         self._counts = counts
-        self._url, self._zone = url, zone
-        self._ledger: Ledger | None = None
         self._running: dict[str, _Running] = {}
         self._statuses = OwnStatuses(cluster.write_status)
-        self._aside = Aside("experiments")
         self._written_at = 0
         self._problem = ""
 
@@ -89,16 +91,6 @@ class Experiments:
         """Take in a finished tick. Never waits."""
         if self._mirror.experiments.raw or self._running:
             self._aside.offer(lambda: self._work(report))
-
-    async def settled(self) -> None:
-        """Wait until what was taken in is worked off."""
-        await self._aside.settled()
-
-    async def aclose(self) -> None:
-        """Stop. What was switched stays: the next process goes on with it."""
-        await self._aside.aclose()
-        if self._ledger is not None:
-            self._ledger.close()
 
     async def _work(self, report: TickReport) -> None:
         declared = {entry.key: entry.labels for entry in self._mirror.declared()}
@@ -271,13 +263,8 @@ class Experiments:
             self._note("the ledger takes too long")  # whoever writes late still writes: counted twice would be worse
 
     async def _in_ledger(self, work: Callable[[Ledger], Result]) -> Result:
-        def run() -> Result:
-            if self._ledger is None:
-                self._ledger = Ledger(self._url, self._zone)
-            return work(self._ledger)
-
         began = time.monotonic()
-        result = await in_thread_of_its_own(run, LEDGER_SECONDS)
+        result = await in_thread_of_its_own(lambda: work(self.opened()), LEDGER_SECONDS)
         self._note("")
         log.debug("the ledger was asked", seconds=round(time.monotonic() - began, 3))
         return result

@@ -19,7 +19,7 @@ from flyball.core.spec import WorkloadSpec
 from flyball.core.tokens import PromptTrend, prompt_trend
 from flyball.core.trends import HOUR_SECONDS
 from flyball.runtime.advice import Advice, Seen
-from flyball.runtime.aside import Aside, in_thread_of_its_own
+from flyball.runtime.aside import Beside, in_thread_of_its_own
 from flyball.runtime.efficiency_status import prompt_status
 from flyball.runtime.hours import LoadByHour, Part
 from flyball.runtime.news import Status
@@ -61,10 +61,11 @@ class _Made:
     inputs: tuple[object, ...]
 
 
-class Planner:
+class Planner(Beside):
     """Implements `flyball.runtime.advice.Adviser`."""
 
     def __init__(self, source: HourlyLoad) -> None:
+        super().__init__("plan")
         self._source = source
         self._load = LoadByHour()
         self._seen: dict[WorkloadKey, Seen] = {}
@@ -72,7 +73,6 @@ class Planner:
         self._made: dict[WorkloadKey, _Made] = {}
         self._prompts: dict[WorkloadKey, PromptTrend] = {}
         self._guessed: dict[WorkloadKey, tuple[int, tuple[str, ...]]] = {}
-        self._aside = Aside("plan")
         self._not_before = 0.0
         self._problem = ""
 
@@ -96,14 +96,6 @@ class Planner:
             status["promptTrend"] = prompt_status(prompts)
             states["prompts"] = prompts.state
         return Advice(status, states)
-
-    async def settled(self) -> None:
-        """Wait until what was taken in is worked off."""
-        await self._aside.settled()
-
-    async def aclose(self) -> None:
-        """Stop."""
-        await self._aside.aclose()
 
     async def _work(self, at: float) -> None:
         """Read what is lacking, part after part while the look lasts; plan once nothing is."""

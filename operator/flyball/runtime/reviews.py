@@ -17,8 +17,8 @@ from flyball.core.spec import WorkloadSpec
 from flyball.ledger import reviews
 from flyball.ledger.attainment import add_hours, declare, prune
 from flyball.ledger.errors import LedgerError
-from flyball.ledger.store import Ledger
-from flyball.runtime.aside import Aside, in_thread_of_its_own
+from flyball.runtime.aside import in_thread_of_its_own
+from flyball.runtime.beside_ledger import BesideLedger
 from flyball.runtime.counts import HOUR_MS, Counts
 from flyball.runtime.tick import TickReport
 
@@ -29,17 +29,15 @@ LEDGER_SECONDS = 120.0
 log = structlog.get_logger("flyball.reviews")
 
 
-class Reviews:
+class Reviews(BesideLedger):
     """Keeps reviews in the ledger at a URL. `labels` says the labels of the workloads declared now."""
 
     def __init__(
         self, counts: Counts, url: str, zone: str, labels: Callable[[], Mapping[WorkloadKey, Mapping[str, str]]]
     ) -> None:
+        super().__init__("reviews", url, zone)
         self._counts = counts
-        self._url, self._zone = url, zone
         self._labels = labels
-        self._ledger: Ledger | None = None
-        self._aside = Aside("reviews")
         self._next = 0
 
     def take(self, report: TickReport) -> None:
@@ -47,16 +45,6 @@ class Reviews:
         now = milliseconds(report.at)
         if now >= self._next and self._aside.offer(lambda: self._work(report, now)):
             self._next = now - now % HOUR_MS + HOUR_MS
-
-    async def settled(self) -> None:
-        """Wait until what was taken in is worked off."""
-        await self._aside.settled()
-
-    async def aclose(self) -> None:
-        """Stop."""
-        await self._aside.aclose()
-        if self._ledger is not None:
-            self._ledger.close()
 
     async def _work(self, report: TickReport, now: int) -> None:
         specs = [outcome.spec for outcome in report.outcomes]
@@ -73,9 +61,7 @@ class Reviews:
         self, specs: list[WorkloadSpec], labels: Mapping[WorkloadKey, Mapping[str, str]], now: int
     ) -> list[str]:
         """Write what objectives attained, and the reviews that are due; their names."""
-        if self._ledger is None:
-            self._ledger = Ledger(self._url, self._zone)
-        ledger = self._ledger
+        ledger = self.opened()
         hours = self._counts.hours_before(now)
         try:
             add_hours(ledger, {key: (count.good, count.total) for key, count in hours.items()})

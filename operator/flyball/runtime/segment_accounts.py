@@ -25,9 +25,10 @@ from flyball.ledger.calendar import HOUR_MS
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.queries import Line, series
 from flyball.ledger.schema import Grain
-from flyball.ledger.store import DAY_MS, Ledger
+from flyball.ledger.store import DAY_MS
 from flyball.runtime.advice import Advice, Seen
-from flyball.runtime.aside import Aside, in_thread_of_its_own
+from flyball.runtime.aside import in_thread_of_its_own
+from flyball.runtime.beside_ledger import BesideLedger
 from flyball.runtime.news import Status
 
 LAG_MS = 600_000
@@ -47,17 +48,15 @@ class Due:
     seen: tuple[Seen, ...]
 
 
-class SegmentAccountant:
+class SegmentAccountant(BesideLedger):
     """Implements `flyball.runtime.advice.Adviser`; it says nothing by itself. `zone` is that of the ledger's days."""
 
     def __init__(self, url: str, zone: str, source: SegmentSource) -> None:
-        self._url, self._zone = url, zone
+        super().__init__("segments", url, zone)
         self._source = source
-        self._aside = Aside("segments")
         self._next = 0
         self._pruned_at = 0
         self._problem = ""
-        self._ledger: Ledger | None = None
 
     def look(self, at: float, seen: Sequence[Seen]) -> None:
         """Take in a finished tick. Once an hour there is something to do."""
@@ -69,16 +68,6 @@ class SegmentAccountant:
     def advice(self, spec: WorkloadSpec, before: Status) -> Advice:  # noqa: ARG002 - the port's
         """Nothing: what segments cost is asked of the ledger."""
         return Advice()
-
-    async def settled(self) -> None:
-        """Wait until what was taken in is worked off."""
-        await self._aside.settled()
-
-    async def aclose(self) -> None:
-        """Stop."""
-        await self._aside.aclose()
-        if self._ledger is not None:
-            self._ledger.close()
 
     async def _work(self, now: int, seen: tuple[Seen, ...]) -> None:
         try:
@@ -94,7 +83,7 @@ class SegmentAccountant:
 
     def _due(self, now: int, seen: tuple[Seen, ...]) -> list[Due]:
         """The hours that are over, cost anything, and are not split, oldest first."""
-        ledger = self._opened()
+        ledger = self.opened()
         if now - self._pruned_at >= DAY_MS:
             segments.prune(ledger, now)
             self._pruned_at = now
@@ -110,7 +99,7 @@ class SegmentAccountant:
         return [Due(start, tuple(hours[start])) for start in sorted(hours)]
 
     def _split(self, due: Due, found: Mapping[WorkloadKey, Sequence[LabelTraffic]]) -> None:
-        ledger = self._opened()
+        ledger = self.opened()
         lines: dict[str, list[Line]] = {}
         for line in series(ledger, due.start, due.start + HOUR_MS, Grain.HOUR):
             lines.setdefault(line.uid, []).append(line)
@@ -120,12 +109,6 @@ class SegmentAccountant:
             for each in due.seen
         }
         segments.append(ledger, due.start, splits, most)
-
-    def _opened(self) -> Ledger:
-        """The ledger, opened where it was not yet. Raises LedgerError."""
-        if self._ledger is None:
-            self._ledger = Ledger(self._url, self._zone)
-        return self._ledger
 
     def _tell(self, problem: str) -> None:
         """Say once that costs are not split, and once that they are again."""

@@ -17,7 +17,7 @@ from flyball.core.ports import PortError, ReplicaTelemetry, Rivals, RivalsOfOne
 from flyball.core.shadow import Asked, ReplicaSample, RivalReply, RivalState, Sight, asked, load_tests
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime.advice import Advice, Seen
-from flyball.runtime.aside import Aside, in_thread_of_its_own
+from flyball.runtime.aside import Beside, in_thread_of_its_own
 from flyball.runtime.news import Status
 from flyball.runtime.shadow_status import Standing, advice_of
 
@@ -72,14 +72,14 @@ def _asked(rivals: RivalsOfOne, name: str, sight: Sight | None) -> RivalReply | 
     return reply if took <= SLOWEST_SECONDS else f"it took {took:.1f} s of processor time for one answer"
 
 
-class Shadow:
+class Shadow(Beside):
     """Implements `flyball.runtime.advice.Adviser`. `missed` counts looks for which there was no time or no data."""
 
     def __init__(self, rivals: Rivals, telemetry: ReplicaTelemetry) -> None:
+        super().__init__("shadow")
         self._rivals = rivals
         self._telemetry = telemetry
         self._beside: dict[WorkloadKey, _Beside] = {}
-        self._aside = Aside("shadow")
         self._unread = 0
         self._problem = ""
 
@@ -103,14 +103,6 @@ class Shadow:
         if beside is not None and beside.advice is not None:
             return beside.advice
         return Advice({"shadow": before["shadow"]}) if before.get("shadow") else Advice()
-
-    async def settled(self) -> None:
-        """Wait until what was taken in is worked off."""
-        await self._aside.settled()
-
-    async def aclose(self) -> None:
-        """Stop."""
-        await self._aside.aclose()
 
     def _of(self, spec: WorkloadSpec) -> _Beside:
         """The rivals of a workload; fresh ones where its spec was edited."""
