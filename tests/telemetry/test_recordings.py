@@ -140,10 +140,13 @@ async def test_an_engine_is_recognized_and_read_as_its_own_code_counts(url: str,
 
 
 async def test_of_a_bare_dynamo_worker_what_it_works_on_runs_and_what_ended_is_completed(url: str) -> None:
-    spec = make_spec("dynamo", "team-a", (make_variant("dynamo", "dynamo", "StatefulSet"),))
+    objective = make_objective(Indicator.END_TO_END, 0.5)
+    spec = make_spec("dynamo", "team-a", (make_variant("dynamo", "dynamo", "StatefulSet"),), objectives=(objective,))
     metrics = PrometheusMetrics(PrometheusSettings(url, timeout_seconds=60))
-    main = (await metrics.read([spec], NOW))[spec.key].variants[0]
+    signals = (await metrics.read([spec], NOW))[spec.key]
+    main, whole = signals.variants[0], signals.objectives[0]
     await metrics.aclose()
+    assert (whole.state, whole.estimated, whole.shares[0].total) == (SignalState.OK, True, pytest.approx(10.0))
     assert (main.running.value, main.waiting.state) == (2.0, SignalState.ABSENT)
     assert main.completions_per_second.value == pytest.approx(10 / 60)
 

@@ -1,7 +1,7 @@
 """NVIDIA Dynamo's workers, which pass their engine's own metrics on beside Dynamo's.
 
 https://docs.nvidia.com/dynamo/latest/observability/metrics.html. Its frontend stands before all workers of a model and
-is no pod of theirs: what it exports is read as a gateway's would be.
+is no pod of theirs: what it exports (`dynamo_frontend_…`) users name in `telemetry.latencies`.
 """
 
 from types import MappingProxyType
@@ -22,6 +22,17 @@ from flyball.telemetry.profiles.vllm import VLLM
 
 _ENGINES = (VLLM, SGLANG, TRITON)
 _WORKER = "dynamo_component"
+_WORKER_EDGES = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0),
+)
+# How long the worker has a request: without the frontend, and where prefill is apart, of its own part alone.
+_IN_WORKER = Histogram(
+    (f"{_WORKER}_request_duration_seconds",),
+    _WORKER_EDGES,
+    estimated=True,
+    matchers=(("dynamo_endpoint", "=", "generate"),),
+)
 
 
 def _all_of(*counters: Counter | None, unit: Unit = Unit.EACH) -> Counter:
@@ -71,7 +82,7 @@ DYNAMO = EngineProfile(
         {
             Indicator.TIME_TO_FIRST_TOKEN: _histograms(Indicator.TIME_TO_FIRST_TOKEN),
             Indicator.INTER_TOKEN_LATENCY: _histograms(Indicator.INTER_TOKEN_LATENCY),
-            Indicator.END_TO_END: _histograms(Indicator.END_TO_END),
+            Indicator.END_TO_END: (*_histograms(Indicator.END_TO_END), _IN_WORKER),
             Indicator.QUEUE_TIME: _histograms(Indicator.QUEUE_TIME),
         }
     ),
