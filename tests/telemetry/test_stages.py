@@ -1,5 +1,6 @@
 """What is measured outside of engines, from a real Prometheus with known history, and how it is asked for."""
 
+import asyncio
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -47,6 +48,9 @@ def build() -> History:
     twice = {"namespace": "team-a", "pod": "rag-0", "stage": "delivery"}
     for monitor in ({"job": "one"}, {"job": "two", "service": "rag", "endpoint": "http"}):
         rising(history, "rag_seconds", twice | monitor, {"0.5": 3.0, "+Inf": 3.0})
+    # Half of the gateway's pods have other edges.
+    for pod, buckets in (("g-0", {"0.5": 1.0, "1.0": 1.5, "+Inf": 2.0}), ("g-1", {"0.25": 0.2, "1": 1.5, "+Inf": 2.0})):
+        rising(history, "rag_seconds", {"namespace": "team-a", "pod": pod, "stage": "uneven"}, buckets)
     # Labels of those names that the application uses itself.
     for service, job in (("chat", "a"), ("code", "b")):
         own = {"namespace": "team-a", "pod": "rag-0", "stage": "served", "service": service, "job": job}
@@ -121,6 +125,27 @@ async def test_stages_and_whole_requests(url: str) -> None:
     assert (whole.whole.edges, whole.engine.edges) == ((1.0, 5.0, math.inf), (0.5, 1.0, math.inf))
     assert whole.engine.total == pytest.approx(180.0)
     assert signals.whole("rerank") is None
+
+
+async def test_an_edge_that_half_of_the_series_lack_is_a_share_of_the_others(url: str) -> None:
+    half, one = (
+        replace(make_objective(Indicator.STAGE, threshold, window=900.0), name=name, stage="Uneven")
+        for name, threshold in (("half", 0.5), ("one", 1.0))
+    )
+    spec = replace(
+        SPEC, telemetry=TelemetrySource(stages=(Stage("Uneven", of_metric("uneven")),)), objectives=(half, one)
+    )
+    metrics = PrometheusMetrics(PrometheusSettings(url, timeout_seconds=60.0, slow_timeout_seconds=60.0))
+    await metrics.read([spec], NOW)
+    while beside := asyncio.all_tasks() - {asyncio.current_task()}:  # what edges there are is looked up beside the read
+        await asyncio.wait(beside)
+    signals = (await metrics.read([spec], NOW))[spec.key]
+    await metrics.aclose()
+    for name, share in (("half", 0.5), ("one", 0.75)):
+        shares = signals.objective(name).shares
+        assert [each.window_seconds for each in shares] == [60.0, 300.0, 900.0]
+        assert [each.good / each.total for each in shares] == pytest.approx([share] * 3)
+        assert shares[0].total == pytest.approx(240.0)
 
 
 @pytest.mark.parametrize(("label", "value", "requests"), [("service", "code", 120.0), ("job", "a", 60.0)])

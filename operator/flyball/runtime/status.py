@@ -243,6 +243,8 @@ def _targets(spec: WorkloadSpec, observation: Observation, decision: Decision) -
 
 AGE_STEPS = (300.0, 900.0, 3600.0)
 """Beyond staleAfter, ages are told in these steps (seconds): what ages by the second would be written every tick."""
+LONGEST_SOURCE = 512
+"""Characters of a source that are told: why a query gave nothing ends with what to do."""
 
 
 def _signal(spec: WorkloadSpec, source: SignalSource) -> Status:
@@ -252,7 +254,7 @@ def _signal(spec: WorkloadSpec, source: SignalSource) -> Status:
     oldest = f">{format_duration(steps[-1])}" if source.age_seconds is not None else None
     status = {
         "name": source.signal,
-        "source": source.text[:256],
+        "source": source.text[:LONGEST_SOURCE],
         "quality": str(source.quality),
         "age": f"<{format_duration(within)}" if within is not None else oldest,
     }

@@ -2,19 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry import segments_query, stages_query
 from flyball.telemetry.answers import Answer
+from flyball.telemetry.promql import either
 from flyball.telemetry.queries import Plan
 from flyball.telemetry.segments import SegmentTables
 from flyball.telemetry.slow import Ask, SlowWindows
-from flyball.telemetry.stages import Histograms, Outside, edges_needed
+from flyball.telemetry.stages import Histograms, Outside, edges_needed, uneven_parts
+from flyball.telemetry.stages_query import Wanted
 from flyball.telemetry.windows import FAST_SECONDS, SHORT_SECONDS
 
 SEGMENTS_REFRESH_SECONDS = 60.0
 """Segments are looked at this seldom, in the background: a label with a million values costs the decisions nothing."""
+EDGES_REFRESH_SECONDS = 60.0
+"""How old it may be what is known of edges that some series lack: until then their requests count too little there."""
 STAGES, SEGMENTS = "stages", "segments"
 """Under what a failure of either query over the shortest window is noted."""
 AskNow = Callable[[str, float, float], Awaitable[Answer]]
@@ -28,6 +32,7 @@ class OutsideReader:
         self._ask = ask
         self._note = note
         self._slow = SlowWindows(refresh_seconds, Histograms)
+        self._uneven = SlowWindows(min(refresh_seconds, EDGES_REFRESH_SECONDS), uneven_parts)
         self._segments = SlowWindows(min(refresh_seconds, SEGMENTS_REFRESH_SECONDS), SegmentTables)
 
     async def read(
@@ -43,14 +48,17 @@ class OutsideReader:
             return answer
 
         segments = (await self._segments.read(SEGMENTS, asked, at, ask, 0.0)).get(SHORT_SECONDS)
-        text = stages_query.query(stages_query.over_rate_window(specs), plan.rate_window_seconds)
-        if not text:
+        wanted = stages_query.over_rate_window(specs)
+        if not wanted:
             return Outside(segments=segments)
+        having = {SHORT_SECONDS: stages_query.having(wanted)}
+        uneven = (await self._uneven.read("edges", having, at, ask_slowly, 0.0)).get(SHORT_SECONDS, frozenset())
+        text = _whole(wanted, plan.rate_window_seconds, uneven)
         first = Histograms(await self._ask(text, at, deadline))
         self._note(STAGES, first.failure)
         edges = edges_needed(specs, first)
         further = {
-            window: stages_query.query(histograms, window, edges)
+            window: _whole(histograms, window, uneven, edges)
             for window, histograms in stages_query.over_further_windows(specs, plan).items()
         }
         fast, slow = await asyncio.gather(
@@ -68,6 +76,7 @@ class OutsideReader:
     async def aclose(self) -> None:
         """Stop what runs in the background."""
         await self._slow.aclose()
+        await self._uneven.aclose()
         await self._segments.aclose()
 
     async def _fast(self, queries: dict[float, str], at: float, deadline: float) -> dict[float, Histograms]:
@@ -75,3 +84,13 @@ class OutsideReader:
         for window, answer in zip(queries, answers, strict=True):
             self._note(f"stages {window:g} s", answer.failure)
         return {window: Histograms(answer) for window, answer in zip(queries, answers, strict=True)}
+
+
+def _whole(histograms: Iterable[Wanted], window: float, uneven: frozenset[str], edges: Sequence[str] = ()) -> str:
+    """The query over a window, with what edges are shares of that some series lack."""
+    wanted = frozenset(histograms)
+    parts = (
+        stages_query.query(wanted, window, edges),
+        stages_query.covered(wanted, window, uneven, edges),
+    )
+    return either(filter(None, parts))

@@ -33,15 +33,19 @@ class Histograms:
         self._edges: dict[tuple[str, tuple[str, ...]], list[Row]] = {}
         for row in answer.rows:
             tag = row.labels.get(SERIES_LABEL, "")
-            values = tuple(row.labels.get(name, "") for name in tag.split()[1:])
+            values = tuple(row.labels.get(name, "") for name in tag.removeprefix(stages_query.COVERED).split()[1:])
             self._edges.setdefault((tag, values), []).append(row)
 
     def of(self, histogram: Wanted) -> tuple[Buckets, float] | None:
         """The first of its metrics that has requests, with what turns its unit into seconds. Raises BadHistogram."""
         found = None
         for family, (_, scale) in zip(histogram.families(), histogram.source.metrics, strict=True):
-            rows = self._edges.get((stages_query.part(family), histogram.values()), ())
-            buckets = _merged(rows, scale)
+            part, values = stages_query.part(family), histogram.values()
+            buckets = _merged(
+                self._edges.get((part, values), ()),
+                scale,
+                self._edges.get((f"{stages_query.COVERED}{part}", values), ()),
+            )
             if buckets is not None and buckets.total > 0:
                 return buckets, scale
             found = found or ((buckets, scale) if buckets is not None else None)
@@ -199,8 +203,22 @@ def _over(answer: Histograms | None, histogram: Wanted) -> Buckets | None:
     return found[0] if found else None
 
 
-def _merged(rows: Iterable[Row], scale: float) -> Buckets | None:
-    return merge([(_edge(row.labels.get("le", "")) * scale, row.value) for row in rows])
+def _merged(rows: Iterable[Row], scale: float, covered: Iterable[Row] = ()) -> Buckets | None:
+    """The buckets. An edge that some series lack is a share of those that have it, which `covered` tells."""
+    among = {row.labels.get("le", ""): (row.value,) for row in covered}
+    texts = ((row.labels.get("le", ""), row.value) for row in rows)
+    return merge((_edge(text) * scale, count, *among.get(text, ())) for text, count in texts)
+
+
+def uneven_parts(answer: Answer) -> frozenset[str]:
+    """The parts of `stages_query.having` where some series lack an edge that others have."""
+    counts: dict[tuple[str, tuple[tuple[str, str], ...]], dict[float, float]] = {}
+    for row in answer.rows:
+        own = tuple(sorted((name, value) for name, value in row.labels.items() if name != "le"))
+        edges = counts.setdefault((row.labels.get(SERIES_LABEL, ""), own), {})
+        edge = _edge(row.labels.get("le", ""))
+        edges[edge] = edges.get(edge, 0.0) + row.value
+    return frozenset(part for (part, _), edges in counts.items() if len(set(edges.values())) > 1)
 
 
 def _edge(text: str) -> float:

@@ -4,7 +4,7 @@ All workloads' histograms of one metric that are chosen by the same labels are a
 queries is that of windows, and their length that of metrics in use. Pure.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flyball.core.latency import LatencySource
@@ -17,6 +17,10 @@ MOST_FAMILIES = 32
 """So many metrics (by name and the labels that choose their series) are asked for; of more, the first by name."""
 MOST_VALUES = 200
 """Up to so many values of a label are named in a query; beyond, all are asked for and sorted out on our side."""
+
+
+COVERED = "covered "
+"""Begins the tag of what goes with a family's buckets where its series have different edges."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,12 +115,41 @@ def query(histograms: Iterable[Wanted], window: float, edges: Sequence[str] = ()
     )
 
 
-def _buckets(family: Family, members: Sequence[Wanted], window: float, edges: Sequence[str]) -> str:
-    chosen = matchers(family, members)
-    if edges:
-        chosen.append(f"le=~{any_of(edges)}")
-    found = f"increase({family.metric}_bucket{{{','.join(chosen)}}}[{duration(window)}])"
+def having(histograms: Iterable[Wanted]) -> str:
+    """How many series have which edge now; empty where nothing is wanted."""
+    return either(
+        tagged(f"count by ({', '.join((*family.by, 'le'))}) ({_named(family, members)})", part(family))
+        for family, members in families(histograms).items()
+    )
+
+
+def _named(family: Family, members: Sequence[Wanted], *more: str) -> str:
+    return f"{family.metric}_bucket{{{','.join((*matchers(family, members), *more))}}}"
+
+
+def covered(histograms: Iterable[Wanted], window: float, uneven: Container[str], edges: Sequence[str] = ()) -> str:
+    """By finite edge how many requests those series hold that have it, of families by their part whose series have
+    different edges. Empty where there are none.
+    """
+    return either(
+        tagged(_those_with(family, members, window, edges), f"{COVERED}{part(family)}")
+        for family, members in families(histograms).items()
+        if part(family) in uneven
+    )
+
+
+def _those_with(family: Family, members: Sequence[Wanted], window: float, edges: Sequence[str]) -> str:
+    span = f"[{duration(window)}]"
+    finite = [edge for edge in edges if edge != "+Inf"]
+    there = _named(family, members, f"le=~{any_of(finite)}" if finite else 'le!="+Inf"')
+    every = _named(family, members, 'le="+Inf"')
+    found = f"last_over_time({there}{span}) * 0 + ignoring (le) group_left () increase({every}{span})"
     return summed(found, (*family.by, "le"))
+
+
+def _buckets(family: Family, members: Sequence[Wanted], window: float, edges: Sequence[str]) -> str:
+    chosen = [f"le=~{any_of(edges)}"] if edges else []
+    return summed(f"increase({_named(family, members, *chosen)}[{duration(window)}])", (*family.by, "le"))
 
 
 def matchers(family: Family, members: Sequence[Wanted]) -> list[str]:
