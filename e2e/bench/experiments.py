@@ -32,6 +32,7 @@ REPORT = REPOSITORY / "docs" / "benchmarks" / "experiments.md"
 ALPHA = 0.05
 PAIRS = 336
 FEWEST_PAIRS = 12
+MOST_POWER_RUNS = 400
 HEAD = """# Experiments
 
 How often an experiment claims an effect that there is not, and how often it shows one that there is. Written by
@@ -93,32 +94,33 @@ def main() -> int:
     """Play, print and rewrite the report."""
     parser = argparse.ArgumentParser(prog="python -m e2e.bench.experiments", description="Measure experiments.")
     parser.add_argument("--runs", type=int, default=1000, help="experiments for each line")
+    parser.add_argument("--only", choices=tuple(PARTS), help="one part of the report, and not all of it")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
     options = parser.parse_args()
     if not 20 <= options.runs <= 100_000:
         parser.error(f"--runs is {options.runs}; give 20 to 100000")
-    without = []
+    parts = {name: part for name, part in PARTS.items() if options.only in (None, name)}
+    found = {}
+    for name, (title, play, text) in parts.items():
+        found[name] = play(options.runs)
+        write_section(REPORT, HEAD, title, f"{today()}, {machine()}\n\n" + text(found[name], options.runs))
+    if options.output == "json":
+        print(json.dumps({"schema": 1, "runs": options.runs, **found}, indent=2))
+    else:
+        print("\n".join(text(found[name], options.runs) for name, (_, _, text) in parts.items()))
+    most = ALPHA + 3 * _error(ALPHA, options.runs)
+    held = {"aa": ("flyball",), "aaByKpi": ("percent", "points", "missesPoints", "missesPercent")}
+    wrong = [float(row[test]) for name, tests in held.items() for row in found.get(name, []) for test in tests]
+    return int(any(share > most for share in wrong))
+
+
+def aa_rows(runs: int) -> list[Row]:
+    """Experiments without an effect, by how costs scatter."""
+    rows = []
     for name, world in WORLDS.items():
         print(f"A/A: {name}", file=sys.stderr, flush=True)
-        without.append(aa_row(name, world, options.runs))
-    by_kpi = experiments_kpi.rows(options.runs)
-    print("power", file=sys.stderr, flush=True)
-    shown = power_rows(min(options.runs, 400))
-    head = f"{today()}, {machine()}\n\n"
-    write_section(REPORT, HEAD, "Where there is no effect", head + _aa_text(without, options.runs))
-    outcomes = experiments_kpi.text(by_kpi, options.runs, 2 * _error(ALPHA, options.runs))
-    write_section(REPORT, HEAD, "Where a business outcome is the claim", head + outcomes)
-    write_section(REPORT, HEAD, "Where there is one", head + _power_text(shown))
-    if options.output == "json":
-        print(
-            json.dumps({"schema": 1, "runs": options.runs, "aa": without, "aaByKpi": by_kpi, "power": shown}, indent=2)
-        )
-    else:
-        print(_aa_text(without, options.runs) + "\n" + outcomes + "\n" + _power_text(shown))
-    most = ALPHA + 3 * _error(ALPHA, options.runs)
-    wrong = [float(row["flyball"]) for row in without]
-    wrong += [float(row[test]) for row in by_kpi for test in ("percent", "points", "missesPoints", "missesPercent")]
-    return int(any(share > most for share in wrong))
+        rows.append(aa_row(name, world, runs))
+    return rows
 
 
 def aa_row(name: str, world: Callable[[Dice, int], np.ndarray], runs: int) -> Row:
@@ -164,13 +166,14 @@ def _t_tests(treated: np.ndarray, base: np.ndarray) -> np.ndarray:
 
 def power_rows(runs: int) -> list[Row]:
     """The power for a claim of 18%, by scatter and true effect."""
+    print("power", file=sys.stderr, flush=True)
     plan = Plan(
         WorkloadKey("team", "x"), "x", Metric.COST_PER_REQUEST, Direction.DECREASE, 0.18, Source(), Source()
     )  # fmt: skip
     rows: list[Row] = []
     for noise in (0.05, 0.10, 0.20, 0.40):
         for effect in (0.0, -0.10, -0.18, -0.22, -0.27, -0.36):
-            found = power(plan, effect, noise, runs)
+            found = power(plan, effect, noise, min(runs, MOST_POWER_RUNS))
             rows.append(
                 {"noise": noise, "effect": effect, "supported": found.supported, "refuted": found.refuted,
                  "pairs": math.nan if found.pairs is None else found.pairs}
@@ -198,7 +201,7 @@ def _aa_text(rows: list[Row], runs: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _power_text(rows: list[Row]) -> str:
+def _power_text(rows: list[Row], _: int) -> str:
     lines = [
         "The claim is a decrease by 18%; blocks of an hour, four weeks at most, a week (84 pairs) at least. Scatter is",
         "the standard deviation of the difference between two neighbouring blocks.",
@@ -214,6 +217,12 @@ def _power_text(rows: list[Row]) -> str:
         )
     return "\n".join(lines) + "\n"
 
+
+PARTS: dict[str, tuple[str, Callable[[int], list[Row]], Callable[[list[Row], int], str]]] = {
+    "aa": ("Where there is no effect", aa_rows, _aa_text),
+    "aaByKpi": ("Where a business outcome is the claim", experiments_kpi.rows, experiments_kpi.text),
+    "power": ("Where there is one", power_rows, _power_text),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

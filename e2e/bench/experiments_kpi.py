@@ -165,8 +165,9 @@ def _proportions(base: np.ndarray, treated: np.ndarray, cases: int) -> np.ndarra
     return found
 
 
-def text(found: list[Row], runs: int, error: float) -> str:
+def text(found: list[Row], runs: int) -> str:
     """As Markdown."""
+    error = 2 * math.sqrt(ALPHA * (1 - ALPHA) / runs)
     lines = [
         f"{runs} experiments each, of {PAIRS} pairs of two-hour blocks (four weeks), looked at after every pair, whose",
         "claim is a KPI. First the share in which a test at 5% finds an effect although both arms are the same:",

@@ -114,6 +114,26 @@ def test_a_month_is_held_against_its_own_forecast_and_the_last_review_s() -> Non
     assert build(Kind.MONTHLY, "c", "UTC", {KEY: Known([now])})["workloads"][0]["forecast"] == []
 
 
+def test_outcomes_are_shares_or_minutes_with_their_change_and_their_forecast() -> None:
+    def month(week: int, solved: float, minutes: float) -> Figures:
+        return figures(
+            week=week, outcomes={"solved": (solved, 100.0), "handling": (50.0, 50.0)},
+            minutes={"handling": (minutes, 50.0)},
+        )  # fmt: skip
+
+    first = build(Kind.MONTHLY, "a", "UTC", {KEY: Known([month(0, 40.0, 400.0)])})
+    assert first["workloads"][0]["outcomes"] == [
+        {"kpi": "handling", "outcomes": 50.0, "cases": 50.0, "minutes": 8.0},
+        {"kpi": "solved", "outcomes": 40.0, "cases": 100.0, "rate": 0.4},
+    ]
+    both = [month(0, 40.0, 400.0), month(1, 50.0, 300.0)]
+    document = build(Kind.MONTHLY, "b", "UTC", {KEY: Known(both)}, first)["workloads"][0]
+    assert {each["kpi"]: each["change"] for each in document["outcomes"]} == {"handling": -0.25, "solved": 0.25}
+    found = {each["of"]: each for each in document["forecast"]}
+    assert found["handling"] == {"of": "handling", "forecast": 8.0, "actual": 6.0, "error": -0.25, "unit": "minutes"}
+    assert found["solved"]["forecast"] == 0.4
+
+
 def test_waste_is_what_idled_and_loaded() -> None:
     document = build(Kind.WEEKLY, "a", "UTC", {KEY: Known([figures()])})
     assert (document["dollars"], document["waste"]) == ("20.00", "3.00")

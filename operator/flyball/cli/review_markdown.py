@@ -125,9 +125,15 @@ def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str
     )
     yield (
         "Outcomes",
-        ["KPI", "outcomes", "cases", "share"],
+        ["KPI", "outcomes", "cases", "share or minutes", "change"],
         [
-            [part["kpi"], f"{part['outcomes']:g}", f"{part['cases']:g}", share(part.get("rate"), 1)]
+            [
+                part["kpi"],
+                f"{part['outcomes']:,.10g}",
+                f"{part['cases']:,.10g}",
+                f"{part['minutes']:.3g} min" if "minutes" in part else share(part.get("rate"), 1),
+                change(part),
+            ]
             for part in each["outcomes"]
         ],
     )
@@ -183,4 +189,6 @@ def _figure(part: Mapping[str, Any], side: str) -> str:
     value = part[side]
     if part["of"] == "cost":
         return f"{value:,.2f}"
+    if part.get("unit") == "minutes":
+        return f"{value:.3g} min"
     return f"{value:,.0f}" if part["of"] == "requests" else format_ratio(value, 2)

@@ -39,8 +39,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One workload in one period. `objectives` are good and all requests, `outcomes` those and all cases by KPI,
-    `segments` what segments of the traffic caused by label.
+    """One workload in one period. `objectives` are good and all requests, `outcomes` those and all cases by KPI, and
+    `minutes`, of KPIs that report times, those and their outcomes. `segments` is what each segment of the traffic
+    caused, by label.
     """
 
     begin: int
@@ -48,6 +49,7 @@ class Figures:
     statement: Statement
     objectives: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     outcomes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    minutes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     segments: Mapping[str, Sequence[SegmentUse]] = field(default_factory=dict)
 
     @property
@@ -164,15 +166,7 @@ def _workload(kind: Kind, key: WorkloadKey, known: Known, before: Document | Non
         },
         "trend": [_trend(each) for each in figures],
         "objectives": _objectives(known),
-        "outcomes": [
-            {
-                "kpi": name,
-                "outcomes": round(good, 3),
-                "cases": round(all_, 3),
-                "rate": _ratio(good / all_ if all_ else None),
-            }
-            for name, (good, all_) in sorted(now.outcomes.items())
-        ],
+        "outcomes": _outcomes(figures),
         "cohorts": _cohorts(figures),
         "waste": _waste(now),
         "proposals": list(_proposals(known)),
@@ -214,6 +208,34 @@ def _objectives(known: Known) -> list[Document]:
         }
         found.append({key: value for key, value in each.items() if value is not None})
     return found
+
+
+def _outcomes(figures: Sequence[Figures]) -> list[Document]:
+    """Each KPI: outcomes of cases, the minutes of each where they are reported, and its change."""
+    now, past = figures[-1], figures[-2] if len(figures) > 1 else None
+    found = []
+    for name, (good, all_) in sorted(now.outcomes.items()):
+        timed = name in now.minutes
+        value = _over(now.minutes[name] if timed else (good, all_))
+        old = None if past is None else _over((past.minutes if timed else past.outcomes).get(name, (0.0, 0.0)))
+        each = {
+            "kpi": name,
+            "outcomes": round(good, 3),
+            "cases": round(all_, 3),
+            "minutes" if timed else "rate": _ratio(value),
+            "change": None if not old or value is None else round(value / old - 1.0, 4),
+        }
+        found.append({key: part for key, part in each.items() if part is not None})
+    return found
+
+
+def _over(counts: tuple[float, float]) -> float | None:
+    return counts[0] / counts[1] if counts[1] else None
+
+
+def _shares(now: Figures) -> dict[str, tuple[float, float]]:
+    """Outcomes and cases of the KPIs that are shares."""
+    return {name: counts for name, counts in now.outcomes.items() if name not in now.minutes}
 
 
 def _cohorts(figures: Sequence[Figures]) -> list[Document]:
@@ -299,11 +321,12 @@ def _against(known: Known, before: Document | None) -> list[Document]:
         found.append(_compared("cost", said["dollarsPerDay"] * now.days, actual))
     if "requestsPerDay" in said:
         found.append(_compared("requests", said["requestsPerDay"] * now.days, float(now.statement.requests)))
-    for part, present in (("attained", now.objectives), ("outcomes", now.outcomes)):
+    for part, present in (("attained", now.objectives), ("outcomes", _shares(now)), ("minutes", now.minutes)):
         for name, expected in said.get(part, {}).items():
             good, all_ = present.get(name, (0.0, 0.0))
             if all_:
-                found.append(_compared(name, float(expected), good / all_))
+                unit = {"unit": "minutes"} if part == "minutes" else {}
+                found.append(_compared(name, float(expected), good / all_) | unit)
     return found
 
 
@@ -318,7 +341,7 @@ def _next(now: Figures) -> Document:
         "dollarsPerDay": round(float(now.statement.dollars) / now.days, 6),
         "requestsPerDay": round(float(now.statement.requests) / now.days, 3),
     }
-    for part, counts in (("attained", now.objectives), ("outcomes", now.outcomes)):
+    for part, counts in (("attained", now.objectives), ("outcomes", _shares(now)), ("minutes", now.minutes)):
         found[part] = {name: _ratio(good / all_) for name, (good, all_) in sorted(counts.items()) if all_}
     return found
 

@@ -167,13 +167,16 @@ def _figures(ledger: Ledger, period: Period, now: int, *, segmented: bool) -> di
     for (key, name), counts in by_objective(ledger, period.begin, period.end).items():
         objectives.setdefault(key, {})[name] = counts
     outcomes: dict[WorkloadKey, dict[str, tuple[float, float]]] = {}
+    minutes: dict[WorkloadKey, dict[str, tuple[float, float]]] = {}
     for (key, name), each in counted(ledger, period.begin, period.end, now).items():
         outcomes.setdefault(key, {})[name] = (float(each.outcomes), float(each.cases))
+        if each.minutes:
+            minutes.setdefault(key, {})[name] = (float(each.minutes), float(each.outcomes))
     split = _split(ledger, period, now) if segmented else {}
     return {
         key: Figures(
             period.begin, period.end, statement_of(part), objectives.get(key, {}), outcomes.get(key, {}),
-            split.get(key, {}),
+            minutes.get(key, {}), split.get(key, {}),
         )
         for key, part in lines.items()
     }  # fmt: skip
