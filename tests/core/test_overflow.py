@@ -8,7 +8,7 @@ from core.cases import fallback, route
 
 from flyball.core.capacity import RequestShape
 from flyball.core.names import FallbackKind
-from flyball.core.overflow import Bounds, first_flows, flows, mean_cost, needed, parts, traffic
+from flyball.core.overflow import Bounds, first_flows, flows, mean_cost, needed, parts, reached, traffic
 from flyball.core.spec import BackendPrice, Fallback, FallbackBackend, FallbackRoute, HostedModel, Prices
 
 FREE = FallbackRoute("chat", "chat", "small", "free", order=0, traffic_share=0.6)
@@ -60,6 +60,15 @@ def test_the_traffic_of_routes_adds_up_to_one(declared: tuple[float | None, ...]
 )
 def test_a_lower_order_overflows_first(level: float, expected: tuple[float, float]) -> None:
     assert parts(TIERS, UP, level, Bounds(), ()) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.3, 0.6, 0.8, 0.95])
+def test_where_nothing_bounds_them_parts_tell_their_level(level: float) -> None:
+    found = parts(TIERS, UP, level, Bounds(), ())
+    told = [reach for reach, part in zip(reached(TIERS, found), found, strict=True) if 0 < part < 1]
+    assert told in ([], [pytest.approx(level)])
+    assert min(reached(TIERS, found)) <= level + 1e-9
+    assert max(reach for reach, part in zip(reached(TIERS, found), found, strict=True) if part) == pytest.approx(level)
 
 
 def test_a_part_is_never_below_what_the_users_own_weights_send() -> None:

@@ -132,6 +132,16 @@ def own_part(state: RouteState) -> float:
     return weights[1] / sum(weights) if sum(weights) > 0 else 0.0
 
 
+def reached(fallback: Fallback, found: Sequence[float]) -> tuple[float, ...]:
+    """For each route the level at which that part of its own traffic overflows, where nothing bounds it."""
+    shares, orders = traffic(fallback), [route.order for route in fallback.routes]
+    return tuple(
+        sum(share for share, other in zip(shares, orders, strict=True) if other < order)
+        + part * sum(share for share, other in zip(shares, orders, strict=True) if other == order)
+        for part, order in zip(found, orders, strict=True)
+    )
+
+
 class _Room:
     """What backends can still take, and what may still be spent, while routes are given their parts."""
 

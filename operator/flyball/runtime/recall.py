@@ -15,13 +15,15 @@ from flyball.core.names import ConditionType, FallbackState, Period
 from flyball.core.observation import WorkloadState
 from flyball.core.periods import CALENDAR, label
 from flyball.core.slo import BUDGET_LOW
-from flyball.core.spec import WorkloadSpec
+from flyball.core.spec import Fallback, WorkloadSpec
 from flyball.core.units import parse_ratio
 from flyball.core.zero import AT_ZERO
 from flyball.runtime.status import known_conditions, parse_time
 
 States = Iterator[tuple[str, str]]
 _UNTOLD = "what moved it ended before it said why"
+# The status shows whole percents, and weights are such.
+_ROUNDING = 0.01
 
 
 def recall(raw: Mapping[str, Any]) -> tuple[Memory, tuple[KnownCondition, ...]]:
@@ -77,9 +79,24 @@ def as_found(memory: Memory, spec: WorkloadSpec, state: WorkloadState, at: float
     share = sum(share for _, share in overflow.flows(spec.fallback, parts))
     if not share:
         return replace(memory, fallback=FallbackMemory())
+    level = _level(spec.fallback, fallback.share if fallback.active else 0.0, share, parts)
+    if not level:
+        return replace(memory, fallback=FallbackMemory(since=at, returned_at=at))
     if not fallback.active:
-        fallback = FallbackMemory(FallbackState.FALLBACK, since=at, stepped_at=at, moved_at=at, cause=_UNTOLD)
-    return replace(memory, fallback=replace(fallback, level=share, share=share, parts=parts, moved_before=share))
+        where = FallbackState.FALLBACK if share >= 1.0 else FallbackState.SHEDDING
+        fallback = FallbackMemory(where, since=at, stepped_at=at, moved_at=at, cause=_UNTOLD)
+    return replace(memory, fallback=replace(fallback, level=level, share=share, parts=parts, moved_before=share))
+
+
+def _level(fallback: Fallback, told: float, share: float, parts: tuple[float, ...]) -> float:
+    """The level that a predecessor meant: where it died between two routes, what it had begun goes on for the rest.
+
+    Else a route that was moved would be moved back first. `told` is the share by the status, `share` the one found.
+    """
+    reached = overflow.reached(fallback, parts)
+    if share > told + _ROUNDING:
+        return max(level for level, part in zip(reached, parts, strict=True) if part > 0)
+    return min(reached) if share < told - _ROUNDING else share
 
 
 def _zero(status: WorkloadSLOStatus, conditions: tuple[KnownCondition, ...]) -> ZeroMemory:
