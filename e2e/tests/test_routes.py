@@ -8,11 +8,9 @@ import http.client
 import json
 import math
 import signal
-import threading
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,6 +18,7 @@ from urllib.parse import urlsplit
 import grpc
 import pytest
 from e2e.story import kit as tools
+from e2e.story.clients import Clients
 from e2e.story.watch import events, wait_for
 
 from flyball.cluster.adapter import KubernetesCluster
@@ -30,7 +29,6 @@ from flyball.core.spec import FallbackRoute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from e2e.story.kit import Kit
@@ -103,44 +101,6 @@ spec:
 """
 
 
-@dataclass
-class Clients:
-    """Threads that ask, each one request after the other, until told to stop; every answer by its time."""
-
-    ask: Callable[[], AbstractContextManager[Callable[[], str]]]
-    answers: list[tuple[float, str]] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
-
-    @contextmanager
-    def asking(self, threads: int = 4) -> Iterator[Clients]:
-        """Ask all along."""
-        workers = [threading.Thread(target=self._run, daemon=True) for _ in range(threads)]
-        for worker in workers:
-            worker.start()
-        try:
-            yield self
-        finally:
-            self._stop.set()
-            for worker in workers:
-                worker.join(30)
-
-    def between(self, start: float, end: float) -> Counter[str]:
-        """Who answered in that time."""
-        return Counter(who for at, who in self.answers if start <= at < end)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                with self.ask() as ask:
-                    while not self._stop.is_set():
-                        self.answers.append((time.monotonic(), ask()))
-                        self._stop.wait(0.005)
-            except (OSError, http.client.HTTPException, grpc.RpcError) as error:
-                self.errors.append(f"{type(error).__name__}: {error}"[:200])
-                self._stop.wait(0.005)
-
-
 @contextmanager
 def over_http(kit: Kit, tier: str) -> Iterator[Callable[[], str]]:
     """A client with a connection of its own."""
@@ -200,19 +160,19 @@ def who(cluster: Kit, namespace: str) -> str:
     return namespace
 
 
-def served(clients: Clients) -> bool:
+def served(clients: Clients, by: str) -> bool:
     """Whether the gateway has taken the route."""
     try:
         with clients.ask() as ask:
-            return ask() == "own"
+            return ask() == by
     except (OSError, http.client.HTTPException, grpc.RpcError):
         return False
 
 
-def wait_until_served(clients: Clients) -> None:
+def wait_until_served(clients: Clients, by: str = "own") -> None:
     """Wait for the gateway."""
     deadline = time.monotonic() + 60
-    while not served(clients):
+    while not served(clients, by):
         assert time.monotonic() < deadline, "the gateway never took the route"
         time.sleep(0.5)
 
@@ -309,3 +269,87 @@ def test_a_primary_that_comes_back_is_probed_and_gets_its_traffic_in_steps(
     print(steps, len(rows))
     assert {row["error"] for row in rows} <= {"", "cancelled"}
     assert sum(row["error"] == "" for row in rows) > 50
+
+
+TIERS = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: chat}
+spec:
+  parentRefs: [{name: flyball, namespace: gateway}]
+  hostnames: [tiers.test]
+  rules:
+    - name: free
+      matches: [{headers: [{name: x-tier, value: free}]}]
+      backendRefs: [{name: chat, port: 8000, weight: 7}, {name: hosted, port: 8000, weight: 0}]
+    - name: paid
+      backendRefs: [{name: chat, port: 8000, weight: 7}, {name: hosted, port: 8000, weight: 0}]
+---
+apiVersion: flyball.dev/v1alpha1
+kind: WorkloadSLO
+metadata: {name: chat}
+spec:
+  workloadType: Assistant
+  mode: Auto
+  targets: [{targetRef: {name: chat}, maxReplicas: 1, pricePerGpuHour: "2", enginePreset: Llama8BOnA100}]
+  objectives: [{name: first-token, indicator: TimeToFirstToken, threshold: 5ms, target: "90%", window: 1h}]
+  fallback:
+    routes:
+      - {httpRoute: chat, ruleName: free, primary: chat, fallback: hosted, order: 0, trafficShare: 60%}
+      - {httpRoute: chat, ruleName: paid, primary: chat, fallback: hosted, order: 1, trafficShare: 40%}
+    maxOverflow: 90%
+    triggerFor: 5s
+    minHold: 10s
+    returnHold: 10s
+    pricePerRequest: "0.002"
+"""
+
+
+@contextmanager
+def completions(kit: Kit, tier: str) -> Iterator[Callable[[], str]]:
+    """A client of the model servers."""
+    headers = {"Host": "tiers.test", "x-tier": tier, "Content-Type": "application/json"}
+    question = json.dumps({"model": "chat-8b", "prompt": "Can an order be returned?", "max_tokens": 4})
+    with closing(http.client.HTTPConnection(urlsplit(kit.gateway).netloc, timeout=60)) as connection:
+
+        def ask() -> str:
+            connection.request("POST", "/v1/completions", question, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            if answer.status != 200:
+                raise http.client.HTTPException(f"{answer.status}: {text}")
+            return "answered"
+
+        yield ask
+
+
+def test_free_users_overflow_before_those_who_pay(flyball: Kit, namespace: str) -> None:
+    """No answer is fast enough for the objective, so that traffic moves step by step for as long as the test lasts."""
+    flyball.kubectl("-n", namespace, "apply", "-f", str(tools.MANIFESTS / "small.yaml"))
+    flyball.kubectl("-n", namespace, "rollout", "status", "deploy/chat", "deploy/hosted", "--timeout=180s")
+    free, paid = (Clients(partial(completions, flyball, tier)) for tier in ("free", "paid"))
+    seen: list[tuple[int, int]] = []
+
+    def moved() -> tuple[int, int]:
+        """What share of each tier is on the fallback."""
+        rules = flyball.get("-n", namespace, "httproute", "chat")["spec"]["rules"]
+        shares = [[backend["weight"] for backend in rule["backendRefs"]] for rule in rules]
+        return shares[0][1], shares[1][1]
+
+    def those_who_pay_too(_: Snapshot) -> bool:
+        seen.append(moved())
+        return seen[-1][1] > 0
+
+    flyball.kubectl("-n", namespace, "apply", "-f", "-", text=TIERS)
+    for clients in (free, paid):
+        wait_until_served(clients, "answered")
+    with free.asking(3), paid.asking(2):
+        wait_for(flyball, "an overflow of those who pay", those_who_pay_too, RETURN_PATIENCE, namespace)
+        flyball.kubectl("-n", namespace, "patch", "wslo", "chat", "--type=merge", "-p", '{"spec": {"mode": "Paused"}}')
+        wait_for(flyball, "the user's own weights", lambda _: moved() == (0, 0), PATIENCE, namespace)
+        time.sleep(SETTLE_SECONDS)
+    steps = list(dict.fromkeys(seen))
+    print(steps, len(free.answers), len(paid.answers))
+    assert any(0 < of_free < 100 for of_free, _ in steps), "free users moved in part first"
+    assert all(of_free == 100 for of_free, of_paid in steps if of_paid), steps
+    assert free.errors == paid.errors == []

@@ -197,6 +197,29 @@ def test_a_dead_primary_falls_back_and_pausing_gives_the_route_back(flyball: Kit
     assert finalizers == []
 
 
+def test_weights_that_somebody_else_changes_are_theirs_until_they_agree_again(flyball: Kit, namespace: str) -> None:
+    def set_weights(*weights: int) -> None:
+        patch = [
+            {"op": "replace", "path": f"/spec/rules/0/backendRefs/{place}/weight", "value": weight}
+            for place, weight in enumerate(weights)
+        ]
+        flyball.kubectl("-n", namespace, "patch", "httproute", "chat", "--type=json", "-p", json.dumps(patch))
+
+    deploy(flyball, namespace)
+    declare(flyball, namespace, workload("Auto", 1, fallback=True))
+    primary_that_never_serves(flyball, namespace)
+    wait_for(flyball, "weights 0:100", lambda s: s.weights == (0, 100), PATIENCE, namespace)
+    set_weights(30, 70)
+    wait_for(flyball, "RouteConflict", lambda s: s.condition("RouteConflict") == "True", PATIENCE, namespace)
+    assert "RouteConflict" in reasons(flyball, namespace)
+    time.sleep(12)
+    assert wait_for(flyball, "their weights", lambda s: True, PATIENCE, namespace).weights == (30, 70)
+    set_weights(0, 100)
+    wait_for(flyball, "no conflict", lambda s: s.condition("RouteConflict") != "True", PATIENCE, namespace)
+    declare(flyball, namespace, workload("Paused", 1, fallback=True))
+    wait_for(flyball, "the user's own weights", lambda s: s.weights == (7, 0), PATIENCE, namespace)
+
+
 def test_deleting_a_workloadslo_gives_its_route_and_annotations_back(flyball: Kit, namespace: str) -> None:
     deploy(flyball, namespace)
     declare(flyball, namespace, workload("Auto", 1, fallback=True))
