@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from flyball.api.v1alpha1 import words
 from flyball.api.v1alpha1.words import EngineProfile as EngineWord
 from flyball.api.v1alpha1.words import GatewayProfile as GatewayWord
+from flyball.telemetry import overrides
 from flyball.telemetry.discovery import engine_of
 from flyball.telemetry.profiles import CUSTOM, ENGINES, GATEWAYS, EngineProfile, GatewayProfile
 from flyball.telemetry.profiles.listing import engine_signals, gateway_signals, series_of
@@ -49,3 +51,8 @@ def test_an_engine_is_recognized_by_all_that_it_exports(profile: EngineProfile) 
 
 def test_what_nobody_exports_is_no_engine() -> None:
     assert engine_of(frozenset({"up", "vllm:time_to_first_token_seconds_count"})) == ""
+
+
+def test_every_signal_of_every_engine_may_be_overridden() -> None:
+    signals = {name for profile in ENGINES.values() for name in engine_signals(profile)}
+    assert signals | {"GPUUtilization"} <= set(overrides.NAMES) == set(words.Signal)

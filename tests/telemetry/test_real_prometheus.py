@@ -14,6 +14,7 @@ from support.real_prometheus import History, serve
 
 from flyball.core.names import Indicator, RoiMetric
 from flyball.core.observation import SignalState, WorkloadSignals
+from flyball.core.sources import SignalQuality
 from flyball.core.spec import RoiTarget, TelemetrySource, WorkloadSpec
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.settings import PrometheusSettings
@@ -261,6 +262,31 @@ async def test_overrides_replace_signals_one_query_each(url: str) -> None:
     assert main.completions_per_second.value == pytest.approx(0.5)
     assert main.output_tokens_per_request.value == pytest.approx(20.0)
     assert [(s.good, s.total) for s in signals.objectives[0].shares] == [pytest.approx((96.0, 120.0))]
+
+
+@pytest.mark.parametrize(
+    ("name", "query", "field", "value"),
+    [
+        (
+            "PromptTokensPerRequest",
+            'label_replace(vector(300), "a", "b", "", "") or vector(100)',
+            "prompt_tokens",
+            200.0,
+        ),
+        ("OutputTokensPerRequest", "vector(40)", "output_tokens", 40.0),
+        ("SecondsPerOutputToken", "vector(0.02)", "seconds_per_output_token", 0.02),
+        ("CachedPromptShare", "vector(0.4)", "cached_prompt_share", 0.4),
+        ("CachedPromptShare", "vector(40)", "cached_prompt_share", None),
+    ],
+)
+async def test_what_a_profile_derives_may_be_overridden_too(
+    url: str, name: str, query: str, field: str, value: float | None
+) -> None:
+    (signals,) = await read(url, make_spec(telemetry=TelemetrySource(overrides=((name, query),))))
+    reading = getattr(signals.variant("main"), f"{field}_per_request" if field.endswith("_tokens") else field)
+    assert (reading.value if reading.ok else None) == (pytest.approx(value) if value is not None else None)
+    quality = next(source.quality for source in signals.sources if source.signal == name)
+    assert quality is (SignalQuality.MISSING if value is None else SignalQuality.EXACT)
 
 
 async def test_bad_promql_in_an_override_is_named(url: str) -> None:

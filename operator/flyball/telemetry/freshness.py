@@ -57,14 +57,21 @@ def total(values: Iterable[float]) -> Reading:
     return Reading(bad[0], SignalState.INVALID) if bad else ok(sum(found))
 
 
+def mean(values: Iterable[float]) -> Reading:
+    """The mean; Absent without values, Invalid where one of them is no number or negative."""
+    found = tuple(values)
+    summed = total(found)
+    return ok(summed.value / len(found)) if summed.ok else summed
+
+
 def mean_share(values: Iterable[float]) -> Reading:
     """The mean of shares; Absent without values, Invalid where one of them is none (0 to 1, rounding allowed)."""
     found = tuple(values)
     above = [value for value in found if value > 1.01]
     if above:
         return Reading(above[0], SignalState.INVALID)
-    summed = total(found)
-    return ok(min(1.0, summed.value / len(found))) if summed.ok else summed
+    averaged = mean(found)
+    return ok(min(1.0, averaged.value)) if averaged.ok else averaged
 
 
 def quotient(part: Reading, whole: Reading) -> Reading:

@@ -1,10 +1,12 @@
 """Users' own PromQL in place of a profile's: one query per override and workload, at the time of the read. Pure.
 
-What the queries give: Running and Waiting requests; Completions, PromptTokens and OutputTokens per second; KVCacheUsage
-and GPUUtilization as shares from 0 to 1; the latencies as rates by `le`, in seconds, which are judged over the rate
-window alone; ActiveSessions as a number by whatever labels tell segments apart (see `sessions`). With several targets
-each series, but for latencies and sessions, needs a label `variant` with the target's name. Prometheus' own lookback
-decides how old a sample may be, since the age of an arbitrary expression cannot be known.
+What the queries give: Running and Waiting requests; Completions, PromptTokens and OutputTokens per second;
+KVCacheUsage, GPUUtilization and CachedPromptShare as shares from 0 to 1; PromptTokensPerRequest, OutputTokensPerRequest
+and SecondsPerOutputToken as means, of which those of several series are averaged; the latencies as rates by `le`, in
+seconds, which are judged over the rate window alone; ActiveSessions as a number by whatever labels tell segments apart
+(see `sessions`). With several targets each series, but for latencies and sessions, needs a label `variant` with the
+target's name. Prometheus' own lookback decides how old a sample may be, since the age of an arbitrary expression cannot
+be known.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +26,7 @@ from flyball.core.observation import (
 )
 from flyball.core.spec import Objective, Variant, WorkloadSpec
 from flyball.telemetry.answers import Answer, Row
-from flyball.telemetry.freshness import mean_share, quotient, total
+from flyball.telemetry.freshness import mean, mean_share, quotient, total
 from flyball.telemetry.histograms import BadHistogram, bracket, good_events, merge, percentiles
 from flyball.telemetry.objectives import FEWEST_EVENTS
 
@@ -47,6 +49,10 @@ READINGS: Mapping[str, Target] = {
     "OutputTokens": Target("output_tokens_per_second", total),
     "KVCacheUsage": Target("kv_cache_usage", mean_share),
     "GPUUtilization": Target("gpu_utilization", mean_share),
+    "PromptTokensPerRequest": Target("prompt_tokens_per_request", mean),
+    "OutputTokensPerRequest": Target("output_tokens_per_request", mean),
+    "SecondsPerOutputToken": Target("seconds_per_output_token", mean),
+    "CachedPromptShare": Target("cached_prompt_share", mean_share),
 }
 """What overrides fill for each target."""
 _LATENCIES = (

@@ -43,9 +43,11 @@ class Telemetry(ApiModel):
     gateway_selector: SeriesSelector | None = None
     """Which of the gateway's series are this workload's. Defaults to selector."""
     overrides: Annotated[dict[str, PromQL], Field(max_length=16)] = Field(default_factory=dict)
-    """PromQL in place of the profile's, by signal: Running, Waiting, Completions, PromptTokens, OutputTokens,
-    KVCacheUsage, GPUUtilization, TimeToFirstToken, InterTokenLatency, EndToEnd, QueueTime; and ActiveSessions, which no
-    profile has: a number by the labels of segmentBy, such as `sum by (tier) (chat_sessions_open)`."""
+    """PromQL in place of the profile's, by signal: requests Running and Waiting; Completions, PromptTokens and
+    OutputTokens per second; KVCacheUsage, GPUUtilization and CachedPromptShare from 0 to 1; the means
+    PromptTokensPerRequest, OutputTokensPerRequest and SecondsPerOutputToken; TimeToFirstToken, InterTokenLatency,
+    EndToEnd and QueueTime as rates by le, in seconds; and ActiveSessions, which no profile has: a number by the labels
+    of segmentBy, such as `sum by (tier) (chat_sessions_open)`."""
     latencies: Annotated[tuple[RequestLatency, ...], Field(max_length=3), ListMap("indicator")] = ()
     """Latencies that objectives count at a gateway or in an application, in place of the engine's own."""
     stages: Annotated[tuple[RequestStage, ...], Field(max_length=16), ListMap("name")] = ()

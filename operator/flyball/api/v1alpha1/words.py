@@ -58,6 +58,10 @@ class Signal(StrEnum):
     COMPLETIONS = "Completions"
     PROMPT_TOKENS = "PromptTokens"
     OUTPUT_TOKENS = "OutputTokens"
+    PROMPT_TOKENS_PER_REQUEST = "PromptTokensPerRequest"
+    OUTPUT_TOKENS_PER_REQUEST = "OutputTokensPerRequest"
+    SECONDS_PER_OUTPUT_TOKEN = "SecondsPerOutputToken"  # noqa: S105 - a pace
+    CACHED_PROMPT_SHARE = "CachedPromptShare"
     KV_CACHE_USAGE = "KVCacheUsage"
     GPU_UTILIZATION = "GPUUtilization"
     TIME_TO_FIRST_TOKEN = "TimeToFirstToken"  # noqa: S105 - a latency
