@@ -18,7 +18,9 @@ from flyball.core.bill import Entry, PathUse
 from flyball.core.experiment import Arm, Block
 from flyball.core.experiment_verdict import judge
 from flyball.core.names import WorkloadKey
+from flyball.core.outcomes import Outcome
 from flyball.ledger import experiments as records
+from flyball.ledger.outcomes import record
 from flyball.ledger.store import Ledger
 
 KEY = WorkloadKey("team", "quantized")
@@ -137,6 +139,35 @@ def test_power_says_what_it_lacks(tmp_path: Path, changes: Any, arguments: list[
     done = invoke("power", manifest(tmp_path, **changes), *arguments)
     assert done.exit_code != 0
     assert said in done.output
+
+
+@pytest.mark.parametrize(
+    ("by", "row"), [pytest.param("3 points", "+3.0 points", id="points"), pytest.param("10%", "+10.0%", id="percent")]
+)
+def test_power_by_the_outcomes_of_the_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, row: str) -> None:
+    now = BEGIN + 200 * HOUR
+    monkeypatch.setattr("flyball.cli.experiment.time.time", lambda: now / 1000)
+    url = str(tmp_path / "past.db")
+    ledger, key = Ledger(url), WorkloadKey("shop", "chat")
+    reported = [
+        Outcome(key, "contained", f"{at}", at, Decimal(400 + at // HOUR * 7919 % 21), Decimal(1000))
+        for at in range(now - 96 * HOUR, now, HOUR)
+    ]
+    record(ledger, reported)
+    ledger.close()
+    claim = {"metric": "Kpi", "kpi": "contained", "direction": "Increase", "by": by}
+    file = manifest(tmp_path, hypothesis=claim, blockMinutes=120)
+    done = invoke("power", file, "--ledger", url, "--runs", "60")
+    assert done.exit_code == 0, done.output
+    assert (
+        f"KPI contained: Increase by {by if 'points' in by else '10.0%'}, 42 pairs at most, 23 differences"
+        in done.output
+    )
+    assert any(line.startswith(row) for line in done.output.splitlines())
+    missing = invoke(
+        "power", manifest(tmp_path, hypothesis=claim | {"kpi": "other"}, blockMinutes=120), "--ledger", url
+    )
+    assert "0 pairs of neighbouring blocks of shop/chat with outcomes of KPI other" in missing.output
 
 
 def test_power_by_the_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

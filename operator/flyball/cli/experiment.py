@@ -25,12 +25,14 @@ from flyball.core.power import power as played
 from flyball.core.units import format_ratio, parse_ratio
 from flyball.ledger import experiments as records
 from flyball.ledger.attainment import declarations
-from flyball.ledger.experiment_kpis import late
+from flyball.ledger.experiment_kpis import late, past_differences
 from flyball.ledger.store import Ledger
 from flyball.runtime.experiment_status import change
 
 HISTORY_MS = 6 * 86_400_000
 """As far back as the ledger has rows of five minutes, less a day."""
+OUTCOMES_MS = 28 * 86_400_000
+"""As far back as outcomes are read: the ledger has their hours for longer."""
 FEWEST_DIFFERENCES = 10
 
 
@@ -176,21 +178,24 @@ def _planned(file: Path) -> Plan:
 
 
 def _history(url: str, plan: Plan) -> list[float]:
-    """Differences between neighbouring blocks of what the baseline cost in the last days."""
+    """Differences between neighbouring blocks of what the baseline cost, or led to, in the last days."""
     if not url:
         raise click.UsageError("name a ledger with --ledger, or give --noise, such as --noise 10%")
     if plan.metric is Metric.MISSED_REQUESTS:
         raise click.UsageError("missed requests are not kept by the block; give --noise, such as --noise 30%")
-    if plan.metric is Metric.KPI:
-        raise click.UsageError("give --noise, by how much neighbouring blocks of the KPI differ, such as --noise 10%")
     if not plan.baseline.workloads:
         raise click.UsageError("the baseline is chosen by labels, which the ledger does not know; give --noise")
     keys = [WorkloadKey(plan.key.namespace, name) for name in plan.baseline.workloads]
     with opened(url) as ledger:
-        found = records.past_differences(ledger, keys, plan, milliseconds(time.time()), HISTORY_MS)
+        now = milliseconds(time.time())
+        if plan.metric is Metric.KPI:
+            found = past_differences(ledger, keys, plan, now, OUTCOMES_MS)
+        else:
+            found = records.past_differences(ledger, keys, plan, now, HISTORY_MS)
+    what = f"outcomes of KPI {plan.kpi}" if plan.metric is Metric.KPI else "costs and requests"
     if len(found) < FEWEST_DIFFERENCES:
         raise click.ClickException(
-            f"the ledger has {len(found)} pairs of neighbouring blocks of {', '.join(map(str, keys))} with costs and "
-            f"requests, {FEWEST_DIFFERENCES} are needed; give --noise, such as --noise 10%"
+            f"the ledger has {len(found)} pairs of neighbouring blocks of {', '.join(map(str, keys))} with {what}, "
+            f"{FEWEST_DIFFERENCES} are needed; give --noise, such as --noise 10%"
         )
     return found

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from flyball.core.experiment import Arm, Block, Measured, Plan
-from flyball.core.experiment_kpi import Defined
+from flyball.core.experiment_kpi import Defined, difference, lacking
 from flyball.core.experiment_sources import KpiPlan, KpiSource
 from flyball.core.kpi import Guard
 from flyball.core.names import KpiKind, WorkloadKey
@@ -60,6 +60,24 @@ def late(ledger: Ledger, plan: Plan, kpis: KpiPlan, blocks: Sequence[Measured], 
                 count, cases = found.get(name, (0, 0))
                 found[name] = (count + 1, cases + max(0, round(after.cases - before.cases)))
     return found
+
+
+def past_differences(ledger: Ledger, keys: Sequence[WorkloadKey], plan: Plan, now: int, length: int) -> list[float]:
+    """By how much a KPI of these workloads differed between neighbouring blocks of late, as its effects are said. It is
+    one of minutes where minutes were reported.
+    """
+    sources = [KpiSource(key, plan.baseline.kpi or plan.kpi) for key in keys]
+    first = (now - length) // plan.block_ms * plan.block_ms
+    starts = range(first, now - plan.block_ms, plan.block_ms)
+    blocks = [Block(0, 0, Arm.BASELINE, start, start + plan.block_ms) for start in starts]
+    found = [outcomes_of(ledger, sources, *hours_of(ledger, plan, block)) for block in blocks]
+    timed = any(each is not None and each.minutes for each in found)
+    defined = Defined(KpiKind.HANDLE_TIME if timed else KpiKind.CUSTOM)
+    return [
+        difference(defined, one, other, plan.points)
+        for one, other in zip(found[::2], found[1::2], strict=False)
+        if one is not None and other is not None and not (lacking(defined, one) or lacking(defined, other))
+    ]
 
 
 def counts_to_json(counts: Counted) -> dict[str, str]:
