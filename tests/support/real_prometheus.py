@@ -31,7 +31,9 @@ def serve(history: History, folder: Path, *flags: str) -> Iterator[str]:
         if shutil.which(program) is None:
             raise RuntimeError(f"{program} is not installed; run: apt-get install prometheus")
     source, data, config = folder / "history.om", folder / "data", folder / "prometheus.yml"
-    source.write_text("\n".join([*history.lines, "# EOF\n"]))
+    with source.open("w") as text:
+        text.writelines(f"{line}\n" for line in history.lines)
+        text.write("# EOF\n")
     config.write_text("global: {}\n")
     subprocess.run(
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", source, data], check=True, stdout=subprocess.DEVNULL

@@ -128,6 +128,8 @@ def test_a_name_that_no_recording_held_is_told_apart(checker: Checker) -> None:
     found = checker.gateway(GATEWAYS["EndpointPicker"])
     states = {signal.signal: signal for signal in found.signals}
     assert (states["Requests"].source, states["Requests"].documented) == ("llm_d_epp_request_total", True)
+    assert states["EndToEnd"].costs == "objectives on it are not judged"
+    assert "counted at the engine alone" in states["TimeToFirstToken"].costs
 
 
 def test_a_selector_that_selects_nothing_is_named(checker: Checker) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flyball.core.spec import WorkloadSpec
 from flyball.core.units import format_duration
 from flyball.telemetry.answers import Answer, Table
-from flyball.telemetry.check_results import COSTS, ProfileCheck, SignalCheck, State
+from flyball.telemetry.check_results import COSTS, COSTS_AT_GATEWAYS, ProfileCheck, SignalCheck, State
 from flyball.telemetry.discovery import Engines, first_found, inventory_query
 from flyball.telemetry.pods import GROUP_LABEL
 from flyball.telemetry.profiles import EngineProfile, GatewayProfile, GpuProfile
@@ -203,14 +203,17 @@ def _checked(
     version: str,
     notes: tuple[str, ...],
 ) -> ProfileCheck:
-    signals = tuple(_signal(name, sources, found, profile.origin) for name, sources in listed.items())
+    costs = COSTS_AT_GATEWAYS if kind == "gateway" else COSTS
+    signals = tuple(
+        _signal(name, sources, found, profile.origin, costs.get(name, "")) for name, sources in listed.items()
+    )
     origin = profile.origin
     return ProfileCheck(
         profile.name, kind, origin.evidence, origin.held_against, origin.versions, version, signals, notes
     )
 
 
-def _signal(signal: str, sources: tuple[Source, ...], found: _Found, origin: Origin) -> SignalCheck:
+def _signal(signal: str, sources: tuple[Source, ...], found: _Found, origin: Origin, costs: str) -> SignalCheck:
     lacks = origin.lacks.get(signal, "")
     names = tuple(dict.fromkeys(name for source in sources for name in source.shown))
     if taken := first_found(sources, frozenset(found.now)):
@@ -219,7 +222,6 @@ def _signal(signal: str, sources: tuple[Source, ...], found: _Found, origin: Ori
         state = State.ESTIMATED if source.estimated else State.FOUND
         documented = bool(origin.recorded) and name.startswith(origin.documented)
         return SignalCheck(signal, state, shown, found.now[name], found.ages.get(name), documented=documented)
-    costs = COSTS.get(signal, "")
     if lately := first_found(sources, frozenset(found.lately)):
         return SignalCheck(signal, State.STALE, lately[1], looked_for=names, costs=costs)
     return SignalCheck(signal, State.MISSING, lacks, looked_for=names, costs=costs)

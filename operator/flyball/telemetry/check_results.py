@@ -28,6 +28,14 @@ COSTS: Mapping[str, str] = {
     "GPUUtilization": "the verdict on GPUs rests on the queue, the batch and tokens alone",
 }
 """What is worse without a signal."""
+AT_THE_ENGINE = "objectives on it are counted at the engine alone, so none of a segment"
+COSTS_AT_GATEWAYS: Mapping[str, str] = {
+    **COSTS,
+    "TimeToFirstToken": AT_THE_ENGINE,
+    "InterTokenLatency": "nothing: objectives on it are counted at the engine",
+    "QueueTime": AT_THE_ENGINE,
+}
+"""What is worse where a gateway does not tell it."""
 
 
 class State(StrEnum):
