@@ -1,9 +1,9 @@
 """What segments of the traffic add to the ledger of a thousand workloads in a year, as full as the cap lets it be.
 
 Three hours are written by the operator's own code: each label has all the named segments that the cap allows, `other`
-and `unattributed`. Before them lie copies of their day. A year's size is what a row takes there, times the rows that a
-year leaves: two to three days of hours, a year of days and months; and what a name takes, times the names: at worst all
-of every day's are new. Times are of the processor.
+and `unattributed`. Before them lie copies of their last hour and day. A year's size is what a row takes there, times
+the rows that a year leaves: two to three days of hours, a year of days and months; and what a name takes, times the
+names: at worst all of every day's are new. Times are of the processor.
 """
 
 from __future__ import annotations
@@ -95,15 +95,20 @@ def _uses(workload: int, labels: int, most: int) -> list[SegmentUse]:
 
 
 def _fill(ledger: Ledger) -> None:
-    """Days before, as copies of the last one's rows."""
-    day = ledger.calendar.floor(NOW - 1, Grain.DAY)
+    """Hours and days before, as copies of the last rows."""
     columns = [column for column in segment_use.c if column.name not in ("grain", "start")]
-    newest = select(segment_use).where(segment_use.c.grain == Grain.DAY, segment_use.c.start == day).subquery()
+    names = ["grain", "start", *(column.name for column in columns)]
+    day = ledger.calendar.floor(NOW - 1, Grain.DAY)
+    spans = [
+        (Grain.DAY, day, range(day - FILLED_DAYS * DAY_MS, day, DAY_MS)),
+        (Grain.HOUR, NOW - HOUR_MS, range(NOW - segments.HOURS_KEPT_MS, NOW - 3 * HOUR_MS, HOUR_MS)),
+    ]
     with writing(ledger.engine) as connection:
-        for start in range(day - FILLED_DAYS * DAY_MS, day, DAY_MS):
-            row = select(literal(int(Grain.DAY)), literal(start), *(newest.c[column.name] for column in columns))
-            names = ["grain", "start", *(column.name for column in columns)]
-            connection.execute(insert(segment_use).from_select(names, row))
+        for grain, last, starts in spans:
+            newest = select(segment_use).where(segment_use.c.grain == grain, segment_use.c.start == last).subquery()
+            for start in starts:
+                row = select(literal(int(grain)), literal(start), *(newest.c[column.name] for column in columns))
+                connection.execute(insert(segment_use).from_select(names, row))
 
 
 def _rows_and_bytes(ledger: Ledger, table: str) -> tuple[int, int]:

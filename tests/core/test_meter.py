@@ -113,6 +113,20 @@ def test_a_pod_is_paid_for_until_the_look_that_misses_it() -> None:
     assert sum(use.gpu_ms for entry in entries for use in entry.uses) == 90_000
 
 
+def test_a_target_that_is_renamed_goes_on_with_its_pods_and_the_bill_closes() -> None:
+    pod = PodSpan("p", START, START + 100)
+    old, new = spec(variant("old", price="3.6")), spec(variant("new", price="3.6"))
+    meter, entries = begin(START_MS), list[Entry]()
+    for at, workload, name in ((200, old, "old"), (250, new, "new"), (700, new, "new")):
+        meter, ended = read(meter, workload, look(START + at, pod, name=name), ())
+        entries += ended
+    entries += close(meter, new)[1]
+    by_path = {"old": Decimal(0), "new": Decimal(0)}
+    for each in (use for entry in entries for use in entry.uses):
+        by_path[each.path] += each.dollars
+    assert by_path == {"old": Decimal("0.200"), "new": Decimal("0.500")}
+
+
 def test_what_was_not_looked_at_is_accounted_for_by_the_next_look_from_the_pods_own_times() -> None:
     """The API server is away for 20 minutes, in which a pod comes."""
     blind = replace(look(START + 600), state=replace(look(START + 600).state, problem="the API server is down"))

@@ -38,7 +38,7 @@ def test_every_number_comes_back_exactly(ledger: Ledger) -> None:
     found = total(ledger, MIDNIGHT, NOW, NOW)
     assert {each.path: each for each in used(found)} == {each.path: each for each in written.uses}
     assert sorted(charged(found), key=str) == sorted(written.charges, key=str)
-    assert {(line.key, line.uid, line.start, line.end) for line in found} == {(KEY, "u-1", MIDNIGHT, MIDNIGHT + PERIOD)}
+    assert {(line.key, line.uid, line.start, line.end) for line in found} == {(KEY, "u-1", MIDNIGHT, NOW)}
 
 
 def test_what_has_no_price_is_kept_apart_from_what_costs_nothing(ledger: Ledger) -> None:

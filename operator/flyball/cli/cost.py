@@ -20,7 +20,7 @@ from flyball.core.meter import milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.ledger import focus, segments
 from flyball.ledger.calendar import Calendar
-from flyball.ledger.queries import Line, bounds, cover, series, total
+from flyball.ledger.queries import Line, reached, series, total
 from flyball.ledger.schema import Grain
 from flyball.ledger.store import Ledger
 from flyball.telemetry.dimensions import DIMENSIONS, labels_of
@@ -129,9 +129,7 @@ def show(
         made = statements(_known(found, total(found, since, wanted, now, asked.only), asked.only))
         if by not in HEADS:
             parts = _parted(found, made, by, (since, wanted, now), asked.only)
-        covered = list(cover(found.calendar, since, wanted, now))
-        since, until = bounds(covered) if covered else (since, wanted)
-        until = min(until, max(wanted, now))
+        since, until = reached(found.calendar, since, wanted, now)
     if output == "json":
         whole = document(made, since, until)
         for each, part in zip(whole["workloads"], parts, strict=False):

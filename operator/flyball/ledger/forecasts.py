@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, type_coerce
 
 from flyball.core.budgets import PastForecast
 from flyball.core.names import Period, WorkloadKey
 from flyball.core.periods import end
 from flyball.ledger.engine import insert_into, reading, writing
 from flyball.ledger.queries import total
-from flyball.ledger.schema import Grain, charge, forecast, usage, workload
+from flyball.ledger.schema import DOLLARS, Grain, charge, forecast, usage, workload
 from flyball.ledger.store import DAY_MS, Ledger
 
 
@@ -75,16 +75,16 @@ def kept(ledger: Ledger, now: int, only: WorkloadKey | None = None) -> dict[str,
 def by_day(ledger: Ledger, begin: int, end_: int) -> dict[str, dict[int, float]]:
     """Dollars of each day that begins from `begin` (inclusive) to `end_`, by uid and the day's beginning."""
     found: dict[str, dict[int, float]] = {}
-    parts = {usage: ("loading", "idle", "serving", "unmeasured"), charge: ("dollars",)}
+    states = usage.c.loading + usage.c.idle + usage.c.serving + usage.c.unmeasured
+    parts = {usage: type_coerce(states, DOLLARS), charge: charge.c.dollars}
     with reading(ledger.engine) as connection:
         uids = {row.id: row.uid for row in connection.execute(select(workload.c.id, workload.c.uid))}
-        for table, names in parts.items():
-            sums = [func.sum(table.c[name]).label(name) for name in names]
-            asked = select(table.c.workload_id, table.c.start, *sums)
+        for table, dollars in parts.items():
+            asked = select(table.c.workload_id, table.c.start, func.sum(dollars))
             asked = asked.where(table.c.grain == Grain.DAY, table.c.start >= begin, table.c.start < end_)
-            for row in connection.execute(asked.group_by(table.c.workload_id, table.c.start)):
-                days = found.setdefault(uids[row.workload_id], {})
-                days[row.start] = days.get(row.start, 0.0) + float(sum(getattr(row, name) for name in names))
+            for id_, start, spent in connection.execute(asked.group_by(table.c.workload_id, table.c.start)):
+                days = found.setdefault(uids[id_], {})
+                days[start] = days.get(start, 0.0) + float(spent)
     return found
 
 

@@ -1,11 +1,15 @@
-"""What workloads cost over any stretch of time, read from few rows: months, and at the edges days, hours, periods."""
+"""What workloads cost over any stretch of time, read from few rows: months, and at the edges days, hours, periods.
+
+Where an edge cuts a month, a day or an hour, what lies within is added up, or what lies outside is taken off the whole:
+whichever has fewer rows. Rows hold whole numbers, so that both give the same to the last digit.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import Connection, Select, func, literal, select, union_all
 
 from flyball.core.bill import Charge, Correction, PathUse
 from flyball.core.names import WorkloadKey
@@ -15,17 +19,27 @@ from flyball.ledger.engine import reading
 from flyball.ledger.schema import Grain, charge, component, correction, path, usage, workload
 from flyball.ledger.store import CHARGE_COUNTS, KEPT_MS, USE_COUNTS, Ledger
 
+_COLUMNS = {
+    usage.name: (("workload_id", "path_id"), USE_COUNTS),
+    charge.name: (("workload_id", "path_id", "component_id"), CHARGE_COUNTS),
+}
+"""Keys and counts of each table."""
+
 Names = dict[int, tuple[WorkloadKey, str]]
 """Key and uid of each workload, by its id in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of a range that rows of one grain cover: `start` (inclusive) to `end` (exclusive), milliseconds."""
+    """A part of a range that rows of one grain cover: `start` (inclusive) to `end` (exclusive), milliseconds.
+
+    `sign` is -1 where its rows are taken off.
+    """
 
     grain: Grain
     start: int
     end: int
+    sign: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,28 +60,44 @@ class Line:
 
 def total(ledger: Ledger, begin: int, end: int, now: int, only: WorkloadKey | None = None) -> list[Line]:
     """What each workload cost by path and component between two times, one line each. `only` is one workload."""
-    stretches = list(cover(ledger.calendar, begin, end, now))
-    return _lines(ledger, stretches, only, by_start=False)
+    begin, end = reached(ledger.calendar, begin, end, now)
+    last = _open_end(ledger.calendar, end, now)
+    stretches = list(fewest(ledger.calendar, begin, last, Grain.MONTH))
+    if not stretches:
+        return []
+
+    def asked(table: Any, ids: list[int] | None) -> Select[Any]:
+        return _sums(ledger.calendar, table, stretches, ids, (begin, end))
+
+    return _lines(ledger, asked, (begin, last), only)
 
 
 def series(ledger: Ledger, begin: int, end: int, grain: Grain, only: WorkloadKey | None = None) -> list[Line]:
     """The same by hour or day (or period), for all of them that begin between the two times."""
-    return _lines(ledger, [Stretch(grain, begin, end)], only, by_start=True)
+    stretch = Stretch(grain, begin, end)
+
+    def asked(table: Any, ids: list[int] | None) -> Select[Any]:
+        keys, counts = _COLUMNS[table.name]
+        columns = [table.c[name] for name in ("start", "until", *keys, *counts)]
+        return _within(ledger.calendar, select(*columns), table, stretch, ids)
+
+    return sorted(_lines(ledger, asked, (begin, end), only), key=lambda line: line.start)
 
 
-def bounds(stretches: Sequence[Stretch]) -> tuple[int, int]:
-    """From when to when the stretches reach."""
-    return min(each.start for each in stretches), max(each.end for each in stretches)
+def reached(calendar: Calendar, begin: int, end: int, now: int) -> tuple[int, int]:
+    """A range, widened to whole hours or days where rows that would be needed at its edges are no longer kept."""
+    return _kept(calendar, begin, now, calendar.floor), _kept(calendar, end, now, calendar.ceil)
 
 
 def cover(calendar: Calendar, begin: int, end: int, now: int) -> Iterator[Stretch]:
-    """The stretches that make up a range. Where rows that would be needed at its edges are no longer kept, it is
-    widened to whole hours or days. A range until now is read to the end of the month: what lies ahead is empty.
-    """
-    begin, end = _kept(calendar, begin, now, calendar.floor), _kept(calendar, end, now, calendar.ceil)
-    if end >= now:
-        end = calendar.ceil(end, Grain.MONTH)
-    yield from _pieces(calendar, begin, end, Grain.MONTH)
+    """The stretches that make up a range, of `reached`: for rows of which none can be taken off others."""
+    begin, end = reached(calendar, begin, end, now)
+    yield from _pieces(calendar, begin, _open_end(calendar, end, now), Grain.MONTH)
+
+
+def _open_end(calendar: Calendar, end: int, now: int) -> int:
+    """A range until now is read to the end of the month: what lies ahead is empty."""
+    return calendar.ceil(end, Grain.MONTH) if end >= now else end
 
 
 def _kept(calendar: Calendar, at: int, now: int, round_: Callable[[int, Grain], int]) -> int:
@@ -96,10 +126,48 @@ def _pieces(calendar: Calendar, begin: int, end: int, grain: Grain) -> Iterator[
     yield from _pieces(calendar, last, end, finer)
 
 
-def _lines(ledger: Ledger, stretches: Sequence[Stretch], only: WorkloadKey | None, *, by_start: bool) -> list[Line]:
-    if not stretches:
-        return []
-    begin, end = bounds(stretches)
+def fewest(calendar: Calendar, begin: int, end: int, grain: Grain, sign: int = 1) -> Iterator[Stretch]:
+    """The stretches that make up a range with the fewest rows, some of them taken off."""
+    if begin >= end:
+        return
+    if grain is Grain.PERIOD:
+        yield Stretch(grain, begin, end, sign)
+        return
+    finer = Grain(grain - 1)
+    low, high = calendar.floor(begin, grain), calendar.ceil(end, grain)
+    first, last = calendar.ceil(begin, grain), calendar.floor(end, grain)
+    if first > last:  # both edges cut the same one
+        whole = 2 * (end - begin) > high - low
+        first, last = (low, high) if whole else (end, end)
+    else:
+        first = low if 2 * (first - begin) > first - low else first
+        last = high if 2 * (end - last) > high - last else last
+    yield from _edge(calendar, begin, first, finer, sign)
+    if first < last:
+        yield Stretch(grain, first, last, sign)
+    yield from _edge(calendar, last, end, finer, sign)
+
+
+def _edge(calendar: Calendar, begin: int, end: int, grain: Grain, sign: int) -> Iterator[Stretch]:
+    """What is added from one to the other, or taken off where they are the other way around."""
+    if begin <= end:
+        yield from fewest(calendar, begin, end, grain, sign)
+    else:
+        yield from fewest(calendar, end, begin, grain, -sign)
+
+
+def starts_of(calendar: Calendar, stretch: Stretch) -> Iterator[int]:
+    """Where the hours, days or months of a stretch begin."""
+    at = calendar.ceil(stretch.start, stretch.grain)
+    while at < stretch.end:
+        yield at
+        at = calendar.ceil(at + 1, stretch.grain)
+
+
+def _lines(
+    ledger: Ledger, asked: Callable[..., Select[Any]], corrected: tuple[int, int], only: WorkloadKey | None
+) -> list[Line]:
+    """The lines that the two tables have for what is asked, and corrections between two times, by workload."""
     with reading(ledger.engine) as connection:
         names = {
             row.id: (WorkloadKey(row.namespace, row.name), str(row.uid)) for row in connection.execute(_workloads(only))
@@ -110,18 +178,20 @@ def _lines(ledger: Ledger, stretches: Sequence[Stretch], only: WorkloadKey | Non
             row.id: (row.name, row.kind, Unit(row.unit), row.priced) for row in connection.execute(select(component))
         }
         lines = []
-        used = _sums(usage, USE_COUNTS, (), stretches, ids, by_start=by_start)
-        for workload_id, path_id, start, until, *counts in connection.execute(used):
-            lines.append(Line(*names[workload_id], start, until, PathUse(paths[path_id], *counts)))
-        charged = _sums(charge, CHARGE_COUNTS, ("component_id",), stretches, ids, by_start=by_start)
-        for workload_id, path_id, component_id, start, until, quantity, dollars in connection.execute(charged):
-            name, kind, unit, priced = components[component_id]
-            what = Charge(name, kind, paths[path_id], unit, quantity, dollars if priced else None)
-            lines.append(Line(*names[workload_id], start, until, what))
-        lines += _corrections(connection, names, begin, end, ids)
+        for start, until, workload_id, path_id, *counts in connection.execute(asked(usage, ids)):
+            if any(counts):
+                lines.append(Line(*names[workload_id], start, until, PathUse(paths[path_id], *counts)))
+        for start, until, workload_id, path_id, component_id, quantity, dollars in connection.execute(
+            asked(charge, ids)
+        ):
+            if quantity or dollars:
+                name, kind, unit, priced = components[component_id]
+                what = Charge(name, kind, paths[path_id], unit, quantity, dollars if priced else None)
+                lines.append(Line(*names[workload_id], start, until, what))
+        lines += _corrections(connection, names, *corrected, ids)
     ordered = sorted(names.values(), key=lambda of: (of[0].namespace, of[0].name, of[1]))
     places = {uid: place for place, (_, uid) in enumerate(ordered)}
-    return sorted(lines, key=lambda line: (line.start if by_start else 0, places[line.uid]))
+    return sorted(lines, key=lambda line: places[line.uid])
 
 
 def _workloads(only: WorkloadKey | None) -> Select[Any]:
@@ -130,24 +200,34 @@ def _workloads(only: WorkloadKey | None) -> Select[Any]:
 
 
 def _sums(
-    table: Any,
-    counts: tuple[str, ...],
-    parts: tuple[str, ...],
-    stretches: Sequence[Stretch],
-    ids: list[int] | None,
-    *,
-    by_start: bool,
+    calendar: Calendar, table: Any, stretches: Sequence[Stretch], ids: list[int] | None, span: tuple[int, int]
 ) -> Select[Any]:
-    """Counts added up by workload, path and parts, and by start where wanted."""
-    names = ["workload_id", "path_id", *parts]
-    keys = [table.c[name] for name in (*names, *(("start",) if by_start else ()))]
-    bounds_ = [*(() if by_start else (func.min(table.c.start),)), func.max(table.c.until)]
-    sums = [func.sum(table.c[name]).label(name) for name in counts]
-    within: list[ColumnElement[bool]] = [
-        and_(table.c.grain == each.grain, table.c.start >= each.start, table.c.start < each.end) for each in stretches
-    ]
-    chosen = select(*keys, *bounds_, *sums).where(or_(*within)).group_by(*keys)
-    return chosen.where(table.c.workload_id.in_(ids)) if ids is not None else chosen
+    """Counts of the stretches added up by keys. Each stretch is a part of its own: an OR of them would have to look
+    whether it met a row before.
+    """
+    keys, counts = _COLUMNS[table.name]
+    parts = []
+    for each in stretches:
+        signed = (table.c[name] if each.sign > 0 else -table.c[name] for name in counts)
+        columns = [column.label(name) for name, column in zip(counts, signed, strict=True)]
+        chosen = select(*(table.c[name] for name in keys), *columns)
+        parts.append(_within(calendar, chosen, table, each, ids))
+    rows = union_all(*parts).subquery()
+    found = [rows.c[name] for name in keys]
+    sums = [func.sum(rows.c[name]).label(name) for name in counts]
+    return select(literal(span[0]), literal(span[1]), *found, *sums).group_by(*found)
+
+
+def _within(calendar: Calendar, chosen: Select[Any], table: Any, each: Stretch, ids: list[int] | None) -> Select[Any]:
+    """The rows of one stretch. For some workloads each start is named, so that only their rows are looked at, which
+    the key finds; those of periods may begin anywhere.
+    """
+    chosen = chosen.where(table.c.grain == each.grain)
+    if ids is not None:
+        chosen = chosen.where(table.c.workload_id.in_(ids))
+    if ids is None or each.grain is Grain.PERIOD:
+        return chosen.where(table.c.start >= each.start, table.c.start < each.end)
+    return chosen.where(table.c.start.in_(list(starts_of(calendar, each))))
 
 
 def _corrections(connection: Connection, names: Names, begin: int, end: int, ids: list[int] | None) -> Iterator[Line]:

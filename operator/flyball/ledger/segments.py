@@ -6,18 +6,18 @@ for good. How many segments are named is capped in each row of time: while a day
 are followed as are named of it when it is over, so that the largest of the whole are named, and the others are `other`.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select, union_all
 
 from flyball.core.names import WorkloadKey
 from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse, capped
 from flyball.ledger.calendar import HOUR_MS, Calendar
 from flyball.ledger.engine import insert_into, reading, writing
-from flyball.ledger.queries import Stretch, cover
+from flyball.ledger.queries import Stretch, cover, starts_of
 from flyball.ledger.schema import Grain, segment, segment_mark, segment_use, usage, workload
 from flyball.ledger.store import DAY_MS, Ledger, add_up
 
@@ -27,6 +27,8 @@ FOLLOWED = 5
 _COUNTS = ("requests", "prompt_tokens", "output_tokens", "dollars")
 _KEYS = ("grain", "start", "workload_id", "segment_id")
 _WORDS = ("label", "value", "kind", "basis")
+_KINDS = {str(kind): kind for kind in SegmentKind}
+_BASES = {str(basis): basis for basis in Basis}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,43 +208,53 @@ def _use(row: Any) -> SegmentUse:
 def _lines(
     ledger: Ledger, stretches: Sequence[Stretch], labels: Collection[str], only: WorkloadKey | None, *, by_start: bool
 ) -> list[SegmentLine]:
-    found: dict[tuple[int, str, Segment], SegmentLine] = {}
+    """The lines by workload, and by start where wanted. Rows are read by position: there may be tens of thousands."""
+    if not stretches:
+        return []
+    keys: dict[int, WorkloadKey] = {}
+    found = []
     with reading(ledger.engine) as connection:
-        for stretch in stretches:
-            for row in connection.execute(_sums(ledger.calendar, stretch, labels, only, by_start=by_start)):
-                line = SegmentLine(WorkloadKey(row.namespace, row.name), row.uid, row.start, _use(row))
-                place = (row.start if by_start else 0, row.uid, line.use.segment)
-                known = found.get(place)
-                found[place] = line if known is None else replace(known, use=known.use.plus(line.use))
-    return sorted(found.values(), key=lambda line: (line.start if by_start else 0, line.key, line.uid))
+        rows = connection.execute(_sums(ledger.calendar, stretches, labels, only, by_start=by_start))
+        for id_, start, namespace, name, uid, label, value, kind, basis, *counts in rows:
+            key = keys.get(id_)
+            if key is None:
+                key = keys[id_] = WorkloadKey(namespace, name)
+            word = Segment(label, value, _KINDS[kind], _BASES[basis])
+            found.append(SegmentLine(key, uid, start, SegmentUse(word, *counts)))
+    places = {key: place for place, key in enumerate(sorted(set(keys.values())))}
+    return sorted(found, key=lambda line: (line.start if by_start else 0, places[line.key], line.uid))
 
 
 def _sums(
-    calendar: Calendar, stretch: Stretch, labels: Collection[str], only: WorkloadKey | None, *, by_start: bool
+    calendar: Calendar,
+    stretches: Sequence[Stretch],
+    labels: Collection[str],
+    only: WorkloadKey | None,
+    *,
+    by_start: bool,
 ) -> Select[Any]:
-    """Counts of a stretch by workload and segment, and by start where wanted."""
-    keys = [segment_use.c.workload_id, segment_use.c.segment_id, *((segment_use.c.start,) if by_start else ())]
-    at = [] if by_start else [func.min(segment_use.c.start).label("start")]
-    sums = [func.sum(segment_use.c[name]).label(name) for name in _COUNTS]
-    added = select(*keys, *at, *sums).where(segment_use.c.grain == stretch.grain).group_by(*keys)
-    if only is None:
-        added = added.where(segment_use.c.start >= stretch.start, segment_use.c.start < stretch.end)
-    else:  # each start is named, so that only this workload's rows are looked at, which the key finds
-        mine = select(workload.c.id).where(workload.c.namespace == only.namespace, workload.c.name == only.name)
-        starts = list(_starts(calendar, stretch))
-        added = added.where(segment_use.c.start.in_(starts), segment_use.c.workload_id.in_(mine))
-    found = added.subquery()
+    """Counts of the stretches by workload and segment, and by start where wanted."""
+    columns = [segment_use.c[name] for name in ("workload_id", "segment_id", "start", *_COUNTS)]
+    rows = union_all(*(_of(calendar, select(*columns), each, only) for each in stretches)).subquery()
+    keys = [rows.c.workload_id, rows.c.segment_id, *((rows.c.start,) if by_start else ())]
+    at = rows.c.start if by_start else func.min(rows.c.start)
+    sums = [func.sum(rows.c[name]).label(name) for name in _COUNTS]
+    added = select(*keys[:2], at.label("start"), *sums).group_by(*keys).subquery()
+    named = [*(workload.c[name] for name in ("namespace", "name", "uid")), *(segment.c[name] for name in _WORDS)]
     return (
-        select(found, *(segment.c[name] for name in _WORDS), workload.c.namespace, workload.c.name, workload.c.uid)
-        .select_from(found.join(segment, segment.c.id == found.c.segment_id))
-        .join(workload, workload.c.id == found.c.workload_id)
+        select(added.c.workload_id, added.c.start, *named, *(added.c[name] for name in _COUNTS))
+        .select_from(added.join(segment, segment.c.id == added.c.segment_id))
+        .join(workload, workload.c.id == added.c.workload_id)
         .where(segment.c.label.in_(sorted(labels)))
     )
 
 
-def _starts(calendar: Calendar, stretch: Stretch) -> Iterator[int]:
-    """Where the hours, days or months of a stretch begin."""
-    at = calendar.ceil(stretch.start, stretch.grain)
-    while at < stretch.end:
-        yield at
-        at = calendar.ceil(at + 1, stretch.grain)
+def _of(calendar: Calendar, chosen: Select[Any], stretch: Stretch, only: WorkloadKey | None) -> Select[Any]:
+    """The rows of one stretch."""
+    chosen = chosen.where(segment_use.c.grain == stretch.grain)
+    if only is None:
+        return chosen.where(segment_use.c.start >= stretch.start, segment_use.c.start < stretch.end)
+    # each start is named, so that only this workload's rows are looked at, which the key finds
+    mine = select(workload.c.id).where(workload.c.namespace == only.namespace, workload.c.name == only.name)
+    starts = list(starts_of(calendar, stretch))
+    return chosen.where(segment_use.c.start.in_(starts), segment_use.c.workload_id.in_(mine))
