@@ -1,6 +1,9 @@
 """`flyball kpi`: a CSV is counted once however often it is imported, bad lines are named, and the sums are shown."""
 
 import json
+import signal
+import subprocess
+import sys
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -155,6 +158,30 @@ def test_an_import_that_dies_half_way_is_repeated_and_counts_once(
     assert said["new"] + said["repeated"] + said["voided"] == 301
     found = json.loads(run(ledger, "show", "--last", "3d", "-o", "json").output)[0]
     assert (found["outcomes"], found["cases"], found["cameBack"]) == ("299.000", "300.000", "1.000")
+
+
+def test_an_import_that_is_killed_loses_and_doubles_nothing_when_it_is_repeated(ledger: str, tmp_path: Path) -> None:
+    """A process of its own kills itself in its third transaction, which holds keys and not yet their sums."""
+    rows = 2000
+    file = write(tmp_path, *(case(str(number)) for number in range(rows)))
+    program = """
+import os, signal
+from flyball.cli import kpi, main
+from flyball.ledger import outcomes
+kpi.PART_BYTES, done, add_up = 20_000, [], outcomes._Batch.add_up
+def dies(batch):
+    done.append(batch)
+    os.kill(os.getpid(), signal.SIGKILL) if len(done) == 3 else add_up(batch)
+outcomes._Batch.add_up = dies
+main.main()
+"""
+    killed = subprocess.run([sys.executable, "-c", program, "kpi", "import", file, "--ledger", ledger], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    said = json.loads(run(ledger, "import", file, "-o", "json").stdout)
+    assert 0 < said["repeated"] < rows
+    assert said["new"] + said["repeated"] == rows
+    found = json.loads(run(ledger, "show", "--last", "3d", "-o", "json").output)[0]
+    assert (found["outcomes"], found["cases"]) == (f"{rows}.000", f"{rows}.000")
 
 
 def test_where_nothing_can_be_sorted_the_fix_is_said(

@@ -59,6 +59,9 @@ def test_a_correction_is_of_the_ledger_s_own_time_zone(url: str) -> None:
         pytest.param(["--amount", "12 dollars", "chat"], "write dollars such as -12.50", id="no number"),
         pytest.param(["--amount", "0", "chat"], "write dollars such as -12.50", id="nothing"),
         pytest.param(["--amount", "1e99", "chat"], "write dollars such as -12.50", id="absurd"),
+        pytest.param(["--amount", "1", "--at", "2999-01-01", "chat"], "2999-01-01 lies ahead", id="the future"),
+        pytest.param(["--amount", "1", "--note", " ", "chat"], "write why", id="no reason"),
+        pytest.param(["--amount", "1", "--at", "yesterday", "chat"], "'yesterday' is no time", id="no time"),
         pytest.param(["--amount", "1", "nobody"], "the ledger knows no workload shop/nobody", id="nobody"),
     ],
 )

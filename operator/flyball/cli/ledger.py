@@ -107,9 +107,11 @@ def restore(url: str, file: Path) -> None:
 @click.option("--note", required=True, help="Why, such as the number of a credit note.")
 def correct(url: str, name: str, namespace: str, at: str, component: str, amount: Decimal, note: str) -> None:
     """Add a correction to the costs of workload NAME. What is written stays; the correction stands beside it."""
+    if not note.strip():
+        raise click.BadParameter("it says nothing; write why, such as the number of a credit note", param_hint="--note")
     with opened(url) as found:
-        when = milliseconds(parse_time(at, found.calendar.zone, "--at"))
-        found.correct(
-            WorkloadKey(namespace, name), Correction(when, milliseconds(time.time()), component, amount, note[:1024])
-        )
+        when, now = milliseconds(parse_time(at, found.calendar.zone, "--at")), milliseconds(time.time())
+        if when > now:
+            raise click.BadParameter(f"{at} lies ahead; give the time when the costs arose", param_hint="--at")
+        found.correct(WorkloadKey(namespace, name), Correction(when, now, component, amount, note[:1024]))
     click.echo(f"corrected {namespace}/{name} by {amount:f} dollars")
