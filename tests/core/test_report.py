@@ -22,6 +22,9 @@ from core.cases import (
     variant,
 )
 
+from flyball.core import baseline
+from flyball.core.baseline import Baseline
+from flyball.core.books import Books
 from flyball.core.decide import decide
 from flyball.core.memory import Memory
 from flyball.core.names import Mode, Precedence, RoiMetric
@@ -194,3 +197,28 @@ def test_pods_that_were_not_scraped_yet_are_waited_for() -> None:
     assert condition(decision, "TelemetryHealthy") == (None, "FirstScrape")
     found = next(c for c in decision.conditions if c.type == "TelemetryHealthy")
     assert found.message == "target gpu: its pods have just become ready; waiting for the first scrapes"
+
+
+RELATIVE = spec(
+    roi_targets=(RoiTarget("cheaper", RoiMetric.COST_PER_REQUEST, Decimal("0.9"), 7 * 86_400.0, relative=True),)
+)
+NOW_MS = round(START * 1000)
+RECORDED = Baseline(
+    NOW_MS - 15 * baseline.DAY_MS, NOW_MS - baseline.DAY_MS, NOW_MS, baseline.fingerprint(RELATIVE), Decimal(5000),
+    Decimal("0.1"), Decimal("0.2"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("books", "expected"),
+    [
+        pytest.param(None, (None, "Missing"), id="nobody read the ledger"),
+        pytest.param(Books(START), (False, "Missing"), id="none was recorded"),
+        pytest.param(Books(START, baseline=RECORDED), (True, "Recorded"), id="one of two weeks"),
+        pytest.param(
+            Books(START, baseline=replace(RECORDED, fingerprint="other")), (False, "Stale"), id="of other prices"
+        ),
+    ],
+)
+def test_what_a_relative_target_is_held_against(books: Books | None, expected: tuple[bool | None, str]) -> None:
+    assert condition(decided(RELATIVE, replace(observation(), books=books)), "BaselineRecorded") == expected
