@@ -93,10 +93,12 @@ def test_egress_reaches_dns_the_api_server_and_prometheus(render, url, ports, ex
 
 def test_egress_can_be_narrowed_to_addresses(render):
     peers = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
-    egress = {"enabled": True, "apiServerCIDRs": ["10.96.0.1/32"], "apiServerPorts": [6443], "prometheusTo": peers}
-    _, api_server, prometheus = render({"networkPolicy": {"egress": egress}}).one("NetworkPolicy", "flyball")["spec"][
+    narrow = {"apiServerCIDRs": ["10.96.0.1/32"], "apiServerPorts": [6443], "prometheusTo": peers, "dnsPorts": [5353]}
+    egress = {"enabled": True, **narrow}
+    dns, api_server, prometheus = render({"networkPolicy": {"egress": egress}}).one("NetworkPolicy", "flyball")["spec"][
         "egress"
     ]
+    assert dns == {"ports": [{"port": 5353, "protocol": "UDP"}, {"port": 5353, "protocol": "TCP"}]}
     assert api_server == {"ports": [{"port": 6443, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "10.96.0.1/32"}}]}
     assert prometheus["to"] == peers
 
