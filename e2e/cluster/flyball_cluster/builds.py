@@ -117,6 +117,8 @@ COLLECTOR = Component(
     ),
 )
 """The OpenTelemetry Collector, which the cluster does not need: tests of span metrics build it when they run."""
+POLICIES = Component("policies")
+"""kube-router's controller of NetworkPolicies, which the cluster does not need either: the test of them builds it."""
 ROUTE_CRDS = Component("crds", packages=())
 """Modules of which nothing is built: tests apply their CRDs."""
 COMPONENTS = (PAUSE, KUBE, CONTAINERD, COREDNS, PROMETHEUS, HELM, TRAEFIK)

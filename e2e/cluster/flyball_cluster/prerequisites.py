@@ -67,6 +67,8 @@ TEST_TOOLS = (
     *POSTGRES_TOOLS,
 )
 """What the test suite runs beside the cluster: a Prometheus over blocks of known history, and a PostgreSQL."""
+POLICY_TOOLS = (Tool("ipset", "ipset", "from your distribution"),)
+"""What kube-router's controller of NetworkPolicies runs; only the test of them needs it."""
 IMAGE_TOOLS = (
     Tool("buildah", "buildah", "from your distribution"),
     Tool("mmdebstrap", "mmdebstrap", "from Debian or Ubuntu"),
