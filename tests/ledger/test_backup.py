@@ -1,5 +1,7 @@
 """A ledger in one file and back, from either database to either."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -47,11 +49,14 @@ def test_a_ledger_that_holds_something_is_not_overwritten(ledger: Ledger, url: s
     ("name", "said"),
     [
         pytest.param("missing.db", "is no file; name one that", id="missing"),
-        pytest.param("notes.txt", "not a database", id="something else"),
+        pytest.param("notes.txt", "notes.txt is no backup of a ledger; name one that", id="something else"),
+        pytest.param("other.db", "other.db is no backup of a ledger; name one that", id="another program's database"),
     ],
 )
 def test_what_is_no_backup_is_refused(tmp_path: Path, name: str, said: str) -> None:
     (tmp_path / "notes.txt").write_text("not a backup at all, only some lines of text" * 50)
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE note (text)")
     with pytest.raises(LedgerError, match=said):
         restore(tmp_path / name, str(tmp_path / "ledger.db"))
 

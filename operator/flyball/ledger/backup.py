@@ -1,8 +1,10 @@
 """A ledger in one file, and back: a SQLite database whatever the ledger is in, so that it can move between them."""
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select
@@ -51,11 +53,22 @@ def restore(file: Path, url: str, told: Told = lambda _done, _all: None) -> int:
             shutil.copyfile(file, copy)
         except OSError as error:
             raise LedgerError(f"{file} cannot be read: {error.strerror or error}") from error
+        if not _is_ledger(copy):
+            raise LedgerError(f"{file} is no backup of a ledger; name one that `flyball ledger backup` wrote")
         source = open_engine(str(copy))
         try:
             return _copy_into(source, url, told)
         finally:
             source.dispose()
+
+
+def _is_ledger(file: Path) -> bool:
+    """Whether a file holds a ledger of any version: to open another database would make an empty one of it."""
+    try:
+        with closing(sqlite3.connect(file)) as found:
+            return bool(found.execute("SELECT 1 FROM sqlite_master WHERE name = 'workload'").fetchone())
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _copy_into(source: Engine, url: str, told: Told) -> int:
