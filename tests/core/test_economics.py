@@ -42,7 +42,7 @@ def stakes(demand: float = 4.0, price: float = PRICE, spread: float = 0.15, curv
 def cost(counts: Sequence[int], choices: Sequence[Choice], at: Stakes) -> float:
     """Dollars per hour as the module's docstring says: replicas, changes, misses, and what is not served at all."""
     paid = sum(
-        c.price * (n + c.startup_seconds / (c.startup_seconds + DWELL_SECONDS) * abs(n - c.current))
+        c.price * (n + c.startup_seconds / (c.startup_seconds + DWELL_SECONDS) * max(0, n - c.current))
         for n, c in zip(counts, choices, strict=True)
     )
     carried = sum(n * c.rate for n, c in zip(counts, choices, strict=True)) + at.fixed_rate
@@ -173,11 +173,12 @@ class TestBand:
         (found,) = asked(choice(settled), at=stakes(demand))
         assert (found > settled) - (found < settled) == moves
 
-    def test_the_longer_a_start_takes_the_wider_it_is(self) -> None:
-        lows = [asked(choice(60, startup_seconds=startup), at=stakes(10.0)) for startup in (0.0, 120.0, 300.0)]
-        highs = [asked(choice(1, startup_seconds=startup), at=stakes(10.0)) for startup in (0.0, 120.0, 300.0)]
-        assert lows[0] == highs[0], "what costs nothing to change knows no past"
-        assert lows == sorted(lows)
+    def test_a_start_that_takes_long_asks_for_fewer(self) -> None:
+        """A start is paid for before it serves; that a replica goes costs nothing."""
+        startups, at = (0.0, 120.0, 300.0), stakes(20.0)
+        lows = [asked(choice(200, high=200, startup_seconds=startup), at=at) for startup in startups]
+        highs = [asked(choice(1, high=200, startup_seconds=startup), at=at) for startup in startups]
+        assert lows == [highs[0]] * 3, "what costs nothing to change knows no past"
         assert highs == sorted(highs, reverse=True)
         assert lows[2] > highs[2]
 

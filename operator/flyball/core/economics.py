@@ -1,10 +1,10 @@
 """How many replicas are worth their price: the cheapest counts when every missed request has one, too.
 
-    dollars per hour = Σ price × (n + switch × |n - current|) + price of a miss × E[missed requests per hour]
+    dollars per hour = Σ price × (n + switch × max(0, n - current)) + price of a miss × E[missed requests per hour]
 
-The expectation runs over what may arrive when a replica ordered now is ready. A change costs `switch` replica-hours per
-hour: a start is paid for before it serves, out of the time for which a count stands and that itself. So the count moves
-only where the gain is worth it, and rests in between.
+The expectation runs over what may arrive when a replica ordered now is ready. A start costs `switch` replica-hours per
+hour: it is paid for before it serves, out of the time for which a count stands and that itself. When a change of counts
+is worth making at all is `core.patience`'s.
 
 Replicas on spot capacity carry less than their number: each is missing with the probability that it is reclaimed and
 starting again, and what misses while more of them are missing than on average is priced like any other miss (one
@@ -19,7 +19,7 @@ by how much of the error budget burned (`price_of_miss`).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,12 +123,23 @@ def cheapest(choices: Sequence[Choice], stakes: Stakes) -> dict[str, int]:
         ]
 
 
+def switch(choice: Choice) -> float:
+    """Replica-hours per hour that a start costs: it is paid for before it serves."""
+    return choice.startup_seconds / (choice.startup_seconds + DWELL_SECONDS)
+
+
+def costs_of(choices: Sequence[Choice], stakes: Stakes, *counts: Mapping[str, int]) -> list[float]:
+    """What such counts cost by the formula above, for each of them."""
+    rows = np.array([[each[choice.name] for choice in choices] for each in counts])
+    return [float(cost) for cost in _costs(rows, choices, stakes)]
+
+
 def _costs(counts: Counts, choices: Sequence[Choice], stakes: Stakes) -> Numbers:
     """Cost of each row of counts (one column for each choice)."""
     prices = np.array([choice.price for choice in choices])
     rates = np.array([choice.rate for choice in choices])
     current = np.array([choice.current for choice in choices])
-    switch = np.array([c.startup_seconds / (c.startup_seconds + DWELL_SECONDS) for c in choices])
+    starts = np.array([switch(choice) for choice in choices])
     risks = np.array([choice.risk for choice in choices])
     carried = counts @ (rates * (1.0 - risks)) + stakes.fixed_rate
     replicas = counts @ (1.0 - risks) + stakes.fixed_replicas
@@ -143,7 +154,7 @@ def _costs(counts: Counts, choices: Sequence[Choice], stakes: Stakes) -> Numbers
     size = max(1.0, float(current.sum()) + stakes.fixed_replicas)
     multiple = max(stakes.price, LEAST_PRICE / min(1.0, stakes.curve.load_at(PRIOR_SHARE, size)))
     price_of_one = multiple * float(np.min(prices / (rates * (1.0 - risks))))
-    kept: Numbers = (counts + switch * np.abs(counts - current)) @ prices + price_of_one * missed
+    kept: Numbers = (counts + starts * np.maximum(0, counts - current)) @ prices + price_of_one * missed
     return kept
 
 

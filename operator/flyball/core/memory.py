@@ -191,6 +191,17 @@ class BurnedBudget:
 
 
 @dataclass(frozen=True, slots=True)
+class Foregone:
+    """What was lost until `at` by not changing the counts yet, in dollars per hour × seconds. `more` says whether that
+    change would add capacity; None where none is waited for.
+    """
+
+    at: float = 0.0
+    more: bool | None = None
+    amount: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Everything remembered of one workload.
 
@@ -199,6 +210,7 @@ class Memory:
     `unavoidable` is the multiple of the budget that burns at whatever load.
     `states` are the last announced state of each subject (an objective, a ceiling, an ROI target, telemetry …): Events
     are written when one changes.
+    `foregone` is what waiting with a change of counts has cost.
     `shape` are the decayed mean tokens per request, of `shape_weight` requests as of `shaped_at`.
     """
 
@@ -219,6 +231,7 @@ class Memory:
     spend: SpendMemory = SpendMemory()
     pacing: PacingMemory = PacingMemory()
     toll: TollMemory = TollMemory()
+    foregone: Foregone = Foregone()
     states: tuple[tuple[str, str], ...] = ()
 
     def variant(self, name: str) -> VariantMemory:

@@ -74,8 +74,16 @@ def cheapest_mix(plans: Sequence[VariantPlan], stakes: Stakes) -> dict[str, int]
     """Replicas per variant that serve what may arrive at the least cost, misses priced.
 
     The dearest of them may exceed its maximum: then the demand does not fit, and whoever clamps can say so. A variant
-    that cannot be changed, or whose capacity is unknown, keeps what it has. One without a price is taken to be dearer
-    than any that has one; where none has, all cost the same.
+    that cannot be changed, or whose capacity is unknown, keeps what it has.
+    """
+    choices, stakes = choices_among(plans, stakes)
+    return {plan.variant.name: plan.state.replicas for plan in plans} | cheapest(choices, stakes)
+
+
+def choices_among(plans: Sequence[VariantPlan], stakes: Stakes) -> tuple[list[Choice], Stakes]:
+    """The variants whose count may be chosen, cheapest first, and the stakes with what the others carry.
+
+    One without a price is taken to be dearer than any that has one; where none has, all cost the same.
     """
     order = sorted(plans, key=lambda plan: plan.dollars_per_request_rate)
     free = [(plan, plan.capacity) for plan in order if plan.capacity is not None and not plan.fixed]
@@ -98,11 +106,9 @@ def cheapest_mix(plans: Sequence[VariantPlan], stakes: Stakes) -> dict[str, int]
             )
         )
     chosen = {choice.name for choice in choices}
-    kept = {plan.variant.name: plan.state.replicas for plan in order if plan.variant.name not in chosen}
-    staying = [plan for plan in plans if plan.variant.name in kept and plan.capacity is not None]
+    staying = [plan for plan in order if plan.variant.name not in chosen and plan.capacity is not None]
     rate = sum(plan.state.ready * plan.capacity.requests_per_second for plan in staying if plan.capacity)
-    stakes = replace(stakes, fixed_rate=rate, fixed_replicas=sum(plan.state.ready for plan in staying))
-    return kept | cheapest(choices, stakes)
+    return choices, replace(stakes, fixed_rate=rate, fixed_replicas=sum(plan.state.ready for plan in staying))
 
 
 def carried_by(plans: Sequence[VariantPlan], counts: dict[str, int], curve: MissCurve) -> float:

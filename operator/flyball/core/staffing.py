@@ -15,15 +15,17 @@ from flyball.core.decision import Cause, ObjectiveReport, VariantDecision
 from flyball.core.demand import Situation
 from flyball.core.economics import Stakes
 from flyball.core.experience import LOW_LOAD
-from flyball.core.memory import Memory
+from flyball.core.memory import Foregone, Memory
 from flyball.core.names import GpuVerdict, Period, Precedence
 from flyball.core.observation import Observation, VariantState
 from flyball.core.pacing import Pace
+from flyball.core.patience import ripe
 from flyball.core.sizing import (
     Needs,
     VariantPlan,
     carried_by,
     cheapest_mix,
+    choices_among,
     hold_seconds,
     remember_need,
     startup_seconds,
@@ -137,14 +139,20 @@ def size(case: Case, zero: Zero, memory: Memory) -> tuple[Sizing, Memory]:
     """The replicas of every variant, and the memory with the needs that led to them."""
     if zero.counts is not None and zero.cause is not None:
         return _by_zero(case, zero.counts, zero.cause, memory)
-    needs, causes = _needs(case, memory)
+    needs, causes, stakes = _needs(case, memory)
     remembered = {p.variant.name: _remembered(case, p, needs[p.variant.name], memory) for p in case.plans}
     steady = {p.variant.name: _steady(case, p, remembered[p.variant.name]) for p in case.plans}
+    holds = {p.variant.name: _hold_cause(case, p, needs, steady) for p in case.plans}
+    memory, steady, patience = _patient(case, stakes, steady, memory)
+    causes += patience
     allowed, lasting = _allowed(case, steady)
     _, now = _allowed(case, needs)
     paid = _toll(case, steady, allowed) if lasting.by_ceiling else None
     causes += [*_of_ceilings(case, lasting), *([_of_toll(paid)] if paid else [])]
-    variants = tuple(_settle(case, plan, causes, needs, steady, (allowed, lasting.by_ceiling)) for plan in case.plans)
+    variants = tuple(
+        _settle(case, plan, [*causes, *holds[plan.variant.name]], steady, (allowed, lasting.by_ceiling))
+        for plan in case.plans
+    )
     serving = {v.name: min(v.ready, v.desired) for v in variants}
     demand, waiting = case.situation.demand, case.situation.waiting
     known_capacity = any(capacity is not None for capacity in case.situation.capacities)
@@ -170,18 +178,21 @@ def _by_zero(case: Case, counts: Mapping[str, int], cause: Cause, memory: Memory
     return Sizing(tuple(variants), short, short, carries_all=False), replace(memory, variants=known)
 
 
-def _needs(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]]:
-    """Replicas per variant that the demand and the objectives ask for, before any bound, with the reasons."""
+def _needs(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause], Stakes | None]:
+    """Replicas per variant that the demand and the objectives ask for, before any bound, with the reasons; and the
+    stakes where nothing but the plan asks for them.
+    """
     situation, plans = case.situation, case.plans
     held = {
         p.variant.name: p.state.replicas if p.fixed else max(p.state.replicas, p.variant.min_replicas) for p in plans
     }
     if situation.trust.problem:
         text = f"telemetry cannot be trusted, so nothing is removed: {situation.trust.problem}"
-        return held, [Cause("TelemetryHold", text)]
+        return held, [Cause("TelemetryHold", text)], None
     if situation.gpu.verdict is GpuVerdict.STARVED:
-        return held, [Cause("Starved", starved_text(situation))]
-    needs, causes = _demanded(case) or (held, [])
+        return held, [Cause("Starved", starved_text(situation))], None
+    stakes = _stakes(case)
+    needs, causes = (held, []) if stakes is None else _demanded(case, stakes)
     causes += [
         Cause("SlowElsewhere", f"{o.name} is {text}")
         for o in case.objectives
@@ -198,23 +209,53 @@ def _needs(case: Case, memory: Memory) -> tuple[dict[str, int], list[Cause]]:
         causes.append(Cause("PartialTelemetry", f"nothing is removed: {situation.trust.partial}"))
     if situation.gpu.verdict is GpuVerdict.IDLE and not case.burning:
         causes.append(Cause("Idle", f"GPUs are idle ({gpu_text(situation)})"))
-    return needs, causes
+    overruled = case.burning or situation.trust.partial or situation.gpu.verdict is GpuVerdict.SATURATED
+    return needs, causes, None if overruled else stakes
 
 
-def _demanded(case: Case) -> tuple[dict[str, int], list[Cause]] | None:
-    """What the outlook asks for; None where it or what a replica carries is unknown."""
-    situation, plans = case.situation, case.plans
+def _stakes(case: Case) -> Stakes | None:
+    """What may arrive and what a miss costs; None where that, or what a replica carries, is unknown."""
+    situation = case.situation
     if situation.outlook is None or not any(situation.capacities):
         return None
-    drain = situation.waiting / _drain_seconds(case)
     insured = situation.outlook.quantile(case.spec.scaling.max_insurance)
-    kept = 1.0 + case.spec.scaling.headroom
+    drain, kept = _drain(case), 1.0 + case.spec.scaling.headroom
     rates = tuple((min(rate, insured) + drain) * kept for rate in situation.outlook.rates)
-    needs = cheapest_mix(plans, Stakes(rates, situation.outlook.masses, situation.curve, situation.price))
+    return Stakes(rates, situation.outlook.masses, situation.curve, situation.price)
+
+
+def _demanded(case: Case, stakes: Stakes) -> tuple[dict[str, int], list[Cause]]:
+    """What the outlook asks for."""
+    situation, plans = case.situation, case.plans
+    needs = cheapest_mix(plans, stakes)
     ready = {p.variant.name: min(p.state.ready, needs[p.variant.name]) for p in plans}
     if len(plans) > 1 and carried_by(plans, ready, situation.curve) < (situation.demand or 0.0):
         needs = _floored(plans, needs)  # one variant makes room for another only once that one serves
-    return needs, [demand_cause(situation, insured, drain), *map(spot_cause, (plan for plan in plans if plan.risk))]
+    insured = situation.outlook.quantile(case.spec.scaling.max_insurance) if situation.outlook else 0.0
+    cause = demand_cause(situation, insured, _drain(case))
+    return needs, [cause, *map(spot_cause, (plan for plan in plans if plan.risk))]
+
+
+def _drain(case: Case) -> float:
+    """Requests per second that are carried beside the arrivals, to drain the queue."""
+    return case.situation.waiting / _drain_seconds(case)
+
+
+def _patient(
+    case: Case, stakes: Stakes | None, steady: dict[str, int], memory: Memory
+) -> tuple[Memory, dict[str, int], list[Cause]]:
+    """The steadied counts, or those that run where the change is not worth making yet; and the reason then."""
+    running = {p.variant.name: p.state.replicas for p in case.plans}
+    raised = any(not p.fixed and p.state.replicas < p.variant.min_replicas for p in case.plans)
+    choices, stakes = choices_among(case.plans, stakes) if stakes and steady != running else ([], None)
+    if stakes is None or not choices or raised:
+        return replace(memory, foregone=Foregone()), steady, []
+    window = case.observation.signals.window_seconds
+    worth, foregone = ripe(choices, stakes, steady, case.observation.at, window, memory.foregone)
+    memory = replace(memory, foregone=foregone)
+    if worth:
+        return memory, steady, []
+    return memory, running, [Cause("NotWorthAChange", "what another count would gain is not worth a change yet")]
 
 
 def _drain_seconds(case: Case) -> float:
@@ -278,6 +319,16 @@ def _steady(case: Case, plan: VariantPlan, needs: Needs) -> int:
     return steady if case.situation.foreseen else max(steady, plan.state.replicas)
 
 
+def _hold_cause(case: Case, plan: VariantPlan, needs: dict[str, int], steady: dict[str, int]) -> list[Cause]:
+    """Why replicas that are not needed now stay."""
+    name = plan.variant.name
+    if plan.fixed or case.observation.state.problem or not needs[name] < steady[name] <= plan.state.replicas:
+        return []
+    were = "was" if steady[name] == 1 else "were"
+    text = f"{counted(steady[name], 'replica')} {were} needed within the last {_down_hold(case, plan):.0f} s; "
+    return [Cause("Stabilizing", f"{text}waiting it out")]
+
+
 def _down_hold(case: Case, plan: VariantPlan) -> float:
     startup = startup_seconds(plan.variant, plan.state)
     idle = case.situation.gpu.verdict is GpuVerdict.IDLE
@@ -327,7 +378,6 @@ def _settle(
     case: Case,
     plan: VariantPlan,
     causes: list[Cause],
-    needs: dict[str, int],
     steady: dict[str, int],
     within: tuple[dict[str, int], Period | None],
 ) -> VariantDecision:
@@ -344,11 +394,6 @@ def _settle(
         return VariantDecision(
             name, current, current, ready, (zero,) if off else tuple(causes), "zero" if off else "target"
         )
-    if needs[name] < steady[name] <= current:
-        hold = _down_hold(case, plan)
-        were = "was" if steady[name] == 1 else "were"
-        text = f"{counted(steady[name], 'replica')} {were} needed within the last {hold:.0f} s; waiting it out"
-        causes = [*causes, Cause("Stabilizing", text)]
     target, limited = _stepped(case, current, allowed[name])
     if not limited and allowed[name] < min(steady[name], plan.variant.max_replicas):
         limited = f"cost.ceilings[{by_ceiling}]"

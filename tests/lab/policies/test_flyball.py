@@ -80,10 +80,10 @@ def test_without_any_sample_what_runs_stays() -> None:
 
 
 @cache
-def course() -> Game:
+def course(seed: int = 1) -> Game:
     """Forty requests a second that become eighty within twenty minutes, twelve percent up or down in any minute."""
-    trace = open_trace("generate:conversation?rate=40&duration=45m&seed=1&burst=0.12&ramp=15m-35m:2")
-    return Game(trace, (H100,), FleetOptions(), (3,), 1)
+    trace = open_trace(f"generate:conversation?rate=40&duration=45m&seed={seed}&burst=0.12&ramp=15m-35m:2")
+    return Game(trace, (H100,), FleetOptions(), (3,), seed)
 
 
 def played(game: Game, **knobs: float) -> tuple[PlayResult, Flyball]:
@@ -102,9 +102,18 @@ def mean_replicas(result: PlayResult, variant: int = 0) -> float:
     return result.outcome.gpu_seconds(variant, WARMUP_SECONDS, end) / (end - WARMUP_SECONDS)
 
 
+def attained_over(results: list[PlayResult]) -> dict[str, float]:
+    """Over the courses of seeds 1, 2 …: on a single one, a step of so few replicas decides by the minute it is made."""
+    shares = [
+        attained(course(seed).trace, result.outcome, OBJECTIVES, WARMUP_SECONDS)
+        for seed, result in enumerate(results, start=1)
+    ]
+    return {o.indicator: sum(share[o.indicator] for share in shares) / len(shares) for o in OBJECTIVES}
+
+
 class TestCourse:
     def test_objectives_are_met(self) -> None:
-        met = attained(course().trace, once()[0].outcome, OBJECTIVES, WARMUP_SECONDS)
+        met = attained_over([once()[0], *(played(course(seed))[0] for seed in (2, 3))])
         assert all(met[objective.indicator] >= objective.target for objective in OBJECTIVES)
 
     def test_it_takes_no_more_than_half_again_what_the_peak_needs(self) -> None:
@@ -165,10 +174,10 @@ class TestCourse:
 
     def test_a_wrong_prior_is_overcome(self) -> None:
         """Told that every step takes twice as long: the objectives are met all the same, at no more than twice."""
-        result, _ = played(course(), priorScale=2.0)
-        met = attained(course().trace, result.outcome, OBJECTIVES, WARMUP_SECONDS)
+        results = [played(course(seed), priorScale=2.0)[0] for seed in (1, 2, 3)]
+        met = attained_over(results)
         assert all(met[objective.indicator] >= objective.target for objective in OBJECTIVES)
-        assert mean_replicas(result) <= 2 * mean_replicas(once()[0])
+        assert mean_replicas(results[0]) <= 2 * mean_replicas(once()[0])
 
 
 def test_it_sleeps_through_silence_and_wakes_for_the_first_request() -> None:
