@@ -187,7 +187,7 @@ async def test_a_month_that_is_spent_holds_the_minimum_also_for_a_new_process(wo
 
 @pytest.mark.parametrize(
     ("age", "told"),
-    [(0.0, "<1m"), (60.0, "<1m"), (61.0, "<5m"), (3600.0, "<1h"), (1e9, ">1h"), (None, None)],
+    [(0.0, "<1m"), (60.0, "<1m"), (61.0, "<5m"), (3600.0, "<1h"), (1e9, ">1h"), (None, "unknown")],
 )
 async def test_ages_of_signals_are_told_in_steps(world: World, age: float | None, told: str | None) -> None:
     world.metrics.sources = (SignalSource("Running", "VLLM vllm:num_requests_running", SignalQuality.EXACT, age),)
@@ -195,6 +195,13 @@ async def test_ages_of_signals_are_told_in_steps(world: World, age: float | None
     await world.tick(3)
     (signal,) = world.status()["signals"]
     assert (signal["name"], signal["quality"], signal.get("age")) == ("Running", "Exact", told)
+
+
+async def test_what_is_missing_has_no_age(world: World) -> None:
+    world.metrics.sources = (SignalSource("Running", "not exported", SignalQuality.MISSING),)
+    world.apply()
+    await world.tick(3)
+    assert world.status()["signals"] == [{"name": "Running", "source": "not exported", "quality": "Missing"}]
 
 
 async def test_signals_that_age_from_scrape_to_scrape_cost_no_write(world: World) -> None:

@@ -193,7 +193,7 @@ async def test_overrides_of_several_targets_must_say_which(start: Start) -> None
     )
 
     def respond(labels: dict[str, str]) -> Respond:
-        return lambda form: (200, {}, vector((labels, 0.5))) if form["query"] == "kv" else answering(form)
+        return lambda form: (200, {}, vector((labels, 0.5))) if form["query"].startswith("kv or ") else answering(form)
 
     assert "`variant`" in (await read(patient(start(respond({})).url), spec)).problem
     signals = await read(patient(start(respond({"variant": "b"})).url), spec)

@@ -17,7 +17,8 @@ class SignalQuality(StrEnum):
 class SignalSource:
     """One signal: the series or query that it is read from, and how good and how old (seconds) that is.
 
-    `text` of a missing signal says why. `age_seconds` is None where the age cannot be known, as of a user's own query.
+    `text` of a missing signal says why. `age_seconds` is None where the age cannot be known, as of most queries of
+    users.
     """
 
     signal: str

@@ -18,7 +18,7 @@ from flyball.core.decision import (
 from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.names import ConditionType, Period, RouteKind
 from flyball.core.observation import Observation
-from flyball.core.sources import SignalSource
+from flyball.core.sources import SignalQuality, SignalSource
 from flyball.core.spec import Invalid, Objective, WorkloadSpec
 from flyball.core.units import format_duration, format_money, format_ratio
 from flyball.runtime import efficiency_status
@@ -247,18 +247,27 @@ LONGEST_SOURCE = 512
 """Characters of a source that are told: why a query gave nothing ends with what to do."""
 
 
+UNKNOWN_AGE = "unknown"
+"""The age of what is there, but of which nothing tells how old it is: most queries of users."""
+
+
 def _signal(spec: WorkloadSpec, source: SignalSource) -> Status:
-    limit = spec.telemetry.stale_after_seconds
-    steps = (limit, *(step for step in AGE_STEPS if step > limit))
-    within = next((step for step in steps if source.age_seconds is not None and source.age_seconds <= step), None)
-    oldest = f">{format_duration(steps[-1])}" if source.age_seconds is not None else None
     status = {
         "name": source.signal,
         "source": source.text[:LONGEST_SOURCE],
         "quality": str(source.quality),
-        "age": f"<{format_duration(within)}" if within is not None else oldest,
+        "age": None if source.quality is SignalQuality.MISSING else _age(spec, source.age_seconds),
     }
     return {key: value for key, value in status.items() if value is not None}
+
+
+def _age(spec: WorkloadSpec, seconds: float | None) -> str:
+    if seconds is None:
+        return UNKNOWN_AGE
+    limit = spec.telemetry.stale_after_seconds
+    steps = (limit, *(step for step in AGE_STEPS if step > limit))
+    within = next((step for step in steps if seconds <= step), None)
+    return f"<{format_duration(within)}" if within is not None else f">{format_duration(steps[-1])}"
 
 
 def _spot(decision: Decision, name: str) -> Status:

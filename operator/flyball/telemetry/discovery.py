@@ -7,13 +7,13 @@ missed scrape. A workload whose targets run different engines is read as several
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from flyball.core.latency import ACTIVE_SESSIONS, LatencySource
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import SignalState, WorkloadSignals
 from flyball.core.sources import SignalQuality, SignalSource
 from flyball.core.spec import Variant, WorkloadSpec
+from flyball.telemetry import named
 from flyball.telemetry.answers import Table
-from flyball.telemetry.overrides import READINGS
+from flyball.telemetry.named import Named
 from flyball.telemetry.profiles import ENGINES, GPU, EngineProfile
 from flyball.telemetry.profiles.listing import Source, engine_signals, series_of
 from flyball.telemetry.promql import SERIES_LABEL, Scope, any_of, grouped
@@ -24,8 +24,6 @@ RECOGNIZED_FIRST = ("Dynamo",)
 """Engines that pass on what others export, so that their own signs decide."""
 
 _GPU_UTILIZATION = "GPUUtilization"
-SEGMENTS = "Segments"
-"""Latencies by segment, as signals name them where they could not be read."""
 _NAMES = tuple(
     sorted({name for profile in ENGINES.values() for name in (*profile.signs, *series_of(engine_signals(profile)))})
 )
@@ -88,45 +86,16 @@ class Engines:
 
 
 def sources(
-    spec: WorkloadSpec, engines: Engines, inventory: Table, signals: WorkloadSignals, failures: Mapping[str, str]
+    spec: WorkloadSpec, engines: Engines, inventory: Table, signals: WorkloadSignals, own: Named
 ) -> tuple[SignalSource, ...]:
-    """For each signal where it comes from, how good that is, and how old; none while nothing is known of any pod.
-
-    `failures` says of signals why their own query gave nothing.
-    """
+    """For each signal where it comes from, how good that is, and how old; none while nothing is known of any pod."""
     known = {variant.name: names_of(spec, variant, inventory) for variant in spec.variants}
     if not any(known.values()) and not spec.telemetry.overrides:
         return ()
     found = {source.signal: source for source in _of_engines(spec, engines, known, signals)}
     found[_GPU_UTILIZATION] = _of_gpus(signals)
-    found |= {str(i): _of_query(spec, str(i), _outside(s), signals, failures) for i, s in spec.telemetry.latencies}
-    for name, _ in spec.telemetry.overrides:
-        found[name] = _of_query(spec, name, f"telemetry.overrides.{name}", signals, failures)
-    if failure := failures.get(SEGMENTS):
-        found[SEGMENTS] = SignalSource(SEGMENTS, failure, SignalQuality.MISSING)
+    found |= {source.signal: source for source in named.sources(spec, signals, own)}
     return tuple(found[name] for name in sorted(found))
-
-
-def _of_query(
-    spec: WorkloadSpec, signal: str, text: str, signals: WorkloadSignals, failures: Mapping[str, str]
-) -> SignalSource:
-    """A signal that is read from what users name. Its age cannot be known."""
-    if failure := failures.get(signal):
-        return SignalSource(signal, f"{text}: {failure}", SignalQuality.MISSING)
-    states = set(_states(spec, signal, signals))
-    if states and states <= {SignalState.ABSENT, SignalState.INVALID}:
-        why = "gives no usable number" if SignalState.INVALID in states else "gives no series"
-        return SignalSource(signal, f"{text} {why}", SignalQuality.MISSING)
-    return SignalSource(signal, text, SignalQuality.EXACT)
-
-
-def _states(spec: WorkloadSpec, signal: str, signals: WorkloadSignals) -> Iterable[SignalState]:
-    """What became of the signal where it is read: at every target, or in every objective."""
-    if signal in READINGS:
-        yield from (getattr(variant, READINGS[signal].field).state for variant in signals.variants)
-    yield from (signals.objective(o.name).state for o in spec.objectives if str(o.indicator) == signal)
-    if signal == ACTIVE_SESSIONS and all(each.measured != ACTIVE_SESSIONS for each in signals.segments):
-        yield SignalState.ABSENT
 
 
 def _of_engines(
@@ -170,8 +139,3 @@ def _of_gpus(signals: WorkloadSignals) -> SignalSource:
     stale = all(reading.state is SignalState.STALE for reading in there)
     quality = SignalQuality.STALE if stale else SignalQuality.EXACT
     return SignalSource(_GPU_UTILIZATION, GPU.name, quality, max(reading.age_seconds for reading in there))
-
-
-def _outside(source: LatencySource) -> str:
-    labels = ",".join(f"{name}={value}" for name, value in source.labels)
-    return f"{' or '.join(name for name, _ in source.metrics)}{{{labels}}}"

@@ -48,12 +48,13 @@ class OutsideReader:
             return answer
 
         segments = (await self._segments.read(SEGMENTS, asked, at, ask, 0.0)).get(SHORT_SECONDS)
-        wanted = stages_query.over_rate_window(specs)
-        if not wanted:
+        wanted, declared = stages_query.over_rate_window(specs), stages_query.declared(specs)
+        if not wanted and not declared:
             return Outside(segments=segments)
-        having = {SHORT_SECONDS: stages_query.having(wanted)}
+        having = {SHORT_SECONDS: stages_query.having(wanted)} if wanted else {}
         uneven = (await self._uneven.read("edges", having, at, ask_slowly, 0.0)).get(SHORT_SECONDS, frozenset())
-        text = _whole(wanted, plan.rate_window_seconds, uneven)
+        window = plan.rate_window_seconds
+        text = either(filter(None, (_whole(wanted, window, uneven), stages_query.sampled(declared, window))))
         first = Histograms(await self._ask(text, at, deadline))
         self._note(STAGES, first.failure)
         edges = edges_needed(specs, first)

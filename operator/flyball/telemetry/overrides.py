@@ -6,7 +6,7 @@ and SecondsPerOutputToken as means, of which those of several series are average
 seconds, which are judged over the rate window alone; ActiveSessions as a number by whatever labels tell segments apart
 (see `sessions`). With several targets each series, but for latencies and sessions, needs a label `variant` with the
 target's name. Prometheus' own lookback decides how old a sample may be, since the age of an arbitrary expression cannot
-be known.
+be known (see `sampled` for the few of which it is told).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

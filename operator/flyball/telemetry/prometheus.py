@@ -14,12 +14,14 @@ from flyball.core.observation import WorkloadSignals
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry import mixed, outside, own_counts, queries, reliability, sessions, stages, wakeup
 from flyball.telemetry.answers import Answer, Table
-from flyball.telemetry.discovery import SEGMENTS, Engines, inventory_query, sources
+from flyball.telemetry.discovery import Engines, inventory_query, sources
 from flyball.telemetry.engine_reader import EngineReader, unread
 from flyball.telemetry.gateways import with_gateway
+from flyball.telemetry.named import SEGMENTS, Named, Told
 from flyball.telemetry.outside import OutsideReader
 from flyball.telemetry.own_counts import OwnCountsReader
 from flyball.telemetry.refusal import refusal
+from flyball.telemetry.sampled import told_apart, with_time
 from flyball.telemetry.settings import PrometheusSettings
 from flyball.telemetry.slow import SlowWindows
 from flyball.telemetry.stages import Outside
@@ -66,23 +68,27 @@ class PrometheusMetrics:
             for name, part in self._engines.parts(spec).items():
                 by_engine.setdefault(name, []).append(part)
         around = asyncio.create_task(self._read_outside(asked, at, deadline))
+        told: dict[WorkloadKey, dict[str, Told]] = {}
         found = await asyncio.gather(
             *(
-                self._engine.read(name, specs, at, deadline, (self._overrides(specs, at, deadline), around))
+                self._engine.read(name, specs, at, deadline, (self._overrides(specs, at, deadline, told), around))
                 for name, specs in sorted(by_engine.items())
             )
         )
-        await around
+        first = (await around).first
         for spec in asked:
             whole = mixed.together(spec, [part[spec.key] for part in found if spec.key in part])
-            why = self._why_nothing(spec)
-            signals[spec.key] = replace(whole, sources=sources(spec, self._engines, inventory, whole, why))
+            own = Named(at, self._why_nothing(spec), told.get(spec.key, {}), first)
+            signals[spec.key] = replace(whole, sources=sources(spec, self._engines, inventory, whole, own))
         return signals | await self._counted({spec.key: spec for spec in asked}, signals, at)
 
     def _why_nothing(self, spec: WorkloadSpec) -> dict[str, str]:
         """Which of the workload's own signals a failed query left without an answer, and why."""
         places = {name: _override(spec.key, name) for name, _ in spec.telemetry.overrides}
         places |= {str(indicator): outside.STAGES for indicator, _ in spec.telemetry.latencies}
+        for stage in spec.telemetry.stages:
+            query = _override(spec.key, stages.query_name(stage.name))
+            places[stages.query_name(stage.name)] = query if stage.source.query else outside.STAGES
         places |= {SEGMENTS: outside.SEGMENTS} if spec.telemetry.split else {}
         return {name: self._failures[place] for name, place in places.items() if place in self._failures}
 
@@ -128,17 +134,22 @@ class PrometheusMetrics:
         return {key: reliability.judge(spec, whole[key], asked, shortest) for key, spec in specs.items()}
 
     async def _overrides(
-        self, specs: Sequence[WorkloadSpec], at: float, deadline: float
+        self,
+        specs: Sequence[WorkloadSpec],
+        at: float,
+        deadline: float,
+        told: dict[WorkloadKey, dict[str, Told]],
     ) -> dict[WorkloadKey, dict[str, Answer]]:
+        """The answers to the workloads' own queries; `told` is filled with what is to be said of them."""
         to_zero = [(spec.key, spec.scaling.to_zero) for spec in specs]
         wanted = [(key, wakeup.QUERY, declared.query) for key, declared in to_zero if declared and declared.query]
         wanted += [
-            (spec.key, name, sessions.capped(query) if name == ACTIVE_SESSIONS else query)
+            (spec.key, name, with_time(query, sessions.capped(query) if name == ACTIVE_SESSIONS else query))
             for spec in specs
             for name, query in spec.telemetry.overrides
         ]
         wanted += [
-            (spec.key, stages.query_name(stage.name), stage.source.query)
+            (spec.key, stages.query_name(stage.name), with_time(stage.source.query))
             for spec in specs
             for stage in spec.telemetry.stages
             if stage.source.query
@@ -148,7 +159,8 @@ class PrometheusMetrics:
         too_many = Answer(failure=f"{len(wanted)} overrides are more than the {limit} that are asked for: use profiles")
         found: dict[WorkloadKey, dict[str, Answer]] = {}
         for index, (key, name, _) in enumerate(wanted):
-            answer = answers[index] if index < limit else too_many
+            answer, sampled_at = told_apart(answers[index] if index < limit else too_many)
+            told.setdefault(key, {})[name] = Told(bool(answer.rows), sampled_at)
             self._note(_override(key, name), answer.failure)
             found.setdefault(key, {})[name] = answer
         return found

@@ -1,7 +1,7 @@
 """From answers to what is measured outside of engines: stages, and objectives of whole requests, stages and segments.
 
-Pure. How old such a sample may be is Prometheus' own lookback: series of collectors and gateways are of no pod of the
-workload.
+Pure. How old such a sample may be for decisions is Prometheus' own lookback: series of collectors and gateways are of
+no pod of the workload.
 """
 
 import math
@@ -33,7 +33,8 @@ class Histograms:
         self._edges: dict[tuple[str, tuple[str, ...]], list[Row]] = {}
         for row in answer.rows:
             tag = row.labels.get(SERIES_LABEL, "")
-            values = tuple(row.labels.get(name, "") for name in tag.removeprefix(stages_query.COVERED).split()[1:])
+            own = tag.removeprefix(stages_query.COVERED).removeprefix(stages_query.SAMPLED)
+            values = tuple(row.labels.get(name, "") for name in own.split()[1:])
             self._edges.setdefault((tag, values), []).append(row)
 
     def of(self, histogram: Wanted) -> tuple[Buckets, float] | None:
@@ -50,6 +51,12 @@ class Histograms:
                 return buckets, scale
             found = found or ((buckets, scale) if buckets is not None else None)
         return found
+
+    def sampled_at(self, histogram: Wanted) -> float | None:
+        """When (epoch seconds) the oldest sample that counts was taken, under whichever of its names; None without."""
+        parts = (f"{stages_query.SAMPLED}{stages_query.part(family)}" for family in histogram.families())
+        times = [row.value for part in parts for row in self._edges.get((part, histogram.values()), ())]
+        return min(filter(math.isfinite, times), default=None)
 
     def spellings(self, histogram: Wanted, threshold: float) -> frozenset[str]:
         """The texts of `le` that a threshold (seconds) is counted by; empty where they are not known."""

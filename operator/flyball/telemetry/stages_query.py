@@ -21,6 +21,8 @@ MOST_VALUES = 200
 
 COVERED = "covered "
 """Begins the tag of what goes with a family's buckets where its series have different edges."""
+SAMPLED = "sampled "
+"""Begins the tag of the times of a family's samples."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -113,6 +115,31 @@ def query(histograms: Iterable[Wanted], window: float, edges: Sequence[str] = ()
         tagged(_buckets(family, members, window, edges), part(family))
         for family, members in families(histograms).items()
     )
+
+
+def declared(workloads: Iterable[WorkloadSpec]) -> frozenset[Wanted]:
+    """All histograms that workloads or their gateways name, whether anything is counted from them or not."""
+    sources = (
+        wanted(spec, source)
+        for spec in workloads
+        for source in (*(s for _, s in spec.telemetry.latencies), *(stage.source for stage in spec.telemetry.stages))
+    )
+    return frozenset(each for each in sources if each.source.metrics)
+
+
+def sampled(histograms: Iterable[Wanted], window: float) -> str:
+    """When (epoch seconds) the oldest sample of each histogram was taken, of the newest ones of its series within the
+    window. Empty where nothing is wanted.
+    """
+    return either(
+        tagged(_sampled_at(family, members, window), f"{SAMPLED}{part(family)}")
+        for family, members in families(histograms).items()
+    )
+
+
+def _sampled_at(family: Family, members: Sequence[Wanted], window: float) -> str:
+    every = _named(family, members, 'le="+Inf"')
+    return f"min by ({', '.join(family.by)}) (timestamp({every}) > time() - {window!r})"
 
 
 def having(histograms: Iterable[Wanted]) -> str:

@@ -261,14 +261,14 @@ class SignalStatus(ApiModel):
     """Where a signal comes from, and how good that is."""
 
     name: str
-    """What is measured, as overrides name it."""
+    """What is measured, as overrides name it; of a declared stage `stages.NAME`."""
     source: str | None = None
-    """The profile and the series, or the override, that it is read from; of one that is missing, why."""
+    """The profile and the series, or the field with the query, that it is read from; of one that is missing, why."""
     quality: str | None = None
     """Exact, Estimated (near what is meant, but not it), Stale or Missing."""
     age: str | None = None
-    """An upper bound of the age of its oldest sample in use. It changes in steps, so that a steady state writes
-    nothing."""
+    """An upper bound of the age of its oldest sample in use; `unknown` of a query that is more than a selector of one
+    metric. It changes in steps, so that a steady state writes nothing."""
 
 
 class LastDecision(ApiModel):
