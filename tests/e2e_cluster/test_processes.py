@@ -78,6 +78,8 @@ def test_a_process_whose_record_was_lost_is_found_by_its_mark(processes: Process
     kept = record.read_text()
     record.unlink()
 
+    # A parent goes on while the kernel still hands its child the variables.
+    wait_until(lambda: bool(processes.stragglers()), what="the process's mark", timeout_seconds=60)
     assert [identity.pid for identity in processes.stragglers()] == [pid]
     record.write_text(kept)
 

@@ -170,10 +170,12 @@ async def _ends(api: ApiServer) -> Check:
         for (namespace, target), seen in sorted(read.items(), key=str)
         if seen.found is not None and (template := template_of(target, seen.found))
     }
-    doubts = [f"{which}: {doubt}" for which, template in templates.items() if (doubt := ends_at_once(template))]
+    doubts = [f"{which}, {doubt}" for which, template in templates.items() if (doubt := ends_at_once(template))]
     if doubts:
         fix = "requests are lost where the engine does not serve on after SIGTERM; see docs/scale-down.md"
-        return Check(name, True, f"{counted(len(doubts), 'target')} of {len(templates)}, {doubts[0]}; {fix}", True)
+        return Check(
+            name, True, f"{len(doubts)} of {counted(len(templates), 'target')}: {'; '.join(doubts)}; {fix}", True
+        )
     text = f"templates of {counted(len(templates), 'target')} say that pods serve on while gateways learn that they go"
     return Check(name, True, text if templates else "no target's template can be seen")
 
