@@ -51,9 +51,10 @@ unit: venv ## Tests that need no cluster, API-level ones on a real API server am
 e2e: venv ## The whole path on the real cluster, with Helm, load and kubectl
 	$(BIN)/pytest -p no:hypothesispytest $(if $(BESIDE),-v) --durations=40 --durations-min=5 e2e/tests $(named)
 
-test: check cluster-build ## Everything: what needs no cluster beside what mostly waits for one
+test: venv ## Everything: what needs no cluster beside what mostly waits for one
 	@mkdir -p build
-	@$(MAKE) --no-print-directory -j3 BESIDE=1 image-archive e2e unit || { grep -hE '^(FAILED|ERROR) ' build/unit.log build/e2e.log; exit 1; }
+	@$(MAKE) --no-print-directory -j3 check image-archive cluster-build
+	@$(MAKE) --no-print-directory -j2 BESIDE=1 e2e unit || { grep -hE '^(FAILED|ERROR) ' build/unit.log build/e2e.log; exit 1; }
 
 cluster-build: ## Build the cluster's components (cached)
 	$(PYTHON) e2e/cluster/cluster.py build
