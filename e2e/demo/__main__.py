@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The recorded trace brings 5.5 requests/s on average: a trickle that one replica carries, and a surge that four don't.
 CALM, SURGE = 0.045, 1.0
-CALM_SECONDS, SURGE_SECONDS = 25, 80
+CALM_SECONDS, SURGE_SECONDS = 25, 65
 SETTLE_LIMIT_SECONDS = 150
 
 
