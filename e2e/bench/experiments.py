@@ -23,10 +23,10 @@ from e2e.bench.report import machine, today, write_section
 from e2e.story.kit import REPOSITORY
 from scipy import stats
 
-from flyball.core.experiment import Direction, Metric, Plan, Source
+from flyball.core.evidence.experiment import Direction, Metric, Plan, Source
+from flyball.core.evidence.power import power
+from flyball.core.evidence.sequential import log_evidence
 from flyball.core.names import WorkloadKey
-from flyball.core.power import power
-from flyball.core.sequential import log_evidence
 
 REPORT = REPOSITORY / "docs" / "benchmarks" / "experiments.md"
 ALPHA = 0.05

@@ -17,10 +17,10 @@ from decimal import Decimal
 import numpy as np
 from scipy import stats
 
-from flyball.core.experiment_kpi import Defined, difference
+from flyball.core.evidence.experiment_kpi import Defined, difference
+from flyball.core.evidence.sequential import log_evidence
 from flyball.core.names import KpiKind
-from flyball.core.outcomes import Counted
-from flyball.core.sequential import log_evidence
+from flyball.core.value.outcomes import Counted
 
 ALPHA = 0.05
 PAIRS = 168

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import insert, literal, select, text
 
-from flyball.core.bill import Charge, Entry, PathUse
-from flyball.core.meter import PERIOD_MS
+from flyball.core.money.bill import Charge, Entry, PathUse
+from flyball.core.money.meter import PERIOD_MS
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import Unit
 from flyball.ledger import accounts, forecasts

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from flyball.core.outcomes import COLUMNS
+from flyball.core.value.outcomes import COLUMNS
 from flyball.ledger.store import Ledger
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from e2e.bench.ledger import GIB, NOW, WORKLOADS, YEAR_DAYS, entries
 from sqlalchemy import insert, literal, select
 
-from flyball.core.meter import PERIOD_MS
+from flyball.core.money.meter import PERIOD_MS
+from flyball.core.money.segment_bill import Basis, Segment, SegmentKind, SegmentUse, most_named
 from flyball.core.names import WorkloadKey
-from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse, most_named
 from flyball.ledger import segments
 from flyball.ledger.calendar import HOUR_MS
 from flyball.ledger.engine import writing

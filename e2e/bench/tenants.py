@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from tests.support.prometheus import make_objective, make_spec, make_variant
 from tests.support.real_prometheus import History, serve
 
-from flyball.core.latency import LatencySource
 from flyball.core.names import Indicator
+from flyball.core.service.latency import LatencySource
 from flyball.core.spec import TelemetrySource
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.settings import PrometheusSettings

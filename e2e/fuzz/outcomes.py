@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2e.fuzz.schema import JUNK
 
-from flyball.core.outcomes import COLUMNS, LARGEST, BadRecord, Outcome, Void, parse_record
+from flyball.core.value.outcomes import COLUMNS, LARGEST, BadRecord, Outcome, Void, parse_record
 from flyball.ledger.outcomes import Taken, counted, record
 from flyball.ledger.store import Ledger
 

@@ -20,7 +20,7 @@ from e2e.fuzz import outcomes, specs
 from e2e.fuzz.schema import JUNK
 
 from flyball.api.convert import read_workload
-from flyball.core.meter import milliseconds
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import WorkloadSpec
 from flyball.ledger.outcomes import Taken, counted, record
@@ -29,7 +29,7 @@ from flyball.runtime.intake import MOST_BYTES, PATH, Intake
 if TYPE_CHECKING:
     from random import Random
 
-    from flyball.core.outcomes import Outcome
+    from flyball.core.value.outcomes import Outcome
 
 CHAT = WorkloadKey("team", "chat")
 PUSHED, READ = "deflections", "solved"

@@ -16,8 +16,6 @@ from flyball.api.latencies import SPAN_METRICS
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS, EnginePreset
 from flyball.api.v1alpha1 import PriceBook, WorkloadType
-from flyball.core.kpi import Guard
-from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import (
     Enforcement,
     FallbackKind,
@@ -29,7 +27,8 @@ from flyball.core.names import (
     RouteKind,
     WorkloadKey,
 )
-from flyball.core.own_counts import OwnCounts
+from flyball.core.service.latency import LatencySource, Stage
+from flyball.core.service.own_counts import OwnCounts
 from flyball.core.spec import (
     Ceiling,
     EnginePrior,
@@ -46,6 +45,7 @@ from flyball.core.spec import (
     Variant,
     WorkloadSpec,
 )
+from flyball.core.value.kpi import Guard
 
 DATA = Path(__file__).parent / "data" / "accept"
 UP = Objective("up", Indicator.AVAILABILITY, None, 0.95, 28 * 86400.0)

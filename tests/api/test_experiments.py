@@ -4,7 +4,7 @@ from typing import Any
 
 from flyball.api.experiments import fingerprint, registered, to_plan
 from flyball.api.v1alpha1 import ROIExperimentSpec
-from flyball.core.experiment import Direction, KpiGuard, Metric
+from flyball.core.evidence.experiment import Direction, KpiGuard, Metric
 from flyball.core.names import WorkloadKey
 
 HOUR_MS = 3_600_000

@@ -5,8 +5,8 @@ import yaml
 
 from flyball.api.convert import read_workload
 from flyball.core.names import COUNTED_INDICATORS
-from flyball.core.own_counts import Cache, CacheKind, Guard, OwnCounts, TokenCount
-from flyball.core.reliability import RequestEvent
+from flyball.core.service.own_counts import Cache, CacheKind, Guard, OwnCounts, TokenCount
+from flyball.core.service.reliability import RequestEvent
 from flyball.core.spec import WorkloadSpec
 
 DATA = Path(__file__).parent / "data" / "accept"

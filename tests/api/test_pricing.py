@@ -9,7 +9,7 @@ import pytest
 from flyball.api.pricing import gpu_price, price_per_gpu_hour, prices_of
 from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec
 from flyball.api.v1alpha1.words import CapacityType
-from flyball.core.node_prices import NodePriceRule
+from flyball.core.money.node_prices import NodePriceRule
 from flyball.core.spec import BackendPrice, HostedModel, Unit
 
 GPUS = [{"accelerator": "NVIDIA-L4", "onDemand": "0.80", "spot": "0.35"}]

@@ -8,8 +8,8 @@ import yaml
 
 from flyball.api.sharing import discovers, to_demand_event, to_pool
 from flyball.api.v1alpha1 import DemandEvent, DemandEventSpec, GPUPool, GPUPoolSpec
-from flyball.core.demand_events import DemandWindow
-from flyball.core.gpu_pools import NodeGpus, Peers, Pool, Preemption, Stock
+from flyball.core.pools.gpu_pools import NodeGpus, Peers, Pool, Preemption, Stock
+from flyball.core.traffic.demand_events import DemandWindow
 
 DATA = Path(__file__).parent / "data" / "accept"
 H100 = "NVIDIA-H100-80GB-HBM3"

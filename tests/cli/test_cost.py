@@ -13,9 +13,9 @@ from core.cases import START, observation, running, spec, variant
 from ledger.entries import DAY, HOUR, MIDNIGHT, charge, entry, periods
 
 from flyball.cli.main import main
-from flyball.core.bill import PathUse
 from flyball.core.decide import decide
 from flyball.core.memory import Memory
+from flyball.core.money.bill import PathUse
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import PodSpan
 from flyball.ledger.store import Ledger

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from ledger.entries import DAY, HOUR, MIDNIGHT, charge, entry
 
 from flyball.cli.main import main
-from flyball.core.bill import Correction, PathUse
+from flyball.core.money.bill import Correction, PathUse
+from flyball.core.money.segment_bill import Basis, Segment, SegmentKind, SegmentUse
 from flyball.core.names import WorkloadKey
-from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse
 from flyball.ledger import segments
 from flyball.ledger.focus import MANDATORY
 from flyball.ledger.store import Ledger

@@ -14,11 +14,11 @@ from core.experiments import BEGIN, HOUR, blocks, cheaper
 from flyball.api.experiments import fingerprint, registered, to_plan
 from flyball.api.v1alpha1 import ROIExperimentSpec
 from flyball.cli.main import main
-from flyball.core.bill import Entry, PathUse
-from flyball.core.experiment import Arm, Block
-from flyball.core.experiment_verdict import judge
+from flyball.core.evidence.experiment import Arm, Block
+from flyball.core.evidence.experiment_verdict import judge
+from flyball.core.money.bill import Entry, PathUse
 from flyball.core.names import WorkloadKey
-from flyball.core.outcomes import Outcome
+from flyball.core.value.outcomes import Outcome
 from flyball.ledger import experiments as records
 from flyball.ledger.outcomes import record
 from flyball.ledger.store import Ledger

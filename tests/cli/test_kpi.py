@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flyball.cli.main import main
-from flyball.core.bill import Entry, PathUse
+from flyball.core.money.bill import Entry, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.outcomes import Taken, count

@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 from ledger.entries import DAY, KEY, MIDNIGHT, entry
 
 from flyball.cli.main import main
-from flyball.core.bill import Correction
+from flyball.core.money.bill import Correction
 from flyball.ledger.queries import total
 from flyball.ledger.store import Ledger
 

@@ -15,7 +15,7 @@ from lab.backtest.pasts import SPEC
 
 from flyball.cli.main import main
 from flyball.cli.plan import _past
-from flyball.core.trends import DAY_SECONDS, busiest, daily, season
+from flyball.core.traffic.trends import DAY_SECONDS, busiest, daily, season
 from flyball.lab.backtest.recorded import measured_of_trace
 from flyball.lab.trace import Trace
 

@@ -7,7 +7,7 @@ import pytest
 from support.objects import condition
 
 from flyball.cluster.nodes import LOST_AFTER_SECONDS, node_gpus
-from flyball.core.gpu_pools import NodeGpus
+from flyball.core.pools.gpu_pools import NodeGpus
 
 NVIDIA = {"nvidia.com/gpu.product": "NVIDIA-L4"}
 LOST = "2026-11-23T12:01:00Z"

@@ -11,7 +11,7 @@ from flyball.cluster.route_kinds import BackendKind
 from flyball.cluster.routes import APPLIED, ORIGINAL, Unusable, find_rule, observe_route
 from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState
-from flyball.core.overflow import conflict
+from flyball.core.routing.overflow import conflict
 
 KEY = WorkloadKey("shop", "chat")
 PAIR = (backend("chat", 9), backend("chat-small", 1))

@@ -3,10 +3,10 @@
 from decimal import Decimal
 from typing import Any
 
-from flyball.core.books import Account, Books, PathAccount, Window
-from flyball.core.kpi import Kpi, KpiLine, Worth
+from flyball.core.money.books import Account, Books, PathAccount, Window
 from flyball.core.names import KpiKind
-from flyball.core.outcomes import DAY_MS, Counted
+from flyball.core.value.kpi import Kpi, KpiLine, Worth
+from flyball.core.value.outcomes import DAY_MS, Counted
 
 WEEK_MS, WEEK = 7 * DAY_MS, 7 * 86_400.0
 NOW_MS = 1_800_000_000_000

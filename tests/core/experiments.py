@@ -5,7 +5,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from flyball.core.experiment import Arm, Block, Direction, Measured, Metric, Plan, Source, blocks_of
+from flyball.core.evidence.experiment import Arm, Block, Direction, Measured, Metric, Plan, Source, blocks_of
 from flyball.core.names import WorkloadKey
 
 HOUR = 3_600_000

@@ -7,7 +7,7 @@ import pytest
 from core.cases import spec, variant
 from core.fluid import Fleet, run
 
-from flyball.core.misses import prior, replicas_for
+from flyball.core.fleet.misses import prior, replicas_for
 
 MINUTES = 60.0
 

@@ -26,10 +26,10 @@ from core.worlds import Tick, sound, stories, wild
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flyball.core.cost import replica_price
 from flyball.core.decide import decide, decision_id
 from flyball.core.decision import VariantDecision
 from flyball.core.memory import Memory
+from flyball.core.money.cost import replica_price
 from flyball.core.names import Enforcement, GpuVerdict, Mode, Period, Precedence
 from flyball.core.observation import ABSENT, Reading, SignalState, VariantState
 from flyball.core.spec import Variant

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flyball.api.v1alpha1.words import ShadowPolicy
-from flyball.core.capacity import RequestShape, start_fit
+from flyball.core.advice.shadow import LoadTest, ReplicaSample, ReplicaSignal, RivalReply, Sight
+from flyball.core.fleet.capacity import RequestShape, start_fit
 from flyball.core.memory import Memory, VariantMemory
 from flyball.core.observation import WorkloadState
-from flyball.core.shadow import LoadTest, ReplicaSample, ReplicaSignal, RivalReply, Sight
 from flyball.core.spec import WorkloadSpec
 from flyball.lab.fleet.samples import FIRST_TOKEN, Column
 from flyball.lab.policies import registry

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
 
-from flyball.core.bill import Charge, Entry, PathUse
+from flyball.core.money.bill import Charge, Entry, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import Unit
 

@@ -6,13 +6,13 @@ from decimal import Decimal
 from core.cases import spec
 from ledger.entries import DAY, HOUR, KEY, MIDNIGHT, PERIOD, entry, use
 
-from flyball.core.baseline import Baseline
-from flyball.core.bill import Charge, Entry
-from flyball.core.budgets import PastForecast
-from flyball.core.kpi import Kpi, Value
+from flyball.core.money.bill import Charge, Entry
+from flyball.core.money.budgets import PastForecast
 from flyball.core.names import KpiKind, WorkloadKey
-from flyball.core.outcomes import Outcome
 from flyball.core.spec import Unit
+from flyball.core.value.baseline import Baseline
+from flyball.core.value.kpi import Kpi, Value
+from flyball.core.value.outcomes import Outcome
 from flyball.ledger import baselines, forecasts
 from flyball.ledger.accounts import accounts
 from flyball.ledger.outcomes import record

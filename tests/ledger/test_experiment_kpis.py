@@ -6,12 +6,12 @@ from decimal import Decimal
 import pytest
 from core.experiments import BEGIN, HOUR, plan
 
-from flyball.core.experiment import Arm, Block, Measured
-from flyball.core.experiment_kpi import Defined
-from flyball.core.experiment_sources import KpiPlan, KpiSource
-from flyball.core.kpi import Guard
+from flyball.core.evidence.experiment import Arm, Block, Measured
+from flyball.core.evidence.experiment_kpi import Defined
+from flyball.core.evidence.experiment_sources import KpiPlan, KpiSource
 from flyball.core.names import KpiKind, WorkloadKey
-from flyball.core.outcomes import Counted, Outcome, Void
+from flyball.core.value.kpi import Guard
+from flyball.core.value.outcomes import Counted, Outcome, Void
 from flyball.ledger import experiments as records
 from flyball.ledger.experiment_kpis import hours_of, late, outcomes_of
 from flyball.ledger.outcomes import record

@@ -9,7 +9,7 @@ from core.experiments import BEGIN, HOUR, blocks, cheaper, plan
 from ledger.entries import DAY, PERIOD
 from ledger.weeks import BATCH, CHAT, MONDAY, fill
 
-from flyball.core.experiment_verdict import Verdict, judge
+from flyball.core.evidence.experiment_verdict import Verdict, judge
 from flyball.core.names import WorkloadKey
 from flyball.ledger import experiments as records
 from flyball.ledger.backup import back_up, restore

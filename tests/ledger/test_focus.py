@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ledger.entries import DAY, HOUR, KEY, MIDNIGHT, charge, entry, periods, use
 
-from flyball.core.bill import Correction
+from flyball.core.money.bill import Correction
 from flyball.ledger.focus import COLUMNS, MANDATORY, Issuer, write
 from flyball.ledger.queries import series
 from flyball.ledger.schema import Grain

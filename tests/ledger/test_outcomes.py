@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from ledger.entries import DAY, HOUR, KEY, MIDNIGHT
 
 from flyball.core.names import WorkloadKey
-from flyball.core.outcomes import KEPT_MS, Counted, Outcome, Void
+from flyball.core.value.outcomes import KEPT_MS, Counted, Outcome, Void
 from flyball.ledger.outcomes import Taken, by_hour, counted, forget, record
 from flyball.ledger.store import Ledger
 

@@ -8,8 +8,8 @@ from core.cases import objective, spec
 from ledger.entries import DAY
 from ledger.weeks import BATCH, CHAT, MONDAY, fill, split
 
+from flyball.core.evidence.review import Kind
 from flyball.core.names import WorkloadKey
-from flyball.core.review import Kind
 from flyball.core.spec import WorkloadSpec
 from flyball.ledger.attainment import attained, declarations, declare
 from flyball.ledger.calendar import Calendar

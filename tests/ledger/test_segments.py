@@ -8,10 +8,10 @@ import pytest
 from ledger.entries import DAY, HOUR, KEY, MIDNIGHT, PERIOD, entry, periods
 from sqlalchemy import func, select
 
-from flyball.core.bill import PathUse
+from flyball.core.money.bill import PathUse
+from flyball.core.money.segment_bill import Basis, Segment, SegmentKind, SegmentUse
+from flyball.core.money.segment_statement import by_segment
 from flyball.core.names import WorkloadKey
-from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse
-from flyball.core.segment_statement import by_segment
 from flyball.ledger import segments
 from flyball.ledger.accounts import statement_of
 from flyball.ledger.engine import reading

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ledger.conftest import DATABASES, url_of
 from ledger.entries import DAY, HOUR, KEY, MIDNIGHT, PERIOD, charge, entry, periods, use
 
-from flyball.core.bill import Charge, Correction, PathUse, added
+from flyball.core.money.bill import Charge, Correction, PathUse, added
 from flyball.core.names import WorkloadKey
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.queries import Line, series, total

@@ -4,9 +4,9 @@ from decimal import Decimal
 
 from ledger.entries import DAY, HOUR
 
-from flyball.core.bill import Charge, Entry, PathUse
+from flyball.core.money.bill import Charge, Entry, PathUse
+from flyball.core.money.segment_bill import Basis, Segment, SegmentKind, SegmentUse
 from flyball.core.names import WorkloadKey
-from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse
 from flyball.core.spec import Unit
 from flyball.ledger import segments
 from flyball.ledger.attainment import add_hours

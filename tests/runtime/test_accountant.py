@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from core.cases import KEY, START, observation, spec
 
-from flyball.core.bill import Entry, PathUse
 from flyball.core.decide import decide
-from flyball.core.kpi import Guard, Kpi, Value
 from flyball.core.memory import Memory
+from flyball.core.money.bill import Entry, PathUse
 from flyball.core.names import KpiKind, RoiMetric
 from flyball.core.ports import Unavailable
 from flyball.core.spec import RoiTarget, WorkloadSpec
+from flyball.core.value.kpi import Guard, Kpi, Value
 from flyball.ledger import outcomes
 from flyball.ledger.forecasts import kept
 from flyball.ledger.store import Ledger

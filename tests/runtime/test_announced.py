@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from support.world import World
 
-from flyball.core.demand_events import multiplier
 from flyball.core.names import WorkloadKey
 from flyball.core.ports import Unavailable
+from flyball.core.traffic.demand_events import multiplier
 
 HOUR = 3600.0
 CHAT = {"workloads": ["chat"]}

@@ -9,10 +9,10 @@ import pytest
 from core.cases import START, observation, running, spec, variant
 from sqlalchemy import text
 
-from flyball.core.bill import PathUse
 from flyball.core.decide import decide
 from flyball.core.memory import Memory
-from flyball.core.meter import PERIOD_MS, milliseconds
+from flyball.core.money.bill import PathUse
+from flyball.core.money.meter import PERIOD_MS, milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import PodSpan
 from flyball.core.spec import Invalid, WorkloadSpec

@@ -10,10 +10,10 @@ from core.cases import START, observation, running, spec
 from sqlalchemy import Engine, event, text
 from structlog.testing import capture_logs
 
-from flyball.core.bill import PathUse
 from flyball.core.decide import decide
 from flyball.core.memory import Memory
-from flyball.core.meter import milliseconds
+from flyball.core.money.bill import PathUse
+from flyball.core.money.meter import milliseconds
 from flyball.core.observation import PodSpan
 from flyball.ledger.queries import total
 from flyball.ledger.store import Ledger

@@ -3,11 +3,11 @@ from decimal import Decimal
 import pytest
 
 from flyball.api.parse import parse_status
-from flyball.core.efficiency_report import Efficiency
-from flyball.core.own_counts import CacheKind
-from flyball.core.reliability import ReliabilityReport, RequestEvent
-from flyball.core.reuse import CacheReport, SavingState
-from flyball.core.tokens import TemplateReport, TokenReport, TokensPerRequest
+from flyball.core.service.efficiency_report import Efficiency
+from flyball.core.service.own_counts import CacheKind
+from flyball.core.service.reliability import ReliabilityReport, RequestEvent
+from flyball.core.service.reuse import CacheReport, SavingState
+from flyball.core.service.tokens import TemplateReport, TokenReport, TokensPerRequest
 from flyball.runtime.efficiency_status import render, samples, states
 
 E = RequestEvent

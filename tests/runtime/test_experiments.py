@@ -10,7 +10,7 @@ from core.experiments import blocks as blocks_like
 from support.experiments import KEY, ROUTE, ExperimentWorld, FakeExperimentCluster
 from support.fakes import FakeEvents
 
-from flyball.core.experiment import Arm
+from flyball.core.evidence.experiment import Arm
 from flyball.core.names import WorkloadKey
 from flyball.core.ports import Unavailable
 from flyball.ledger.errors import LedgerError

@@ -9,9 +9,9 @@ from click.testing import CliRunner
 from support.experiments import ExperimentWorld
 
 from flyball.cli.main import main
-from flyball.core.experiment import Arm, block_at
+from flyball.core.evidence.experiment import Arm, block_at
 from flyball.core.names import WorkloadKey
-from flyball.core.outcomes import Outcome, Void
+from flyball.core.value.outcomes import Outcome, Void
 from flyball.ledger.experiments import blocks, find, listed
 from flyball.ledger.outcomes import record
 

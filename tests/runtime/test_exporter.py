@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.advising import FakeReplicas, FakeRivals, wants
 from support.world import OVERFLOW, World
 
-from flyball.core.own_counts import CacheReading, OwnReadings
-from flyball.core.reliability import EventCounts
-from flyball.core.reliability import RequestEvent as E
+from flyball.core.service.own_counts import CacheReading, OwnReadings
+from flyball.core.service.reliability import EventCounts
+from flyball.core.service.reliability import RequestEvent as E
 from flyball.runtime.advice import Advisers
 from flyball.runtime.exporter import FAMILIES, SnapshotCollector, Tally, reference_page
 from flyball.runtime.shadow import Shadow

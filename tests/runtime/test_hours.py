@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from flyball.core.advice.outlook import HourOfLoad
 from flyball.core.names import WorkloadKey
-from flyball.core.outlook import HourOfLoad
 from flyball.runtime.hours import KEPT_HOURS, LoadByHour, Part
 
 CHAT, BATCH = WorkloadKey("team", "chat"), WorkloadKey("team", "batch")

@@ -11,9 +11,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from core.cases import KEY, spec
 
-from flyball.core.kpi import Kpi, Value
 from flyball.core.names import KpiKind, WorkloadKey
 from flyball.core.ports import Unavailable
+from flyball.core.value.kpi import Kpi, Value
 from flyball.ledger.outcomes import counted
 from flyball.ledger.store import Ledger
 from flyball.runtime import intake

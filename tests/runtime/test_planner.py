@@ -9,8 +9,8 @@ import pytest
 from support.advising import FakeHours
 from support.world import PRICED, START, World
 
+from flyball.core.advice.outlook import Outlook, foresee
 from flyball.core.names import WorkloadKey
-from flyball.core.outlook import Outlook, foresee
 from flyball.core.ports import Unavailable
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime import planner

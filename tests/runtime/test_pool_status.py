@@ -2,8 +2,8 @@
 
 import pytest
 
-from flyball.core.gpu_pools import Ask, Grant, Pool, Stock
 from flyball.core.names import WorkloadKey
+from flyball.core.pools.gpu_pools import Ask, Grant, Pool, Stock
 from flyball.core.spec import FieldError
 from flyball.runtime.pool_status import MOST_WORKLOADS, conditions, invalid, parts
 

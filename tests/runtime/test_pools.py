@@ -4,8 +4,8 @@ import pytest
 from support.world import OVERFLOW, PRICED, World
 
 from flyball.core import decision as decisions
-from flyball.core.gpu_pools import NodeGpus
 from flyball.core.names import WorkloadKey
+from flyball.core.pools.gpu_pools import NodeGpus
 from flyball.core.ports import Missing, PortError, Rejected, Unavailable
 from flyball.runtime import pools as pools_module
 

@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.pods import Pod
 
-from flyball.core.bill import Entry, PathUse
 from flyball.core.decide import decide
 from flyball.core.memory import Memory
-from flyball.core.meter import begin, close, milliseconds, read
+from flyball.core.money.bill import Entry, PathUse
+from flyball.core.money.meter import begin, close, milliseconds, read
+from flyball.core.money.segment_bill import LabelTraffic, SegmentKind, Traffic
+from flyball.core.money.segment_statement import SegmentStatement, by_segment
 from flyball.core.names import WorkloadKey
 from flyball.core.ports import Unavailable
-from flyball.core.segment_bill import LabelTraffic, SegmentKind, Traffic
-from flyball.core.segment_statement import SegmentStatement, by_segment
 from flyball.core.spec import Component, Prices, TelemetrySource, Unit, WorkloadSpec
 from flyball.ledger import segments
 from flyball.ledger.accounts import statement_of

@@ -8,8 +8,8 @@ import pytest
 from support.advising import Answer, FakeReplicas, FakeRivals, hangs, raises, wants
 from support.world import World
 
+from flyball.core.advice.shadow import RivalReply
 from flyball.core.ports import Unavailable
-from flyball.core.shadow import RivalReply
 from flyball.runtime import shadow as shadow_module
 from flyball.runtime.advice import Advisers
 from flyball.runtime.shadow import Shadow

@@ -5,7 +5,7 @@ from support.world import OVERFLOW, PRICED, World
 
 from flyball.core.decision import StageReport
 from flyball.core.names import WorkloadKey
-from flyball.core.sources import SignalQuality, SignalSource
+from flyball.core.service.sources import SignalQuality, SignalSource
 from flyball.runtime.recall import recall
 from flyball.runtime.status import Status, _stage, parse_time, rfc3339
 

@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from flyball.core.advice.outlook import HourOfLoad
+from flyball.core.advice.shadow import ReplicaSample, ReplicaSignal, RivalReply, Sight
 from flyball.core.names import WorkloadKey
-from flyball.core.outlook import HourOfLoad
 from flyball.core.ports import PortError
-from flyball.core.shadow import ReplicaSample, ReplicaSignal, RivalReply, Sight
 from flyball.core.spec import WorkloadSpec
 
 GAUGES = {ReplicaSignal.RUNNING: 4.0, ReplicaSignal.WAITING: 0.0, ReplicaSignal.KV_CACHE: 0.3}

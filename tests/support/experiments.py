@@ -10,14 +10,14 @@ from support.world import World
 
 from flyball.api.parse import unknown_fields
 from flyball.api.v1alpha1 import ROIExperiment, ROIExperimentStatus
-from flyball.core.bill import Entry, PathUse
-from flyball.core.experiment import Arm, block_at
-from flyball.core.meter import PERIOD_MS, milliseconds
+from flyball.core.evidence.experiment import Arm, block_at
+from flyball.core.money.bill import Entry, PathUse
+from flyball.core.money.meter import PERIOD_MS, milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState
-from flyball.core.outcomes import Outcome
 from flyball.core.ports import Conflict, PortError
 from flyball.core.spec import FallbackRoute
+from flyball.core.value.outcomes import Outcome
 from flyball.ledger.outcomes import record
 from flyball.ledger.store import Ledger
 from flyball.runtime.counts import HOUR_MS, Counts

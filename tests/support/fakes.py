@@ -17,9 +17,9 @@ from flyball.api.v1alpha1 import (
     WorkloadSLOStatus,
 )
 from flyball.core.decision import Event
-from flyball.core.gpu_pools import NodeGpus
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState, VariantState, WorkloadState
+from flyball.core.pools.gpu_pools import NodeGpus
 from flyball.core.ports import Conflict, Missing, PortError
 from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
 from flyball.runtime.mirror import FINALIZER, Mirror

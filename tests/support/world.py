@@ -22,8 +22,8 @@ from flyball.core.observation import (
     WorkloadSignals,
     ok,
 )
-from flyball.core.own_counts import OwnReadings
-from flyball.core.sources import SignalSource
+from flyball.core.service.own_counts import OwnReadings
+from flyball.core.service.sources import SignalSource
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime.advice import Advisers
 from flyball.runtime.mirror import Mirror

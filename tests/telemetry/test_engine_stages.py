@@ -7,9 +7,9 @@ import pytest
 from support.prometheus import make_objective, make_spec, make_variant
 from support.real_prometheus import History, serve
 
-from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import Indicator
 from flyball.core.observation import WorkloadSignals
+from flyball.core.service.latency import LatencySource, Stage
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry import mixed
 from flyball.telemetry.engine_stages import histograms, query

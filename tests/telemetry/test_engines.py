@@ -14,7 +14,7 @@ from support.real_prometheus import History, serve
 from flyball.cli.main import main
 from flyball.core.names import Indicator
 from flyball.core.observation import SignalState, WorkloadSignals
-from flyball.core.sources import SignalQuality
+from flyball.core.service.sources import SignalQuality
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry import queries
 from flyball.telemetry.check import Checker

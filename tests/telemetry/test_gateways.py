@@ -7,8 +7,8 @@ from support.prometheus import make_objective, make_spec
 
 from flyball.api.declared import told_by_gateway
 from flyball.api.v1alpha1.words import GatewayProfile as GatewayWord
-from flyball.core.latency import LatencySource
 from flyball.core.names import Indicator
+from flyball.core.service.latency import LatencySource
 from flyball.core.spec import TelemetrySource
 from flyball.telemetry import segments_query, stages_query
 from flyball.telemetry.gateways import MEASURED_AT_GATEWAYS, with_gateway

@@ -9,9 +9,9 @@ import pytest
 from support.prometheus import Respond, Stub, make_spec, make_variant, vector
 from support.real_prometheus import History, serve
 
-from flyball.core.outlook import HourOfLoad
+from flyball.core.advice.outlook import HourOfLoad
+from flyball.core.advice.shadow import ReplicaSample, ReplicaSignal
 from flyball.core.ports import Unavailable
-from flyball.core.shadow import ReplicaSample, ReplicaSignal
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry.hours import HourlyMetrics
 from flyball.telemetry.replicas import ReplicaMetrics

@@ -14,8 +14,8 @@ from flyball.core.observation import (
     WorkloadSignals,
     ok,
 )
-from flyball.core.own_counts import OwnReadings
-from flyball.core.reliability import EventCounts, RequestEvent
+from flyball.core.service.own_counts import OwnReadings
+from flyball.core.service.reliability import EventCounts, RequestEvent
 from flyball.telemetry.mixed import together
 
 SPEC = make_spec(variants=(make_variant("a"), make_variant("b")), objectives=(make_objective(),))

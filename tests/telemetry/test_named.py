@@ -7,10 +7,10 @@ import pytest
 from support.prometheus import make_objective, make_spec
 from support.real_prometheus import History, serve
 
-from flyball.core.latency import ACTIVE_SESSIONS, LatencySource, Stage
 from flyball.core.names import Indicator
 from flyball.core.observation import WorkloadSignals
-from flyball.core.sources import SignalQuality, SignalSource
+from flyball.core.service.latency import ACTIVE_SESSIONS, LatencySource, Stage
+from flyball.core.service.sources import SignalQuality, SignalSource
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.settings import PrometheusSettings

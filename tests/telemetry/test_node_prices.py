@@ -11,7 +11,7 @@ from support.opencost import add_node
 from support.prometheus import Stub, vector
 from support.real_prometheus import History, serve
 
-from flyball.core.node_prices import PER_GPU, PER_NODE, NodePrice, NodePriceRule, quote
+from flyball.core.money.node_prices import PER_GPU, PER_NODE, NodePrice, NodePriceRule, quote
 from flyball.telemetry.answers import Row
 from flyball.telemetry.node_prices import GPUS, KEPT_SECONDS, SEEN, SPOT, NodePriceReader, read
 from flyball.telemetry.settings import PrometheusSettings

@@ -6,8 +6,8 @@ import pytest
 from support.prometheus import make_objective, make_spec
 
 from flyball.core.names import Indicator
-from flyball.core.own_counts import Cache, CacheKind, CacheReading, Guard, OwnCounts, TemplateCounts, TokenCount
-from flyball.core.reliability import EventCounts, RequestEvent
+from flyball.core.service.own_counts import Cache, CacheKind, CacheReading, Guard, OwnCounts, TemplateCounts, TokenCount
+from flyball.core.service.reliability import EventCounts, RequestEvent
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry.answers import Answer, Row
 from flyball.telemetry.own_counts import (

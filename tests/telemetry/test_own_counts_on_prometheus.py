@@ -9,8 +9,8 @@ from support.real_prometheus import History, serve
 
 from flyball.core.names import Indicator
 from flyball.core.observation import SignalState, WorkloadSignals
-from flyball.core.own_counts import Cache, CacheKind, CacheReading, Guard, OwnCounts, TemplateCounts, TokenCount
-from flyball.core.reliability import RequestEvent
+from flyball.core.service.own_counts import Cache, CacheKind, CacheReading, Guard, OwnCounts, TemplateCounts, TokenCount
+from flyball.core.service.reliability import RequestEvent
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.settings import PrometheusSettings

@@ -14,7 +14,7 @@ from support.real_prometheus import History, serve
 
 from flyball.core.names import Indicator, RoiMetric
 from flyball.core.observation import SignalState, WorkloadSignals
-from flyball.core.sources import SignalQuality
+from flyball.core.service.sources import SignalQuality
 from flyball.core.spec import RoiTarget, TelemetrySource, WorkloadSpec
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.settings import PrometheusSettings

@@ -16,7 +16,7 @@ from support.real_prometheus import History, serve
 
 from flyball.core.names import Indicator
 from flyball.core.observation import SignalState
-from flyball.core.sources import SignalQuality
+from flyball.core.service.sources import SignalQuality
 from flyball.core.spec import TelemetrySource
 from flyball.telemetry.check import Checker
 from flyball.telemetry.check_results import State

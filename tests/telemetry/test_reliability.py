@@ -3,8 +3,8 @@ from support.prometheus import make_objective, make_spec, make_variant
 
 from flyball.core.names import Indicator
 from flyball.core.observation import SignalState, WindowShare, WorkloadSignals
-from flyball.core.own_counts import OwnReadings
-from flyball.core.reliability import EventCounts, RequestEvent
+from flyball.core.service.own_counts import OwnReadings
+from flyball.core.service.reliability import EventCounts, RequestEvent
 from flyball.telemetry import queries
 from flyball.telemetry.answers import Answer, Row, Table
 from flyball.telemetry.pods import GROUP_LABEL

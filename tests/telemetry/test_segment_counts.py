@@ -8,11 +8,11 @@ import pytest
 from support.prometheus import make_spec
 from support.real_prometheus import History, serve
 
-from flyball.core.latency import LatencySource
+from flyball.core.money.segment_bill import LabelTraffic, clean
 from flyball.core.names import Indicator
-from flyball.core.own_counts import OwnCounts, TokenCount
 from flyball.core.ports import Unavailable
-from flyball.core.segment_bill import LabelTraffic, clean
+from flyball.core.service.latency import LatencySource
+from flyball.core.service.own_counts import OwnCounts, TokenCount
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry.dimensions import DIMENSIONS, labels_of
 from flyball.telemetry.segment_counts import MOST_VALUES, Counts, SegmentMetrics, sources, traffic

@@ -8,9 +8,9 @@ import pytest
 from support.prometheus import make_objective, make_spec
 from support.real_prometheus import History, serve
 
-from flyball.core.latency import LatencySource, SegmentReading
 from flyball.core.names import Indicator
 from flyball.core.observation import WorkloadSignals
+from flyball.core.service.latency import LatencySource, SegmentReading
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.segments_query import MOST_SEGMENTS, MOST_SPLITS, query

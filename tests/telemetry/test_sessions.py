@@ -7,10 +7,10 @@ import pytest
 from support.prometheus import make_spec
 from support.real_prometheus import History, serve
 
-from flyball.core import segments
-from flyball.core.latency import ACTIVE_SESSIONS, SegmentsReading
 from flyball.core.memory import Memory
 from flyball.core.observation import WorkloadSignals
+from flyball.core.service import segments
+from flyball.core.service.latency import ACTIVE_SESSIONS, SegmentsReading
 from flyball.core.spec import TelemetrySource
 from flyball.telemetry import sessions
 from flyball.telemetry.answers import Answer

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from support.prometheus import Respond, Stub, make_objective, make_spec, vector
 
-from flyball.core.latency import LatencySource
 from flyball.core.names import Indicator
-from flyball.core.sources import SignalQuality, SignalSource
+from flyball.core.service.latency import LatencySource
+from flyball.core.service.sources import SignalQuality, SignalSource
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry.pods import GROUP_LABEL
 from flyball.telemetry.prometheus import PrometheusMetrics

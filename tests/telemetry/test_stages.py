@@ -10,9 +10,9 @@ from support.prometheus import make_objective, make_spec
 from support.real_prometheus import History, serve
 
 from flyball.api.latencies import SPAN_METRICS
-from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import Indicator
 from flyball.core.observation import SignalState, WorkloadSignals
+from flyball.core.service.latency import LatencySource, Stage
 from flyball.core.spec import TelemetrySource, WorkloadSpec
 from flyball.telemetry import queries, stages_query
 from flyball.telemetry.answers import Answer, Row

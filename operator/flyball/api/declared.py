@@ -14,8 +14,8 @@ from flyball.api.v1alpha1.scaling import ScalingSpec
 from flyball.api.v1alpha1.telemetry import Telemetry
 from flyball.api.v1alpha1.words import ForecastMethod, GatewayProfile
 from flyball.core.names import COUNTED_INDICATORS, Enforcement, Indicator, Period, RoiMetric
-from flyball.core.own_counts import TokenCount
-from flyball.core.reliability import RequestEvent
+from flyball.core.service.own_counts import TokenCount
+from flyball.core.service.reliability import RequestEvent
 
 PERIODS_HELD = frozenset({Period.HOUR, Period.DAY, Period.MONTH})
 """Periods whose ceilings hold replicas back; the others only alert."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from flyball.api.v1alpha1 import ROIExperimentSpec
 from flyball.api.v1alpha1.roiexperiment import ExperimentArm
-from flyball.core.experiment import KpiGuard, Plan, Source
+from flyball.core.evidence.experiment import KpiGuard, Plan, Source
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import FallbackRoute
 from flyball.core.units import parse_change, parse_ratio

@@ -2,8 +2,8 @@
 
 from flyball.api.v1alpha1.latency import ENGINE_STAGES, HistogramSource, RequestLatency, RequestStage, SpanSource
 from flyball.api.v1alpha1.telemetry import Telemetry
-from flyball.core.latency import LatencySource, Stage
 from flyball.core.names import Indicator
+from flyball.core.service.latency import LatencySource, Stage
 
 MILLISECOND = 0.001
 SPAN_METRICS = (

@@ -2,7 +2,7 @@
 
 from flyball.api.v1alpha1.own_counts import CacheGuard, CacheSpec
 from flyball.api.v1alpha1.telemetry import Telemetry
-from flyball.core.own_counts import Cache, Guard, OwnCounts
+from flyball.core.service.own_counts import Cache, Guard, OwnCounts
 from flyball.core.units import parse_duration_seconds, parse_money, parse_ratio
 
 

@@ -10,9 +10,9 @@ from flyball.api.v1alpha1.fallback import FallbackBackendSpec
 from flyball.api.v1alpha1.money import LaborSpec
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.words import CapacityType, NodePriceBasis
-from flyball.core.bill import LABOR_KIND
-from flyball.core.node_prices import NodePriceRule
-from flyball.core.prices import HOURS_PER_MONTH, NOT_ASKED
+from flyball.core.money.bill import LABOR_KIND
+from flyball.core.money.node_prices import NodePriceRule
+from flyball.core.money.prices import HOURS_PER_MONTH, NOT_ASKED
 from flyball.core.spec import BackendPrice, Component, HostedModel, Prices, Unit
 from flyball.core.units import parse_duration_seconds, parse_money
 

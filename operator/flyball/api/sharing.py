@@ -5,11 +5,11 @@ from datetime import datetime
 
 from flyball.api.v1alpha1 import BudgetSpec, DemandEventSpec, GPUPoolSpec
 from flyball.api.v1alpha1.gpupool import GpuStock, YieldRule
-from flyball.core.demand_events import DemandEvent, DemandWindow
-from flyball.core.gpu_pools import NodeGpus, Pool, Stock
+from flyball.core.money.shared_budget import SharedBudget
 from flyball.core.names import WorkloadKey
-from flyball.core.shared_budget import SharedBudget
+from flyball.core.pools.gpu_pools import NodeGpus, Pool, Stock
 from flyball.core.spec import Ceiling
+from flyball.core.traffic.demand_events import DemandEvent, DemandWindow
 from flyball.core.units import parse_duration_seconds, parse_money
 
 

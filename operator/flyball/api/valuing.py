@@ -8,10 +8,10 @@ from flyball.api.defaults import DEFAULT_ROI_WINDOW
 from flyball.api.pricing import PriceBooks
 from flyball.api.v1alpha1 import WorkloadSLOSpec, money
 from flyball.api.v1alpha1.words import RoiBaseline
-from flyball.core.kpi import NOTHING, Guard, Kpi, Value
 from flyball.core.names import KpiKind, RoiMetric
 from flyball.core.spec import RoiTarget
 from flyball.core.units import parse_duration_seconds, parse_money, parse_ratio
+from flyball.core.value.kpi import NOTHING, Guard, Kpi, Value
 
 FEWEST_CASES = 30
 MINUTES_PER_HOUR = 60

@@ -13,11 +13,11 @@ from flyball.cli.columns import aligned
 from flyball.cli.ledger import ledger_option, opened, told
 from flyball.cli.options import Duration
 from flyball.cli.past import parse_time
-from flyball.core.baseline import DAY_MS, Baseline, fingerprint, unusable
-from flyball.core.meter import milliseconds
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
-from flyball.core.returns import recorded
 from flyball.core.units import format_money
+from flyball.core.value.baseline import DAY_MS, Baseline, fingerprint, unusable
+from flyball.core.value.returns import recorded
 from flyball.ledger import baselines
 
 

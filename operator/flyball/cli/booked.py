@@ -10,10 +10,10 @@ import click
 from flyball.cli.ledger import ledger_option
 from flyball.cli.options import Command, prometheus_options, prometheus_settings
 from flyball.cli.past import WORKLOAD_OPTIONS, load_spec
-from flyball.core.books import Account
+from flyball.core.money.books import Account
+from flyball.core.money.prices import in_force
 from flyball.core.names import WorkloadKey
 from flyball.core.ports import PortError
-from flyball.core.prices import in_force
 from flyball.core.spec import WorkloadSpec
 from flyball.ledger.accounts import accounts
 from flyball.ledger.store import Ledger

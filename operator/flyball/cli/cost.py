@@ -16,7 +16,7 @@ from flyball.cli.ledger import ledger_option, opened
 from flyball.cli.options import Duration, opened_out, out_option
 from flyball.cli.past import parse_time
 from flyball.cli.prices import prices
-from flyball.core.meter import milliseconds
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.ledger import focus, segments
 from flyball.ledger.calendar import Calendar

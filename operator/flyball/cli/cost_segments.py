@@ -6,8 +6,8 @@ from typing import Any
 
 from flyball.cli.columns import table
 from flyball.cli.cost_table import Stated, money, rate, text, unit
-from flyball.core.segment_bill import SegmentUse
-from flyball.core.segment_statement import SegmentCost, SegmentStatement, by_segment
+from flyball.core.money.segment_bill import SegmentUse
+from flyball.core.money.segment_statement import SegmentCost, SegmentStatement, by_segment
 from flyball.ledger.segments import SegmentLine
 
 HEAD = ("caused $", "in full $", "requests", "$/request", "$/1M tokens")

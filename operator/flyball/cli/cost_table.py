@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from flyball.cli.columns import table
+from flyball.core.money.statement import Statement
 from flyball.core.names import WorkloadKey
-from flyball.core.statement import Statement
 from flyball.core.units import format_money
 from flyball.ledger.accounts import statement_of
 from flyball.ledger.queries import Line

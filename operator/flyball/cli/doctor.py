@@ -19,7 +19,7 @@ from flyball.cluster.namespaces import NamespacedLists
 from flyball.cluster.resources import WORKLOADS
 from flyball.cluster.route_kinds import RESOURCES, absent
 from flyball.cluster.targets import Targets, template_of
-from flyball.core.node_prices import BUILT_IN_DEFAULT
+from flyball.core.money.node_prices import BUILT_IN_DEFAULT
 from flyball.core.ports import Missing, PortError, Rejected
 from flyball.core.spec import WorkloadSpec
 from flyball.core.units import counted, format_duration

@@ -17,11 +17,11 @@ from flyball.cli.columns import aligned
 from flyball.cli.experiment_text import Story, document, lines, markdown, row
 from flyball.cli.ledger import ledger_option, opened
 from flyball.cli.options import opened_out, out_option
-from flyball.core.experiment import Guard, Metric, Plan
-from flyball.core.experiment_verdict import claim_of, judge
-from flyball.core.meter import milliseconds
+from flyball.core.evidence.experiment import Guard, Metric, Plan
+from flyball.core.evidence.experiment_verdict import claim_of, judge
+from flyball.core.evidence.power import power as played
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
-from flyball.core.power import power as played
 from flyball.core.units import format_ratio, parse_ratio
 from flyball.ledger import experiments as records
 from flyball.ledger.attainment import declarations

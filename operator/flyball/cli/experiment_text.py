@@ -7,10 +7,10 @@ from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from flyball.cli.markdown import escaped, table
-from flyball.core.experiment import Arm, Design, Evidence, Measured, Metric, Plan
-from flyball.core.experiment_verdict import claim_of, value_of
-from flyball.core.outcomes import Counted
+from flyball.core.evidence.experiment import Arm, Design, Evidence, Measured, Metric, Plan
+from flyball.core.evidence.experiment_verdict import claim_of, value_of
 from flyball.core.units import counted, format_duration, format_ratio
+from flyball.core.value.outcomes import Counted
 from flyball.ledger.experiment_kpis import written
 from flyball.ledger.experiments import Decided, Registered, to_json
 from flyball.runtime.experiment_status import change, effect, kpi_guard

@@ -16,12 +16,12 @@ from flyball.cli.kpi_csv import Rows
 from flyball.cli.ledger import ledger_option, opened, told
 from flyball.cli.options import Duration
 from flyball.cli.past import announce
-from flyball.core.bill import FALLBACK_PATH, PathUse
-from flyball.core.meter import milliseconds
+from flyball.core.money.bill import FALLBACK_PATH, PathUse
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
-from flyball.core.outcomes import Counted
-from flyball.core.overflow_hours import Traffic, beside
 from flyball.core.units import format_ratio
+from flyball.core.value.outcomes import Counted
+from flyball.core.value.overflow_hours import Traffic, beside
 from flyball.ledger.outcomes import Packer, Taken, by_hour, count, counted
 from flyball.ledger.queries import series
 from flyball.ledger.schema import Grain

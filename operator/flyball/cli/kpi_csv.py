@@ -7,7 +7,7 @@ from typing import IO
 
 import click
 
-from flyball.core.outcomes import COLUMNS, REQUIRED, BadRecord, Outcome, parse_record
+from flyball.core.value.outcomes import COLUMNS, REQUIRED, BadRecord, Outcome, parse_record
 
 SHOWN_ERRORS = 10
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import click
 
 from flyball.cli.past import announce, parse_time
-from flyball.core.bill import Correction
-from flyball.core.meter import milliseconds
+from flyball.core.money.bill import Correction
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.ledger.backup import back_up
 from flyball.ledger.backup import restore as fill

@@ -15,9 +15,9 @@ from flyball.api.parse import parse_resource, unknown_fields
 from flyball.api.resource import Resource
 from flyball.api.sharing import discovers, to_demand_event
 from flyball.api.v1alpha1 import DemandEvent, GPUPool, PriceBook
-from flyball.core.demand_events import EventPhase
+from flyball.core.fleet.zero import refusal
 from flyball.core.spec import WorkloadSpec
-from flyball.core.zero import refusal
+from flyball.core.traffic.demand_events import EventPhase
 
 Finding = dict[str, str]
 KINDS: dict[str, type[Resource]] = {resource.names.kind: resource for resource in RESOURCES}

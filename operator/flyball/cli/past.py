@@ -19,9 +19,9 @@ from flyball.api.v1alpha1 import PriceBook
 from flyball.cli.options import Duration, prometheus_options, prometheus_settings
 from flyball.cluster.client import connect
 from flyball.cluster.resources import PRICE_BOOKS, WORKLOADS
-from flyball.core.node_prices import quote
+from flyball.core.money.node_prices import quote
+from flyball.core.money.prices import quoted
 from flyball.core.ports import PortError
-from flyball.core.prices import quoted
 from flyball.core.spec import Invalid, WorkloadSpec
 from flyball.core.units import format_duration
 from flyball.telemetry import node_prices

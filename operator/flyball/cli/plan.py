@@ -15,11 +15,11 @@ from flyball.api.v1alpha1 import DemandEvent
 from flyball.cli import plan_report
 from flyball.cli.options import ENVIRONMENT, Duration
 from flyball.cli.past import announce, lab_missing, load_spec, parse_time, past_options, read_past
-from flyball.core.demand import limits_of
-from flyball.core.demand_events import DemandWindow, expected
-from flyball.core.plan import Kind, Past, Plan, request_at_end
-from flyball.core.plan import plan as make_plan
+from flyball.core.advice.plan import Kind, Past, Plan, request_at_end
+from flyball.core.advice.plan import plan as make_plan
 from flyball.core.spec import WorkloadSpec
+from flyball.core.traffic.demand import limits_of
+from flyball.core.traffic.demand_events import DemandWindow, expected
 
 if TYPE_CHECKING:
     from flyball.lab.backtest.fitting import Fitted

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from flyball import __version__
 from flyball.cli.columns import aligned
-from flyball.core.plan import Past, Plan
+from flyball.core.advice.plan import Past, Plan
 from flyball.core.spec import WorkloadSpec
-from flyball.core.trends import WEEK_SECONDS, Range, Season, Trend, busiest
+from flyball.core.traffic.trends import WEEK_SECONDS, Range, Season, Trend, busiest
 from flyball.core.units import counted, format_duration, format_money, format_ratio
 from flyball.runtime.plan_status import WEEKDAYS
 

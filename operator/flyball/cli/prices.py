@@ -21,9 +21,9 @@ from flyball.cli.columns import aligned
 from flyball.cli.options import ENVIRONMENT, prometheus_options, prometheus_settings
 from flyball.cluster.client import connect
 from flyball.cluster.resources import PRICE_BOOKS
-from flyball.core.node_prices import NodePrice, disagreement, quote, stale
+from flyball.core.money.node_prices import NodePrice, disagreement, quote, stale
+from flyball.core.money.prices import NOT_ASKED
 from flyball.core.ports import PortError
-from flyball.core.prices import NOT_ASKED
 from flyball.core.units import format_duration, format_money
 from flyball.telemetry import inference_costs, node_prices
 from flyball.telemetry.inference_costs import ModelCost

@@ -19,9 +19,9 @@ from flyball.cli.review_markdown import lines as as_markdown
 from flyball.cli.review_page import page
 from flyball.cluster.client import connect
 from flyball.cluster.resources import PRICE_BOOKS, WORKLOADS
-from flyball.core.meter import milliseconds
+from flyball.core.evidence.review import Document, Kind
+from flyball.core.money.meter import milliseconds
 from flyball.core.ports import PortError
-from flyball.core.review import Document, Kind
 from flyball.core.spec import WorkloadSpec
 from flyball.ledger import reviews
 from flyball.ledger.store import Ledger

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flyball.cli.markdown import escaped, table
-from flyball.core.review import Document
+from flyball.core.evidence.review import Document
 from flyball.core.units import format_ratio
 from flyball.ledger.reviews import Decision
 

@@ -5,7 +5,7 @@ from html import escape
 from importlib.resources import files
 
 from flyball.cli.review_markdown import TITLES, by_segment, day, head, moving, overview, sections, span, summary
-from flyball.core.review import Document
+from flyball.core.evidence.review import Document
 from flyball.ledger.reviews import Decision
 
 WIDTH, HEIGHT, PAD = 220, 56, 6

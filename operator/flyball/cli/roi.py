@@ -10,13 +10,13 @@ import click
 
 from flyball.cli.booked import account_of, booked, shares_of, spec_of, workload_options
 from flyball.cli.ledger import opened, told
-from flyball.core.baseline import fingerprint
-from flyball.core.books import Account, Books, Window
 from flyball.core.decision import RoiReport
-from flyball.core.meter import milliseconds
-from flyball.core.returns import judge_booked
+from flyball.core.money.books import Account, Books, Window
+from flyball.core.money.meter import milliseconds
 from flyball.core.spec import RoiTarget, WorkloadSpec
 from flyball.core.units import format_duration, format_money
+from flyball.core.value.baseline import fingerprint
+from flyball.core.value.returns import judge_booked
 from flyball.ledger import baselines
 from flyball.ledger.calendar import HOUR_MS
 from flyball.ledger.store import Ledger

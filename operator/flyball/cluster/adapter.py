@@ -33,9 +33,9 @@ from flyball.cluster.route_kinds import RESOURCES
 from flyball.cluster.routes import Unusable, adoptions, find_rule, rule_key
 from flyball.cluster.targets import Place, Targets
 from flyball.cluster.weights import restore_patch, weights_patch
-from flyball.core.gpu_pools import NodeGpus
 from flyball.core.names import RouteKind, WorkloadKey
 from flyball.core.observation import RouteState, WorkloadState
+from flyball.core.pools.gpu_pools import NodeGpus
 from flyball.core.ports import Conflict, Missing, Rejected
 from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
 

@@ -2,7 +2,7 @@
 
 from flyball.cluster.pods import GPU_RESOURCE, node_accelerator, timestamp
 from flyball.cluster.resources import Object, dig
-from flyball.core.gpu_pools import NodeGpus
+from flyball.core.pools.gpu_pools import NodeGpus
 
 # A node that has been out of contact for longer is lost: Kubernetes evicts its pods after 300 s (the toleration that
 # every pod gets), so that from then on they want GPUs elsewhere. Before that its pods may still serve.

@@ -1,31 +1,35 @@
 """The decision: `decide(spec, observation, memory) -> (Decision, memory)`, pure and total.
 
-The laws, in the order in which they win: to zero and back as `core.zero` says; never above a maximum; never down on bad
-or partial data; a cost ceiling clamps where cost has precedence, and elsewhere only stops growth; never down while
-the GPUs are saturated; demand and objectives raise; needs are remembered for as long as a replica takes to come back
-before one goes.
+The laws, in the order in which they win: to zero and back as `core.fleet.zero` says; never above a maximum; never
+down on bad or partial data; a cost ceiling clamps where cost has precedence, and elsewhere only stops growth; never
+down while the GPUs are saturated; demand and objectives raise; needs are remembered for as long as a replica takes to
+come back before one goes.
 """
 
 import hashlib
 from dataclasses import replace
 from decimal import Decimal
 
-from flyball.core import cost, efficiency, fallback, overflow, pacing, roi, segments, slo, stages, zero
-from flyball.core.baseline import fingerprint
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport, SpotReport
-from flyball.core.demand import Situation, assess
-from flyball.core.findings import Findings
+from flyball.core.fleet import zero
+from flyball.core.fleet.staffing import Sizing, case_of, size
+from flyball.core.fleet.zero import Zero
 from flyball.core.memory import Memory
+from flyball.core.money import cost, pacing
+from flyball.core.money.pacing import Budgets
+from flyball.core.money.toll import account as account_of_toll
 from flyball.core.names import FALLBACK_MENDS, TIMED_INDICATORS, Mode
 from flyball.core.observation import Observation, VariantState
-from flyball.core.pacing import Budgets
-from flyball.core.report import conclude
-from flyball.core.returns import explained, judge_booked
+from flyball.core.routing import fallback, overflow
+from flyball.core.routing.triggers import measured, trigger
+from flyball.core.service import efficiency, segments, slo, stages
 from flyball.core.spec import RoiTarget, WorkloadSpec
-from flyball.core.staffing import Sizing, case_of, size
-from flyball.core.toll import account as account_of_toll
-from flyball.core.triggers import measured, trigger
-from flyball.core.zero import Zero
+from flyball.core.told.findings import Findings
+from flyball.core.told.report import conclude
+from flyball.core.traffic.demand import Situation, assess
+from flyball.core.value import roi
+from flyball.core.value.baseline import fingerprint
+from flyball.core.value.returns import explained, judge_booked
 
 
 def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tuple[Decision, Memory]:

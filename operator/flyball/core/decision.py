@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from flyball.core.efficiency_report import Efficiency
 from flyball.core.names import ConditionType, EventReason, FallbackState, GpuVerdict, Mode, WorkloadKey
+from flyball.core.service.efficiency_report import Efficiency
 
 
 @dataclass(frozen=True, slots=True)

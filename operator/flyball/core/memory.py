@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from flyball.core.capacity import CapacityFit, RequestShape
-from flyball.core.forecast import ForecastMemory
-from flyball.core.misses import MissCurve
+from flyball.core.fleet.capacity import CapacityFit, RequestShape
+from flyball.core.fleet.misses import MissCurve
 from flyball.core.names import FallbackState, Period
+from flyball.core.traffic.forecast import ForecastMemory
 
 
 @dataclass(frozen=True, slots=True)

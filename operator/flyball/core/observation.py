@@ -8,12 +8,12 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flyball.core.books import Books
-from flyball.core.demand_events import DemandWindow
-from flyball.core.latency import SegmentsReading, StageReading, WholeReading
+from flyball.core.money.books import Books
 from flyball.core.names import WorkloadKey
-from flyball.core.own_counts import OwnReadings
-from flyball.core.sources import SignalSource
+from flyball.core.service.latency import SegmentsReading, StageReading, WholeReading
+from flyball.core.service.own_counts import OwnReadings
+from flyball.core.service.sources import SignalSource
+from flyball.core.traffic.demand_events import DemandWindow
 
 # No gauge or rate of one workload comes near this (requests, tokens, per second): what is larger is a broken exporter.
 LARGEST_BELIEVABLE = 1e12

@@ -12,13 +12,13 @@ The tick is driven over these by the operator, by the lab and by tests; it knows
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from flyball.core.advice.outlook import HourOfLoad
+from flyball.core.advice.shadow import ReplicaSample, RivalReply, Sight
 from flyball.core.decision import Event
-from flyball.core.gpu_pools import NodeGpus
+from flyball.core.money.segment_bill import LabelTraffic
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import RouteState, WorkloadSignals, WorkloadState
-from flyball.core.outlook import HourOfLoad
-from flyball.core.segment_bill import LabelTraffic
-from flyball.core.shadow import ReplicaSample, RivalReply, Sight
+from flyball.core.pools.gpu_pools import NodeGpus
 from flyball.core.spec import FallbackRoute, TargetRef, WorkloadSpec
 
 

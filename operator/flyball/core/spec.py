@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
-from flyball.core.forecast import LEVELS
-from flyball.core.kpi import Value
-from flyball.core.latency import LatencySource, Stage
+from flyball.core.money.node_prices import NodePriceRule
 from flyball.core.names import (
     Enforcement,
     FallbackKind,
@@ -22,8 +20,10 @@ from flyball.core.names import (
     RouteKind,
     WorkloadKey,
 )
-from flyball.core.node_prices import NodePriceRule
-from flyball.core.own_counts import OwnCounts
+from flyball.core.service.latency import LatencySource, Stage
+from flyball.core.service.own_counts import OwnCounts
+from flyball.core.traffic.forecast import LEVELS
+from flyball.core.value.kpi import Value
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from flyball.core.capacity import start_fit
+from flyball.core.advice.shadow import LONGEST_GAP_SECONDS, ReplicaSample, ReplicaSignal, RivalReply, Sight
+from flyball.core.fleet.capacity import start_fit
+from flyball.core.fleet.sizing import ASSUMED_STARTUP_SECONDS
 from flyball.core.names import Indicator
-from flyball.core.shadow import LONGEST_GAP_SECONDS, ReplicaSample, ReplicaSignal, RivalReply, Sight
-from flyball.core.sizing import ASSUMED_STARTUP_SECONDS
 from flyball.core.spec import WorkloadSpec
 from flyball.core.units import format_duration
 from flyball.lab.backtest.fitting import engine_of

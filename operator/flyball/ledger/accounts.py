@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import func, select
 
-from flyball.core.bill import Charge, Correction, PathUse, added
-from flyball.core.books import Account, account
-from flyball.core.kpi import worth
+from flyball.core.money.bill import Charge, Correction, PathUse, added
+from flyball.core.money.books import Account, account
+from flyball.core.money.statement import Statement, state
 from flyball.core.names import WorkloadKey
-from flyball.core.outcomes import Counted
 from flyball.core.spec import WorkloadSpec
-from flyball.core.statement import Statement, state
+from flyball.core.value.kpi import worth
+from flyball.core.value.outcomes import Counted
 from flyball.ledger.engine import reading
 from flyball.ledger.outcomes import counted
 from flyball.ledger.queries import Line, total

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 from sqlalchemy import Row, func, insert, select
 
-from flyball.core.baseline import Baseline
 from flyball.core.names import WorkloadKey
+from flyball.core.value.baseline import Baseline
 from flyball.ledger.engine import reading, writing
 from flyball.ledger.schema import baseline
 from flyball.ledger.store import Ledger

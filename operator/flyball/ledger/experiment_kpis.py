@@ -10,12 +10,12 @@ from dataclasses import asdict
 from decimal import Decimal
 from typing import Any
 
-from flyball.core.experiment import Arm, Block, Measured, Plan
-from flyball.core.experiment_kpi import Defined, difference, lacking
-from flyball.core.experiment_sources import KpiPlan, KpiSource
-from flyball.core.kpi import Guard
+from flyball.core.evidence.experiment import Arm, Block, Measured, Plan
+from flyball.core.evidence.experiment_kpi import Defined, difference, lacking
+from flyball.core.evidence.experiment_sources import KpiPlan, KpiSource
 from flyball.core.names import KpiKind, WorkloadKey
-from flyball.core.outcomes import Counted
+from flyball.core.value.kpi import Guard
+from flyball.core.value.outcomes import Counted
 from flyball.ledger.calendar import HOUR_MS
 from flyball.ledger.outcomes import by_hour
 from flyball.ledger.schema import Grain

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, insert, select
 
-from flyball.core.experiment import Arm, Block, Measured, Metric, Plan
-from flyball.core.experiment_sources import KpiPlan
-from flyball.core.experiment_verdict import Judgement
+from flyball.core.evidence.experiment import Arm, Block, Measured, Metric, Plan
+from flyball.core.evidence.experiment_sources import KpiPlan
+from flyball.core.evidence.experiment_verdict import Judgement
 from flyball.core.names import WorkloadKey
 from flyball.ledger.accounts import statement_of
 from flyball.ledger.engine import reading, writing

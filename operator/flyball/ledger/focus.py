@@ -13,11 +13,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TextIO
 
-from flyball.core.bill import Charge, Correction, PathUse
+from flyball.core.money.bill import Charge, Correction, PathUse
+from flyball.core.money.segment_statement import SegmentCost
+from flyball.core.money.statement import MS_PER_HOUR
 from flyball.core.names import WorkloadKey
-from flyball.core.segment_statement import SegmentCost
 from flyball.core.spec import Unit
-from flyball.core.statement import MS_PER_HOUR
 from flyball.ledger.calendar import Calendar
 from flyball.ledger.queries import Line
 from flyball.ledger.schema import Grain

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from sqlalchemy import func, select, type_coerce
 
-from flyball.core.budgets import PastForecast
+from flyball.core.money.budgets import PastForecast
 from flyball.core.names import Period, WorkloadKey
 from flyball.core.periods import end
 from flyball.ledger.engine import insert_into, reading, writing

@@ -26,7 +26,7 @@ _COLUMNS_OF_SUMS = "%s::int[], %s::smallint[], " + "%s::bigint[], " * 6 + "%s::d
 _SUMS_POSTGRESQL = f"INSERT INTO outcome SELECT * FROM unnest({_COLUMNS_OF_SUMS}) {_ADD}"  # noqa: S608 - constants
 
 SumRow = tuple[int, int, int, int, int, int, int, int, float]
-"""The columns of `outcome`: the fields of `core.outcomes.Counted` in thousandths, but for the squares."""
+"""The columns of `outcome`: the fields of `core.value.outcomes.Counted` in thousandths, but for the squares."""
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from itertools import islice
 from sqlalchemy import Connection, and_, delete, func, or_, select
 
 from flyball.core.names import WorkloadKey
-from flyball.core.outcomes import KEPT_MS, SUMS, Counted, Outcome, Void
+from flyball.core.value.outcomes import KEPT_MS, SUMS, Counted, Outcome, Void
 from flyball.ledger import outcome_rows
 from flyball.ledger.calendar import Calendar
 from flyball.ledger.engine import reading, writing
@@ -137,7 +137,7 @@ def by_hour(ledger: Ledger, workload: WorkloadKey, begin: int, end: int) -> dict
 
 @dataclass(slots=True)
 class _Sums:
-    """`core.outcomes.Counted` in thousandths."""
+    """`core.value.outcomes.Counted` in thousandths."""
 
     outcomes: int = 0
     cases: int = 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, literal, select, union_all
 
-from flyball.core.bill import Charge, Correction, PathUse
+from flyball.core.money.bill import Charge, Correction, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import Unit
 from flyball.ledger.calendar import Calendar

@@ -12,9 +12,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from flyball import __version__
 from flyball.core.decision import Decision
-from flyball.core.gpu_pools import Grant
 from flyball.core.memory import Memory
 from flyball.core.observation import Observation
+from flyball.core.pools.gpu_pools import Grant
 from flyball.core.spec import WorkloadSpec
 
 SCHEMA = 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from flyball.core.decide import decide
 from flyball.core.decision import Decision
-from flyball.core.rationing import rationed
+from flyball.core.pools.rationing import rationed
 from flyball.ledger.record import Record, decode, encode
 
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
+from flyball.core.evidence.review import Document, Figures, Kind, Known, build
+from flyball.core.money.segment_bill import SegmentUse
 from flyball.core.names import RoiMetric, WorkloadKey
-from flyball.core.returns import advise, estimate
-from flyball.core.review import Document, Figures, Kind, Known, build
-from flyball.core.segment_bill import SegmentUse
 from flyball.core.spec import RoiTarget, WorkloadSpec
+from flyball.core.value.returns import advise, estimate
 from flyball.ledger import segments
 from flyball.ledger.accounts import accounts, statement_of
 from flyball.ledger.attainment import by_objective

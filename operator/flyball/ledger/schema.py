@@ -137,7 +137,8 @@ usage = Table(
     Index(None, "workload_id", "grain", "start"),
     sqlite_with_rowid=False,
 )
-"""GPU-milliseconds and dollars by state, and traffic, of one path of a workload: the fields of `core.bill.PathUse`."""
+"""GPU-milliseconds and dollars by state, and traffic, of one path of a workload: the fields of
+`core.money.bill.PathUse`."""
 
 charge = Table(
     "charge",
@@ -162,8 +163,8 @@ segment = Table(
     Column("basis", String(16), nullable=False),
     sqlite_with_rowid=False,
 )
-"""The fields of `core.segment_bill.Segment`, by a hash of them: a label may have a million values, of which no list is
-read to write one.
+"""The fields of `core.money.segment_bill.Segment`, by a hash of them: a label may have a million values, of which no
+list is read to write one.
 """
 
 segment_use = Table(
@@ -177,8 +178,8 @@ segment_use = Table(
     Column("dollars", DOLLARS, nullable=False),
     sqlite_with_rowid=False,
 )
-"""What segments of a workload's traffic caused: the counts of `core.segment_bill.SegmentUse`, by hour, day and month.
-No foreign key holds `segment_id`, since to drop a segment would then need an index of it, as large as the table.
+"""What segments of a workload's traffic caused: the counts of `core.money.segment_bill.SegmentUse`, by hour, day and
+month. No foreign key holds `segment_id`, since to drop a segment would then need an index of it, as large as the table.
 """
 
 segment_mark = Table(
@@ -223,7 +224,7 @@ outcome = Table(
     Column("squares", Double, nullable=False),
     sqlite_with_rowid=False,
 )
-"""Outcomes by hour, day and month: the fields of `core.outcomes.Counted`."""
+"""Outcomes by hour, day and month: the fields of `core.value.outcomes.Counted`."""
 
 outcome_key = Table(
     "outcome_key",

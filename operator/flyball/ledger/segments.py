@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, delete, func, insert, or_, select, union_all
 
+from flyball.core.money.segment_bill import Basis, Segment, SegmentKind, SegmentUse, capped
 from flyball.core.names import WorkloadKey
-from flyball.core.segment_bill import Basis, Segment, SegmentKind, SegmentUse, capped
 from flyball.ledger.calendar import HOUR_MS, Calendar
 from flyball.ledger.engine import insert_into, reading, writing
 from flyball.ledger.queries import Stretch, cover, starts_of

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, func, insert, select, update
 
-from flyball.core.bill import Charge, Correction, Entry, PathUse
+from flyball.core.money.bill import Charge, Correction, Entry, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.ledger.calendar import Calendar
 from flyball.ledger.engine import insert_into, open_engine, reading, writing

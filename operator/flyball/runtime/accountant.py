@@ -10,16 +10,16 @@ from decimal import Decimal
 
 import structlog
 
-from flyball.core.bill import PathUse
-from flyball.core.books import Account, Books, Window
-from flyball.core.budgets import score, spread
-from flyball.core.kpi import TIMES
-from flyball.core.meter import milliseconds
+from flyball.core.money.bill import PathUse
+from flyball.core.money.books import Account, Books, Window
+from flyball.core.money.budgets import score, spread
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import Period, WorkloadKey
-from flyball.core.outcomes import Outcome
 from flyball.core.periods import begin, end
 from flyball.core.ports import OutcomeSource, PortError
 from flyball.core.spec import WorkloadSpec
+from flyball.core.value.kpi import TIMES
+from flyball.core.value.outcomes import Outcome
 from flyball.ledger import baselines, forecasts, outcomes
 from flyball.ledger.accounts import accounts
 from flyball.ledger.calendar import HOUR_MS

@@ -2,9 +2,9 @@
 
 from flyball.api.sharing import to_demand_event
 from flyball.core.decision import Condition
-from flyball.core.demand_events import DemandEvent, DemandWindow, EventPhase, expected
 from flyball.core.names import ConditionType, WorkloadKey
 from flyball.core.ports import Cluster
+from flyball.core.traffic.demand_events import DemandEvent, DemandWindow, EventPhase, expected
 from flyball.runtime import pool_status
 from flyball.runtime.mirror import Declared, Mirror
 from flyball.runtime.own_status import OwnStatuses

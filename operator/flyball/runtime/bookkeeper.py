@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from flyball.core.bill import Entry
-from flyball.core.meter import Meter, begin, close, milliseconds, read
+from flyball.core.money.bill import Entry
+from flyball.core.money.meter import Meter, begin, close, milliseconds, read
 from flyball.core.spec import WorkloadSpec
 from flyball.ledger.errors import LedgerError, UnwritableError
 from flyball.ledger.store import DAY_MS, Ledger

@@ -7,7 +7,7 @@ rate of the window; a gap longer than the window is left out, since nobody looke
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from flyball.core.meter import milliseconds
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import Observation, SignalState
 from flyball.runtime.tick import TickReport

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from flyball.core.efficiency_report import Efficiency
-from flyball.core.reliability import ReliabilityReport
-from flyball.core.reuse import CacheReport, SavingState
-from flyball.core.tokens import PromptTrend, TokenReport, TokensPerRequest
+from flyball.core.service.efficiency_report import Efficiency
+from flyball.core.service.reliability import ReliabilityReport
+from flyball.core.service.reuse import CacheReport, SavingState
+from flyball.core.service.tokens import PromptTrend, TokenReport, TokensPerRequest
 from flyball.core.units import format_duration, format_money, format_ratio
 from flyball.runtime.advice import Sample
 from flyball.runtime.news import Status

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from flyball.core.experiment import (
+from flyball.core.evidence.experiment import (
     FEWEST_REQUESTS,
     LEAST_MEASURED,
     Arm,
@@ -15,10 +15,10 @@ from flyball.core.experiment import (
     blocks_of,
     pairs_of,
 )
-from flyball.core.experiment_kpi import lacking
-from flyball.core.experiment_sources import KpiPlan
+from flyball.core.evidence.experiment_kpi import lacking
+from flyball.core.evidence.experiment_sources import KpiPlan
 from flyball.core.names import WorkloadKey
-from flyball.core.outcomes import Counted
+from flyball.core.value.outcomes import Counted
 from flyball.ledger import objective_slots
 from flyball.ledger.attainment import attained
 from flyball.ledger.experiment_kpis import hours_of, outcomes_of

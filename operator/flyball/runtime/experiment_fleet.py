@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from flyball.core.experiment import Arm, Design, Guard, Metric, Plan
-from flyball.core.experiment_sources import Unfit
+from flyball.core.evidence.experiment import Arm, Design, Guard, Metric, Plan
+from flyball.core.evidence.experiment_sources import Unfit
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime.experiment_blocks import Members

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flyball.core.decision import Condition
-from flyball.core.experiment import Block, Plan
+from flyball.core.evidence.experiment import Block, Plan
 from flyball.core.names import ConditionType
 from flyball.core.units import format_ratio
 from flyball.ledger.experiments import Decided, Registered

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from flyball.core.experiment import Arm, Block, Measured, Plan
+from flyball.core.evidence.experiment import Arm, Block, Measured, Plan
 from flyball.core.observation import RouteState
 from flyball.core.ports import Conflict, ExperimentCluster, PortError
 from flyball.core.spec import FallbackRoute

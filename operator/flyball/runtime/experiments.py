@@ -16,10 +16,10 @@ import structlog
 from flyball.api.experiments import fingerprint, registered, to_plan
 from flyball.api.v1alpha1 import ROIExperiment
 from flyball.core.decision import Condition, Event
-from flyball.core.experiment import Design, Measured, Plan, begin_of, block_at, end_of
-from flyball.core.experiment_sources import Unfit, changed, kpi_plan
-from flyball.core.experiment_verdict import Judgement, Reason, Verdict, claim_of, judge
-from flyball.core.meter import milliseconds
+from flyball.core.evidence.experiment import Design, Measured, Plan, begin_of, block_at, end_of
+from flyball.core.evidence.experiment_sources import Unfit, changed, kpi_plan
+from flyball.core.evidence.experiment_verdict import Judgement, Reason, Verdict, claim_of, judge
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import EventReason, WorkloadKey
 from flyball.core.ports import Events, ExperimentCluster, PortError
 from flyball.ledger import experiments as records

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from flyball.core.advice.outlook import HourOfLoad
 from flyball.core.names import WorkloadKey
-from flyball.core.outlook import HourOfLoad
-from flyball.core.trends import HOUR_SECONDS
+from flyball.core.traffic.trends import HOUR_SECONDS
 
 KEPT_DAYS = 28
 """Four of each weekday: growth is told between equal weekdays, and Prometheus seldom keeps more."""

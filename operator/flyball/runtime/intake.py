@@ -16,11 +16,11 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from flyball.core.meter import milliseconds
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
-from flyball.core.outcomes import BadRecord, Outcome, parse_record
 from flyball.core.ports import PortError, Reporters
 from flyball.core.spec import WorkloadSpec
+from flyball.core.value.outcomes import BadRecord, Outcome, parse_record
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.outcomes import Taken, record
 from flyball.ledger.store import Ledger

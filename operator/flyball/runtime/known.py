@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flyball.api.parse import parse_status
-from flyball.core.conditions import KnownCondition
 from flyball.core.decision import Event
 from flyball.core.memory import Memory
 from flyball.core.names import ConditionType
-from flyball.core.rationing import GPUS_SHORT, limited_by_pool
+from flyball.core.pools.rationing import GPUS_SHORT, limited_by_pool
 from flyball.core.spec import TargetRef, WorkloadSpec
+from flyball.core.told.conditions import KnownCondition
 from flyball.runtime.budget import Annotations
 from flyball.runtime.news import Figures, Shown, Status
 from flyball.runtime.recall import recall

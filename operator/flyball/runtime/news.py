@@ -15,9 +15,9 @@ from flyball.core.confidence import Z_NEWS, Z_ONE_SIDED_95, count_bounds, share_
 from flyball.core.decision import Decision, ObjectiveReport
 from flyball.core.names import RoiMetric
 from flyball.core.observation import ObjectiveReading, Observation, WindowShare
+from flyball.core.service.verdict import KV_FULL, QUEUE_PER_REPLICA
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.core.units import parse_ratio
-from flyball.core.verdict import KV_FULL, QUEUE_PER_REPLICA
 
 # What only runs on is rewritten this seldom (seconds), as are the annotations on the targets.
 REFRESH_SECONDS = 3600.0

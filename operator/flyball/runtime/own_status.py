@@ -6,9 +6,9 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from flyball.core.conditions import merge
 from flyball.core.decision import Condition
 from flyball.core.ports import Missing, PortError
+from flyball.core.told.conditions import merge
 from flyball.runtime.shelf import Raw
 from flyball.runtime.status import condition_to_wire, conditions_of
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from flyball.core.outlook import WANTED_HOURS, Outlook, Purchase
-from flyball.core.plan import Exhausted, Need, Plan
+from flyball.core.advice.outlook import WANTED_HOURS, Outlook, Purchase
+from flyball.core.advice.plan import Exhausted, Need, Plan
 from flyball.core.spec import WorkloadSpec
-from flyball.core.trends import WEEK_SECONDS, Range, Season, Trend, busiest
+from flyball.core.traffic.trends import WEEK_SECONDS, Range, Season, Trend, busiest
 from flyball.core.units import conjoin, format_duration, format_money
 from flyball.runtime.news import Status
 from flyball.runtime.status import rfc3339

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from flyball.core.advice.outlook import HourOfLoad, Outlook, foresee, stale, still_unmeasured, worth_telling
 from flyball.core.names import WorkloadKey
-from flyball.core.outlook import HourOfLoad, Outlook, foresee, stale, still_unmeasured, worth_telling
 from flyball.core.ports import HourlyLoad, PortError
+from flyball.core.service.tokens import PromptTrend, prompt_trend
 from flyball.core.spec import WorkloadSpec
-from flyball.core.tokens import PromptTrend, prompt_trend
-from flyball.core.trends import HOUR_SECONDS
+from flyball.core.traffic.trends import HOUR_SECONDS
 from flyball.runtime.advice import Advice, Seen
 from flyball.runtime.aside import Beside, in_thread_of_its_own
 from flyball.runtime.efficiency_status import prompt_status

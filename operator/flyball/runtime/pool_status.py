@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flyball.core.decision import Condition
-from flyball.core.gpu_pools import Grant, Pool, Stock
 from flyball.core.names import ConditionType
-from flyball.core.rationing import GPUS_SHORT
+from flyball.core.pools.gpu_pools import Grant, Pool, Stock
+from flyball.core.pools.rationing import GPUS_SHORT
 from flyball.core.spec import FieldError
 from flyball.core.units import conjoin, counted
 
@@ -62,7 +62,7 @@ def _capacity(pool: Pool, grants: Sequence[Grant], uncounted: str) -> Condition:
 
 
 def _overlaps(pool: Pool, pools: Sequence[Pool]) -> list[str]:
-    """For each pool that goes before this one by the rule of `core.gpu_pools.pool_for`, what it takes from it."""
+    """For each pool that goes before this one by the rule of `core.pools.gpu_pools.pool_for`, what it takes from it."""
     found = []
     for other in pools:
         shared = [stock.accelerator for stock in pool.stocks if other.stock(stock.accelerator) is not None]

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import structlog
 
 from flyball.api.sharing import discovers, to_pool
-from flyball.core.arbitrate import arbitrate
 from flyball.core.decision import Decision
-from flyball.core.gpu_pools import Ask, Grant, NodeGpus, Pool
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import Observation
+from flyball.core.pools.arbitrate import arbitrate
+from flyball.core.pools.gpu_pools import Ask, Grant, NodeGpus, Pool
+from flyball.core.pools.rationing import asks_of, held, rationed
 from flyball.core.ports import Cluster, PortError, Rejected
-from flyball.core.rationing import asks_of, held, rationed
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime import pool_status
 from flyball.runtime.mirror import Declared, Mirror

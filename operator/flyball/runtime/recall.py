@@ -7,17 +7,17 @@ from typing import Any
 
 from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
-from flyball.core import overflow
-from flyball.core.conditions import KnownCondition
-from flyball.core.findings import APPROACHING, FORECAST_OVER, HALF, REACHED
+from flyball.core.fleet.zero import AT_ZERO
 from flyball.core.memory import FallbackMemory, Memory, SpendMemory, SpendRate, TollMemory, VariantMemory, ZeroMemory
 from flyball.core.names import ConditionType, FallbackState, Period
 from flyball.core.observation import WorkloadState
 from flyball.core.periods import CALENDAR, label
-from flyball.core.slo import BUDGET_LOW
+from flyball.core.routing import overflow
+from flyball.core.service.slo import BUDGET_LOW
 from flyball.core.spec import Fallback, WorkloadSpec
+from flyball.core.told.conditions import KnownCondition
+from flyball.core.told.findings import APPROACHING, FORECAST_OVER, HALF, REACHED
 from flyball.core.units import parse_ratio
-from flyball.core.zero import AT_ZERO
 from flyball.runtime.status import known_conditions, parse_time
 
 States = Iterator[tuple[str, str]]

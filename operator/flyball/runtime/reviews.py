@@ -10,9 +10,9 @@ from typing import Any
 
 import structlog
 
-from flyball.core.meter import milliseconds
+from flyball.core.evidence.review import Kind
+from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
-from flyball.core.review import Kind
 from flyball.core.spec import WorkloadSpec
 from flyball.ledger import reviews
 from flyball.ledger.attainment import add_hours, declare, prune

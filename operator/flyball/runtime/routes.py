@@ -7,15 +7,15 @@ more, those among them that its spec no longer names.
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from flyball.core import overflow
 from flyball.core.decision import Decision, Event, FallbackReport
 from flyball.core.memory import FallbackMemory, Memory, SpendMemory
+from flyball.core.money.prices import overflow_cost
 from flyball.core.names import ConditionType, EventReason, FallbackState, Mode
 from flyball.core.observation import Observation, RouteState
 from flyball.core.ports import Cluster, Conflict, Missing, PortError, Rejected
-from flyball.core.prices import overflow_cost
-from flyball.core.report import overflowing
+from flyball.core.routing import overflow
 from flyball.core.spec import FallbackRoute, WorkloadSpec
+from flyball.core.told.report import overflowing
 from flyball.core.units import format_ratio
 from flyball.runtime.known import Known
 

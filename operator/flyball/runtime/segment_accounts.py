@@ -11,15 +11,15 @@ from functools import partial
 
 import structlog
 
-from flyball.core.bill import Charge, PathUse
-from flyball.core.capacity import start_fit
-from flyball.core.cost import gpus_of
-from flyball.core.meter import milliseconds
+from flyball.core.fleet.capacity import start_fit
+from flyball.core.money.bill import Charge, PathUse
+from flyball.core.money.cost import gpus_of
+from flyball.core.money.meter import milliseconds
+from flyball.core.money.segment_bill import LabelTraffic, SegmentUse, most_named, split
 from flyball.core.names import WorkloadKey
 from flyball.core.ports import PortError, SegmentSource
-from flyball.core.segment_bill import LabelTraffic, SegmentUse, most_named, split
 from flyball.core.spec import WorkloadSpec
-from flyball.core.work import Work, mean_batch, work
+from flyball.core.traffic.work import Work, mean_batch, work
 from flyball.ledger import segments
 from flyball.ledger.calendar import HOUR_MS
 from flyball.ledger.errors import LedgerError

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from flyball.core.advice.shadow import Asked, ReplicaSample, RivalReply, RivalState, Sight, asked, load_tests
 from flyball.core.names import WorkloadKey
 from flyball.core.ports import PortError, ReplicaTelemetry, Rivals, RivalsOfOne
-from flyball.core.shadow import Asked, ReplicaSample, RivalReply, RivalState, Sight, asked, load_tests
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime.advice import Advice, Seen
 from flyball.runtime.aside import Beside, in_thread_of_its_own

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from flyball.core.shadow import DAY_SECONDS, HOUR_SECONDS, SLOT_SECONDS, Account, Asked, Bill, RivalState
+from flyball.core.advice.shadow import DAY_SECONDS, HOUR_SECONDS, SLOT_SECONDS, Account, Asked, Bill, RivalState
 from flyball.core.units import format_duration, format_money
 from flyball.runtime.advice import Advice, Sample
 from flyball.runtime.news import Figure, Status

@@ -7,16 +7,16 @@ from decimal import Decimal
 
 from flyball.api.sharing import to_budget
 from flyball.core import periods
-from flyball.core.cost import accrued, replica_price
 from flyball.core.decision import Condition, Event
-from flyball.core.findings import APPROACHING, HALF
 from flyball.core.memory import Memory
+from flyball.core.money.cost import accrued, replica_price
+from flyball.core.money.pacing import HOLD_SECONDS, PERIOD_WORDS
+from flyball.core.money.shared_budget import NOTHING, Claim, SharedBudget, amounts, share_of, within
 from flyball.core.names import ConditionType, Enforcement, EventReason, Period, WorkloadKey
 from flyball.core.observation import WorkloadState
-from flyball.core.pacing import HOLD_SECONDS, PERIOD_WORDS
 from flyball.core.ports import Cluster
-from flyball.core.shared_budget import NOTHING, Claim, SharedBudget, amounts, share_of, within
 from flyball.core.spec import Ceiling, WorkloadSpec
+from flyball.core.told.findings import APPROACHING, HALF
 from flyball.core.units import counted, format_money, format_ratio
 from flyball.runtime import pool_status
 from flyball.runtime.mirror import Mirror

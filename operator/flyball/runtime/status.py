@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 
 from flyball.api.parse import parse_status
 from flyball.api.v1alpha1 import WorkloadSLOStatus
-from flyball.core.conditions import KnownCondition, merge
 from flyball.core.decision import (
     Condition,
     CostReport,
@@ -15,11 +14,12 @@ from flyball.core.decision import (
     SegmentsReport,
     StageReport,
 )
-from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.names import ConditionType, Period, RouteKind
 from flyball.core.observation import Observation
-from flyball.core.sources import SignalQuality, SignalSource
+from flyball.core.service.latency import ACTIVE_SESSIONS
+from flyball.core.service.sources import SignalQuality, SignalSource
 from flyball.core.spec import Invalid, Objective, WorkloadSpec
+from flyball.core.told.conditions import KnownCondition, merge
 from flyball.core.units import format_duration, format_money, format_ratio
 from flyball.runtime import efficiency_status
 from flyball.runtime.news import Status

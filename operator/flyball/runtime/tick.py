@@ -11,17 +11,17 @@ from typing import Any
 
 import structlog
 
-from flyball.core.books import Books
 from flyball.core.decide import decide
 from flyball.core.decision import Condition, Decision, Event, VariantDecision
-from flyball.core.gpu_pools import Grant
 from flyball.core.memory import Memory
+from flyball.core.money.books import Books
+from flyball.core.money.node_prices import NodePrice, NodePriceRule, Quote, quote
+from flyball.core.money.prices import in_force, quoted
 from flyball.core.names import ConditionType, EventReason, Mode, WorkloadKey
-from flyball.core.node_prices import NodePrice, NodePriceRule, Quote, quote
 from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
+from flyball.core.pools.gpu_pools import Grant
+from flyball.core.pools.rationing import GPUS_SHORT, limited_by_pool, shortage
 from flyball.core.ports import Cluster, Events, Metrics, Missing, PortError, Rejected
-from flyball.core.prices import in_force, quoted
-from flyball.core.rationing import GPUS_SHORT, limited_by_pool, shortage
 from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
 from flyball.core.units import counted
 from flyball.ledger.record import Record, record_of

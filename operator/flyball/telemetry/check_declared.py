@@ -5,10 +5,10 @@ whether its objectives can be counted at the bucket edges that there are.
 import math
 from collections.abc import Iterable, Iterator
 
-from flyball.core.efficiency import WINDOW_SECONDS
-from flyball.core.latency import LatencySource
 from flyball.core.names import COUNTED_INDICATORS
 from flyball.core.observation import believable
+from flyball.core.service.efficiency import WINDOW_SECONDS
+from flyball.core.service.latency import LatencySource
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.core.units import format_duration
 from flyball.telemetry import bucket_queries, own_counts, stages_query

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import SignalState, WorkloadSignals
-from flyball.core.sources import SignalQuality, SignalSource
+from flyball.core.service.sources import SignalQuality, SignalSource
 from flyball.core.spec import Variant, WorkloadSpec
 from flyball.telemetry import named
 from flyball.telemetry.answers import Table

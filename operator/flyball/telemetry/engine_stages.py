@@ -9,9 +9,9 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from flyball.core.latency import StageReading
 from flyball.core.names import Indicator, WorkloadKey
 from flyball.core.observation import WorkloadSignals
+from flyball.core.service.latency import StageReading
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry.answers import Table
 from flyball.telemetry.histograms import BadHistogram, Buckets, merge, percentiles

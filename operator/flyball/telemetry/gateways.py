@@ -9,8 +9,8 @@ What users name themselves, in `latencies` or `overrides`, stays.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from flyball.core.latency import LatencySource
 from flyball.core.names import Indicator
+from flyball.core.service.latency import LatencySource
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry.profiles import GATEWAYS, EngineProfile
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.observation import WorkloadSignals
+from flyball.core.service.latency import ACTIVE_SESSIONS
 from flyball.core.spec import WorkloadSpec
 from flyball.core.units import format_duration
 from flyball.telemetry import overrides, queries

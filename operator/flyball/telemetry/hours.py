@@ -9,11 +9,11 @@ import asyncio
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from flyball.core.advice.outlook import HourOfLoad
 from flyball.core.names import WorkloadKey
-from flyball.core.outlook import HourOfLoad
 from flyball.core.ports import Unavailable
 from flyball.core.spec import WorkloadSpec
-from flyball.core.trends import HOUR_SECONDS, PEAK_SECONDS
+from flyball.core.traffic.trends import HOUR_SECONDS, PEAK_SECONDS
 from flyball.telemetry import queries
 from flyball.telemetry.answers import Answer, Row, Table
 from flyball.telemetry.discovery import Engines

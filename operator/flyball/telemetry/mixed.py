@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from flyball.core.observation import ObjectiveReading, Percentiles, Reading, SignalState, WindowShare, WorkloadSignals
-from flyball.core.own_counts import OwnReadings
+from flyball.core.service.own_counts import OwnReadings
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry import reliability
 

@@ -7,9 +7,9 @@ within the rate window; of a query it is known where `sampled` says so.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from flyball.core.latency import ACTIVE_SESSIONS, LatencySource, Stage
 from flyball.core.observation import SignalState, WorkloadSignals
-from flyball.core.sources import SignalQuality, SignalSource
+from flyball.core.service.latency import ACTIVE_SESSIONS, LatencySource, Stage
+from flyball.core.service.sources import SignalQuality, SignalSource
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry.histograms import BadHistogram
 from flyball.telemetry.overrides import READINGS

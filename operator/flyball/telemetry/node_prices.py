@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from decimal import Decimal
 
-from flyball.core.node_prices import PER_GPU, PER_NODE, NodePrice
+from flyball.core.money.node_prices import PER_GPU, PER_NODE, NodePrice
 from flyball.core.observation import believable
 from flyball.telemetry.answers import Answer, Row
 from flyball.telemetry.promql import SERIES_LABEL, duration, either, tagged

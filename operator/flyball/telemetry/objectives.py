@@ -8,10 +8,10 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from flyball.core.demand import limits_of
 from flyball.core.names import Indicator
 from flyball.core.observation import BucketEdges, ObjectiveReading, SignalState, WindowShare
 from flyball.core.spec import Objective, WorkloadSpec
+from flyball.core.traffic.demand import limits_of
 from flyball.telemetry import bucket_queries, queries, windows
 from flyball.telemetry.answers import Answer, Table
 from flyball.telemetry.evenness import source

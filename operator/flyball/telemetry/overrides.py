@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.names import Indicator
 from flyball.core.observation import (
     ABSENT,
@@ -24,6 +23,7 @@ from flyball.core.observation import (
     WindowShare,
     WorkloadSignals,
 )
+from flyball.core.service.latency import ACTIVE_SESSIONS
 from flyball.core.spec import Objective, Variant, WorkloadSpec
 from flyball.telemetry.answers import Answer, Row
 from flyball.telemetry.freshness import mean, mean_share, quotient, total

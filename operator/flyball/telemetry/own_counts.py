@@ -7,13 +7,13 @@ again once a minute at the soonest, so that what they cost Prometheus is bounded
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from flyball.core.efficiency import WINDOW_SECONDS
 from flyball.core.names import COUNTED_INDICATORS, WorkloadKey
 from flyball.core.observation import WorkloadSignals, believable
-from flyball.core.own_counts import Cache, CacheReading, OwnCounts, OwnReadings, TemplateCounts, TokenCount
-from flyball.core.reliability import EventCounts, RequestEvent, of_statuses
+from flyball.core.service.efficiency import WINDOW_SECONDS
+from flyball.core.service.own_counts import Cache, CacheReading, OwnCounts, OwnReadings, TemplateCounts, TokenCount
+from flyball.core.service.reliability import EventCounts, RequestEvent, of_statuses
+from flyball.core.service.tokens import folded
 from flyball.core.spec import WorkloadSpec
-from flyball.core.tokens import folded
 from flyball.telemetry import windows
 from flyball.telemetry.answers import Answer, Row
 from flyball.telemetry.promql import duration

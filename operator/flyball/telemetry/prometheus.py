@@ -8,9 +8,9 @@ from functools import partial
 
 import structlog
 
-from flyball.core.latency import ACTIVE_SESSIONS
 from flyball.core.names import WorkloadKey
 from flyball.core.observation import WorkloadSignals
+from flyball.core.service.latency import ACTIVE_SESSIONS
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry import mixed, outside, own_counts, queries, reliability, sessions, stages, wakeup
 from flyball.telemetry.answers import Answer, Table

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from flyball.core.names import COUNTED_INDICATORS
 from flyball.core.observation import ObjectiveReading, SignalState, WindowShare, WorkloadSignals, believable
-from flyball.core.reliability import EventCounts, RequestEvent, good_and_total, of_statuses
+from flyball.core.service.reliability import EventCounts, RequestEvent, good_and_total, of_statuses
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.telemetry import windows
 from flyball.telemetry.answers import Row, Table

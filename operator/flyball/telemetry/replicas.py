@@ -9,9 +9,9 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from flyball.core.advice.shadow import ReplicaSample, ReplicaSignal
 from flyball.core.names import Indicator, WorkloadKey
 from flyball.core.ports import Unavailable
-from flyball.core.shadow import ReplicaSample, ReplicaSignal
 from flyball.core.spec import Variant, WorkloadSpec
 from flyball.telemetry import queries
 from flyball.telemetry.answers import Answer, Row, Table

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from flyball.core.latency import LatencySource
+from flyball.core.money.segment_bill import LabelTraffic, Traffic, clean
 from flyball.core.names import Indicator, WorkloadKey
 from flyball.core.observation import believable
-from flyball.core.own_counts import TokenCount
 from flyball.core.ports import Unavailable
-from flyball.core.segment_bill import LabelTraffic, Traffic, clean
+from flyball.core.service.latency import LatencySource
+from flyball.core.service.own_counts import TokenCount
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry.answers import Answer, Row
 from flyball.telemetry.own_counts import TEMPLATE_LABEL, WINDOW

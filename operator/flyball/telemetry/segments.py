@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from flyball.core.latency import LatencySource, SegmentReading, SegmentsReading
 from flyball.core.names import Indicator
+from flyball.core.service.latency import LatencySource, SegmentReading, SegmentsReading
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.telemetry.answers import Answer, Row
 from flyball.telemetry.histograms import BadHistogram, Buckets, bracket, good_events, merge, percentiles

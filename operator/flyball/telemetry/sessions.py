@@ -8,8 +8,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from flyball.core.latency import ACTIVE_SESSIONS, SegmentReading, SegmentsReading
 from flyball.core.observation import WorkloadSignals, believable
+from flyball.core.service.latency import ACTIVE_SESSIONS, SegmentReading, SegmentsReading
 from flyball.core.spec import WorkloadSpec
 from flyball.telemetry.answers import Answer, Row
 from flyball.telemetry.promql import SERIES_LABEL, either, tagged

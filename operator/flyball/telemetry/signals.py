@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from flyball.core.observation import ABSENT, Reading, SignalState, VariantSignals, WorkloadSignals, ok
-from flyball.core.own_counts import OwnReadings
-from flyball.core.reliability import EventCounts
+from flyball.core.service.own_counts import OwnReadings
+from flyball.core.service.reliability import EventCounts
 from flyball.core.spec import Variant, WorkloadSpec
 from flyball.telemetry import queries, reliability, windows
 from flyball.telemetry.answers import Answer, Row, Table

@@ -8,9 +8,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from flyball.core.latency import Distribution, LatencySource, WholeReading
 from flyball.core.names import Indicator
 from flyball.core.observation import ObjectiveReading, SignalState, WindowShare, WorkloadSignals
+from flyball.core.service.latency import Distribution, LatencySource, WholeReading
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.telemetry import stages_query, windows
 from flyball.telemetry.answers import Answer, Row

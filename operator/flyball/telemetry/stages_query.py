@@ -7,7 +7,7 @@ queries is that of windows, and their length that of metrics in use. Pure.
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from flyball.core.latency import LatencySource
+from flyball.core.service.latency import LatencySource
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.telemetry import windows
 from flyball.telemetry.promql import any_of, duration, either, summed, tagged

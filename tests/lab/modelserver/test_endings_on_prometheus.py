@@ -10,7 +10,7 @@ from support.prometheus import make_objective, make_spec, make_variant
 from support.real_prometheus import History, serve
 
 from flyball.core.names import Indicator
-from flyball.core.reliability import RequestEvent as E
+from flyball.core.service.reliability import RequestEvent as E
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.settings import PrometheusSettings
 

@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 from lab.policies.views import ENGINE, counts, setting, variant, view
 
-from flyball.core.forecast import LEVELS, coverage
 from flyball.core.names import Indicator, Mode
 from flyball.core.spec import EnginePrior
+from flyball.core.traffic.forecast import LEVELS, coverage
 from flyball.lab.bounds.static_peak import static_peak
 from flyball.lab.fleet.model import FleetOptions, FleetVariant
 from flyball.lab.generate import open_trace

@@ -3,9 +3,9 @@ from decimal import Decimal
 
 import pytest
 
-from flyball.core.capacity import RequestShape, start_fit
-from flyball.core.forecast import LEVELS, start
+from flyball.core.fleet.capacity import RequestShape, start_fit
 from flyball.core.memory import Memory, VariantMemory
+from flyball.core.traffic.forecast import LEVELS, start
 from flyball.lab.fleet.model import FleetVariant, ReplicaCounts
 from flyball.lab.fleet.samples import History
 from flyball.lab.policies.flyball import build

@@ -10,7 +10,7 @@ from flyball.api.scalars import Prose
 from flyball.api.v1alpha1.demandevent import WorkloadSelector
 from flyball.api.v1alpha1.money import CeilingSpec
 from flyball.api.v1alpha1.status import StatusCondition
-from flyball.core.shared_budget import PERIODS
+from flyball.core.money.shared_budget import PERIODS
 
 
 class BudgetSpec(ApiModel):

@@ -8,7 +8,7 @@ from flyball.api.model import ApiModel, ListMap, ListSet, rule
 from flyball.api.resource import PrinterColumn, Resource, ResourceNames
 from flyball.api.scalars import Accelerator, Gpus, ItemName, LabelValue, Prose
 from flyball.api.v1alpha1.status import StatusCondition
-from flyball.core.gpu_pools import Peers, Preemption
+from flyball.core.pools.gpu_pools import Peers, Preemption
 
 
 class NamespaceQuota(ApiModel):

@@ -2,8 +2,8 @@
 
 from flyball.api.model import ApiModel, rule
 from flyball.api.scalars import Duration, ItemName, Money, Number, Percent, PromQL, cel_is_positive, is_positive
-from flyball.core.own_counts import CacheKind, TokenCount
-from flyball.core.reliability import RequestEvent
+from flyball.core.service.own_counts import CacheKind, TokenCount
+from flyball.core.service.reliability import RequestEvent
 
 WINDOW = "$window"
 _PROBLEM = "a query counts over no window, or over one of its own"

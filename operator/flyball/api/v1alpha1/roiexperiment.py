@@ -10,8 +10,8 @@ from flyball.api.resource import PrinterColumn, Resource, ResourceNames
 from flyball.api.scalars import Change, DateTime, Int32, ItemName, ObjectName, Percent, Prose
 from flyball.api.v1alpha1.demandevent import WorkloadSelector
 from flyball.api.v1alpha1.status import StatusCondition
-from flyball.core.experiment import Arm, Design, Direction, Evidence, GuardState, Metric
-from flyball.core.experiment_verdict import Reason, Verdict
+from flyball.core.evidence.experiment import Arm, Design, Direction, Evidence, GuardState, Metric
+from flyball.core.evidence.experiment_verdict import Reason, Verdict
 
 
 class Hypothesis(ApiModel):

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flyball.core.capacity import RequestShape, first_token_slack, replica_capacity
-from flyball.core.demand import limits_of
-from flyball.core.misses import prior, replicas_for
+from flyball.core.fleet.capacity import RequestShape, first_token_slack, replica_capacity
+from flyball.core.fleet.misses import prior, replicas_for
 from flyball.core.names import Indicator
 from flyball.core.spec import Objective
+from flyball.core.traffic.demand import limits_of
 from flyball.core.units import format_duration
 from flyball.lab.backtest.fitting import Fitted, fit_variants
 from flyball.lab.backtest.measured import Measured, NothingMeasured

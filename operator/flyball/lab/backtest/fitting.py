@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import numpy as np
 
-from flyball.core.capacity import CapacityFit, RequestShape, learn, start_fit
-from flyball.core.sizing import ASSUMED_STARTUP_SECONDS
+from flyball.core.fleet.capacity import CapacityFit, RequestShape, learn, start_fit
+from flyball.core.fleet.sizing import ASSUMED_STARTUP_SECONDS
 from flyball.core.spec import Variant
 from flyball.core.units import format_duration, format_ratio
 from flyball.lab.backtest.measured import Measured

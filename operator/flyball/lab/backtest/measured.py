@@ -1,8 +1,9 @@
 """A workload's past as arrays: what arrived, what ran, what was attained. One entry for each step.
 
 Arrivals of a step are its completions plus the growth of the backlog over it: while replicas are saturated, users pile
-up and completions show nothing of it (core/arrivals.py). Where a step measured nothing, the number is NaN; short holes
-are bridged by their neighbours, long ones stay and count on no side. Whatever was missing or odd is said in `notes`.
+up and completions show nothing of it (core/traffic/arrivals.py). Where a step measured nothing, the number is NaN;
+short holes are bridged by their neighbours, long ones stay and count on no side. Whatever was missing or odd is said
+in `notes`.
 """
 
 import math
@@ -12,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from flyball.core.arrivals import backlog_of
 from flyball.core.observation import Reading, SignalState, VariantSignals, WorkloadSignals
-from flyball.core.slo import unmeasurable
+from flyball.core.service.slo import unmeasurable
 from flyball.core.spec import WorkloadSpec
+from flyball.core.traffic.arrivals import backlog_of
 from flyball.core.units import counted, format_duration, format_ratio
 from flyball.telemetry.history import WorkloadHistory
 

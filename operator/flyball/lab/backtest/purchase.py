@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import numpy as np
 
-from flyball.core.capacity import RequestShape, first_token_slack, replica_capacity
-from flyball.core.demand import limits_of
-from flyball.core.misses import prior, replicas_for
-from flyball.core.plan import HOURS_PER_MONTH, MOST_REPLICAS
-from flyball.core.trends import WEEK_SECONDS, levels
+from flyball.core.advice.plan import HOURS_PER_MONTH, MOST_REPLICAS
+from flyball.core.fleet.capacity import RequestShape, first_token_slack, replica_capacity
+from flyball.core.fleet.misses import prior, replicas_for
+from flyball.core.traffic.demand import limits_of
+from flyball.core.traffic.trends import WEEK_SECONDS, levels
 from flyball.lab.backtest.compare import recommended
 from flyball.lab.backtest.fitting import Fitted
 from flyball.lab.backtest.measured import Measured

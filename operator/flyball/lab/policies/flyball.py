@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from flyball.core.decide import decide
-from flyball.core.forecast import LEVELS
 from flyball.core.memory import Memory
 from flyball.core.names import Indicator, Mode, Precedence, WorkloadKey
 from flyball.core.spec import EnginePrior, Objective, Scaling, TargetRef, ToZero, Variant, WorkloadSpec
+from flyball.core.traffic.forecast import LEVELS
 from flyball.lab.fleet.model import FleetVariant
 from flyball.lab.observe import LabTelemetry, observe
 from flyball.lab.policies.model import Setting, View

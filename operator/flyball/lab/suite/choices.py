@@ -1,6 +1,6 @@
 """Which knobs a policy has: those of the rivals are the registry's, flyball's own is the cap on its quantile."""
 
-from flyball.core.forecast import LEVELS
+from flyball.core.traffic.forecast import LEVELS
 from flyball.lab.policies.registry import KNOBS, RIVALS, Knobs, names
 from flyball.lab.suite.conclusion import BOUNDS, FLYBALL
 from flyball.lab.suite.results import Knob

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from flyball.core.capacity import start_fit
-from flyball.core.forecast import coverage
+from flyball.core.fleet.capacity import start_fit
+from flyball.core.traffic.forecast import coverage
 from flyball.lab.policies.flyball import Flyball, build
 from flyball.lab.policies.model import Setting, View
 from flyball.lab.scenario import Scenario

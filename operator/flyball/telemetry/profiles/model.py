@@ -6,7 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from flyball.core.names import Indicator
-from flyball.core.reliability import RequestEvent
+from flyball.core.service.reliability import RequestEvent
 
 
 class Unit(StrEnum):

@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 from flyball.core.names import Indicator
-from flyball.core.reliability import RequestEvent
+from flyball.core.service.reliability import RequestEvent
 from flyball.telemetry.profiles.model import Endings, EngineProfile, Histogram, Origin, Unit, counter, gauge
 
 # A request's own mean; the router counts it over all output tokens, the first included.

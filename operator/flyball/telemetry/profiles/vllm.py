@@ -3,7 +3,7 @@
 from types import MappingProxyType
 
 from flyball.core.names import Indicator
-from flyball.core.reliability import RequestEvent
+from flyball.core.service.reliability import RequestEvent
 from flyball.telemetry.profiles.model import (
     Counter,
     Endings,

@@ -1,0 +1,1 @@
+"""Experiments and reviews: what changes did, and what to change next."""

@@ -1,0 +1,1 @@
+"""What workloads cost, by what prices, and within which budgets."""

@@ -1,0 +1,1 @@
+"""GPUs that workloads share, and who gets them when they are short."""

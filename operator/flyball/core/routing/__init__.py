@@ -1,0 +1,1 @@
+"""How much traffic overflows to fallbacks, and how it comes back."""

@@ -1,0 +1,1 @@
+"""How requests fare: objectives, stages, segments, GPUs with their queue, tokens, caches, reliability."""

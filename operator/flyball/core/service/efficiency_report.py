@@ -1,0 +1,16 @@
+"""What people read beside sizes and money, in one place of a decision."""
+
+from dataclasses import dataclass
+
+from flyball.core.service.reliability import ReliabilityReport
+from flyball.core.service.reuse import CacheReport
+from flyball.core.service.tokens import TokenReport
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """One workload's reports; None where nothing of it is known."""
+
+    reliability: ReliabilityReport | None = None
+    tokens: TokenReport | None = None
+    caches: tuple[CacheReport, ...] = ()

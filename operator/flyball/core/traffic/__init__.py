@@ -1,0 +1,1 @@
+"""What arrives, now and soon, and how much of a replica it takes."""

@@ -1,0 +1,1 @@
+"""What answers are worth, and whether they return what they cost."""
