@@ -1,6 +1,7 @@
 """Windows longer than an hour: dear to ask for and slow to change, so refreshed in the background and remembered."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -12,6 +13,10 @@ from flyball.telemetry.answers import Answer
 KEPT_SECONDS = 3600.0
 """An answer older than this is dropped: the window is then left out, rather than wrong."""
 
+MOST_OF_THE_TIME = 0.1
+"""A window is asked for so seldom that its query takes Prometheus this share of the time at most: one that times out is
+not asked for again at once, since it may be what keeps Prometheus from answering."""
+
 log = structlog.get_logger("flyball.telemetry")
 
 Ask = Callable[[str], Awaitable[Answer]]
@@ -20,10 +25,11 @@ TableT = TypeVar("TableT")
 
 @dataclass(slots=True)
 class _Remembered(Generic[TableT]):
-    """What is known of one window: the query last asked and when, and the last good answer and its time."""
+    """What is known of one window: the query last asked, when, its seconds, and the last good answer with its time."""
 
     query: str
     asked_at: float
+    took: float = 0.0
     answered_at: float | None = None
     table: TableT | None = None
 
@@ -31,10 +37,16 @@ class _Remembered(Generic[TableT]):
 class SlowWindows(Generic[TableT]):
     """Remembers answers by window, and refreshes those that are due. Times are those of the reads (epoch seconds).
 
-    `read_answer` makes of an answer what is remembered of it.
+    `read_answer` makes of an answer what is remembered of it. `clock` tells how long a query takes (seconds).
     """
 
-    def __init__(self, refresh_seconds: float, read_answer: Callable[[Answer], TableT]) -> None:
+    def __init__(
+        self,
+        refresh_seconds: float,
+        read_answer: Callable[[Answer], TableT],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._refresh_seconds = refresh_seconds
         self._read_answer = read_answer
         self._known: dict[tuple[str, float], _Remembered[TableT]] = {}
@@ -74,7 +86,8 @@ class SlowWindows(Generic[TableT]):
         if key in self._running:
             return self._running[key]
         known = self._known.get(key)
-        if known and known.query == query and at - known.asked_at < self._refresh_seconds:
+        rest = max(self._refresh_seconds, known.took / MOST_OF_THE_TIME) if known else 0.0
+        if known and known.query == query and at - known.asked_at < rest:
             return None
         known = self._known.setdefault(key, _Remembered(query, at))
         known.query, known.asked_at = query, at
@@ -84,7 +97,9 @@ class SlowWindows(Generic[TableT]):
         return task
 
     async def _ask(self, known: _Remembered[TableT], window: float, query: str, at: float, ask: Ask) -> None:
+        began = self._clock()
         answer = await ask(query)
+        known.took = self._clock() - began
         if answer.failure:
             log.warning("window not refreshed", window_seconds=window, reason=answer.failure)
         else:
