@@ -8,6 +8,7 @@ from support.world import OVERFLOW, World
 from flyball.core.names import WorkloadKey
 from flyball.core.ports import Conflict, Missing, PortError, Rejected, Unavailable
 from flyball.runtime import tick as tick_module
+from flyball.runtime.telling import UNPUBLISHED_LIMIT
 
 CHAT = WorkloadKey("team", "chat")
 ROUTES = [OVERFLOW["routes"][0], {"httpRoute": "batch", "primary": "chat", "fallback": "hosted"}]
@@ -555,7 +556,7 @@ async def test_only_the_newest_events_wait(world: World) -> None:
         failures += report.outcomes[0].failures
         world.metrics.problem = "down" if round_ % 2 else ""
     waiting = world.ticker._known[CHAT].unpublished
-    assert len(waiting) == tick_module.UNPUBLISHED_LIMIT
+    assert len(waiting) == UNPUBLISHED_LIMIT
     assert any(failure.endswith("is lost") for failure in failures)
 
 

@@ -1,6 +1,6 @@
 """The budget's annotations on targets, and giving everything back when a workload goes."""
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable
 
 import structlog
 
@@ -10,12 +10,10 @@ from flyball.core.observation import Observation
 from flyball.core.ports import Cluster, Missing, PortError, Rejected
 from flyball.core.spec import TargetRef, WorkloadSpec
 from flyball.runtime import budget
+from flyball.runtime.claims import Claims
 from flyball.runtime.known import Known
 
 log = structlog.get_logger("flyball.giveback")
-
-Claims = Mapping[tuple[str, TargetRef], WorkloadKey]
-"""Who governs each target, by namespace and target."""
 
 RELEASE = "release"
 

@@ -5,41 +5,40 @@ repeated here, since the next tick sees what is true then and decides again.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
 from flyball.core.decide import decide
-from flyball.core.decision import Condition, Decision, Event, VariantDecision
+from flyball.core.decision import Decision, Event
 from flyball.core.memory import Memory
 from flyball.core.money.books import Books
 from flyball.core.money.node_prices import NodePrice, NodePriceRule, Quote, quote
 from flyball.core.money.prices import in_force, quoted
-from flyball.core.names import ConditionType, EventReason, Mode, WorkloadKey
+from flyball.core.names import EventReason, WorkloadKey
 from flyball.core.observation import Observation, WorkloadSignals, WorkloadState
 from flyball.core.pools.gpu_pools import Grant
-from flyball.core.pools.rationing import GPUS_SHORT, limited_by_pool, shortage
-from flyball.core.ports import Cluster, Events, Metrics, Missing, PortError, Rejected
-from flyball.core.spec import Invalid, TargetRef, WorkloadSpec
-from flyball.core.units import counted
+from flyball.core.pools.rationing import shortage
+from flyball.core.ports import Cluster, Events, Metrics
+from flyball.core.spec import Invalid, WorkloadSpec
 from flyball.ledger.record import Record, record_of
 from flyball.runtime import efficiency_status, giveback, routes, status
 from flyball.runtime.advice import Advisers, Sample, Seen
 from flyball.runtime.announced import Announced
-from flyball.runtime.giveback import Claims
-from flyball.runtime.known import SCALE_BLOCKED, Known
+from flyball.runtime.claims import Claims, claims_of, contended
+from flyball.runtime.known import Known
 from flyball.runtime.mirror import Declared, Mirror
-from flyball.runtime.news import Shown, figures, news, ran_on
+from flyball.runtime.news import Shown, figures, ran_on
 from flyball.runtime.pools import Pools, Wanted
 from flyball.runtime.recall import as_found
+from flyball.runtime.scaling import blocked, gpus_short, scale_all
 from flyball.runtime.shared_budgets import Member, SharedBudgets
+from flyball.runtime.telling import Teller
 
 log = structlog.get_logger("flyball.tick")
 
-# Events that could not be written wait for the next tick, this many of a workload at most: the newest.
-UNPUBLISHED_LIMIT = 20
 # Clocks that are kept by NTP go back by less; what is remembered has times that would be waited for.
 CLOCK_BACK_SECONDS = 60.0
 
@@ -117,7 +116,7 @@ class Ticker:
         self._mirror = mirror
         self._metrics = metrics
         self._cluster = cluster
-        self._events = events
+        self._teller = Teller(cluster, events)
         self._record = record
         self._advisers = advisers or Advisers()
         self._books = books
@@ -141,7 +140,7 @@ class Ticker:
         self._recall(declared)
         living = [entry for entry in declared if not entry.deleting]
         specs = [entry.spec for entry in living if isinstance(entry.spec, WorkloadSpec)]
-        claims = _claims(specs)
+        claims = claims_of(specs)
         self._departed = [(key, known) for key, known in self._departed if not await self._depart(key, known, claims)]
         await self._each([(entry.key, self._release(entry, claims, at)) for entry in declared if entry.deleting])
         self._announced.begin(declared)
@@ -180,7 +179,7 @@ class Ticker:
     async def save(self, at: float) -> None:
         """Write the statuses that ran on since they were written: whoever comes next begins where this one ends."""
         late = [
-            (key, self._put_status(key, known.shown, at, "the operator ends"))
+            (key, self._teller.put(key, known, known.shown, at, "the operator ends"))
             for key, known in self._known.items()
             if known.shown is not None and not known.released and ran_on(known.status, known.shown.status)
         ]
@@ -219,7 +218,7 @@ class Ticker:
         known = self._known[spec.key]
         if known.status_at is None and state is not None:
             known.memory = as_found(known.memory, spec, state, at)
-        state = _contend(spec, state or WorkloadState(problem="the cluster was not observed"), claims)
+        state = contended(spec, state or WorkloadState(problem="the cluster was not observed"), claims)
         signals = signals or WorkloadSignals(problem="telemetry was not read")
         short = shortage(self._pools.grants(spec.key))
         announced, books = self._announced.expected(entry, at), self._books(spec.key)
@@ -274,21 +273,21 @@ class Ticker:
         entry, spec, observation = decided.wanted.entry, decided.wanted.spec, decided.wanted.observation
         known, memory, at = self._known[spec.key], decided.memory, decision.at
         record = _within(decided.record, decision, self._pools.grants(spec.key))
-        failures, events, blocks = await self._scale_all(spec, decision, known)
-        events = [*_gpus_short(spec, decision, known), *events]
-        decision = _blocked(decision, blocks)
+        failures, events, blocks = await scale_all(self._cluster, spec, decision, known)
+        events = [*gpus_short(spec, decision, known), *events]
+        decision = blocked(decision, blocks)
         moves = await routes.move_routes(self._cluster, spec, observation, decision, known, entry.has_finalizer)
         decision, memory = routes.as_moved(spec, decision, known.memory, memory, moves)
         known.memory, known.spec, known.told_invalid = memory, spec, None
         failures += moves.failures
         failures += await giveback.annotate(self._cluster, spec, observation, decision, known, claims)
         events = [*decision.events, *self._shared.events(spec.key), *events, *moves.events]
-        failures += await self._publish(spec.key, events, at)
+        failures += await self._teller.publish(spec.key, known, events, at)
         advice = self._advisers.advice(spec, known.status)
         rendered = {**status.render(spec, observation, decision, known.conditions), **advice.status}
         states = {**efficiency_status.states(decision.efficiency), **advice.states}
         shown = Shown(rendered, {**figures(spec, observation, decision), **advice.figures}, states)
-        failures += await self._write_status(spec.key, shown, at)
+        failures += await self._teller.show(spec.key, known, shown, at)
         why_shown = known.status_why if known.status_at == at else ""
         wants = _wants(decision)
         told = bool(why_shown) or bool(events) or (bool(wants) and wants != known.told_wants)
@@ -298,88 +297,14 @@ class Ticker:
             self._record(record)
         return Outcome(spec, observation, decision, tuple(failures), advice.samples)
 
-    async def _scale_all(
-        self, spec: WorkloadSpec, decision: Decision, known: Known
-    ) -> tuple[list[str], list[Event], list[str]]:
-        """Scale what should be scaled: failures, Events, and for each target that refuses, why."""
-        failures: list[str] = []
-        events: list[Event] = []
-        blocks: list[str] = []
-        if spec.mode is not Mode.AUTO:
-            return failures, events, blocks
-        for variant, decided in zip(spec.variants, decision.variants, strict=True):
-            target = variant.target
-            if decided.desired == decided.current:
-                known.blocked.discard(str(target))
-                continue
-            try:
-                events.append(await self._scale(spec, target, decided))
-                known.blocked.discard(str(target))
-            except Rejected as error:
-                failures.append(f"scale {target}: {error}")
-                blocks.append(f"{target}: {error}")
-                if str(target) not in known.blocked:
-                    known.blocked.add(str(target))
-                    text = f"cannot scale {_scaling(target, decided)}: {error}"
-                    events.append(Event(EventReason.SCALE_BLOCKED, text, "Scale", warning=True))
-            except PortError as error:  # the next look tells what is there then
-                failures.append(f"scale {target}: {error}")
-        return failures, events, blocks
-
-    async def _scale(self, spec: WorkloadSpec, target: TargetRef, decided: VariantDecision) -> Event:
-        await self._cluster.scale(spec.key.namespace, target, decided.current, decided.desired)
-        up = decided.desired > decided.current
-        reason = EventReason.SCALED_UP if up else EventReason.SCALED_DOWN
-        return Event(reason, f"scaled {_scaling(target, decided)}", "Scale")
-
-    async def _publish(self, key: WorkloadKey, events: Iterable[Event], at: float) -> list[str]:
-        """Write Events in their order; those that cannot be written now are kept for the next tick.
-
-        An Event that is refused for good is in the failures and the log, and nowhere else.
-        """
-        known = self._known[key]
-        queue = [*known.unpublished, *((event, at) for event in events)]
-        known.unpublished = []
-        failures = []
-        for index, (event, when) in enumerate(queue):
-            try:
-                await self._events.publish(key, known.uid, event, when)
-            except (Rejected, Missing) as error:
-                failures.append(f"event {event.reason} is lost: {error}")
-            except PortError as error:
-                failures.append(f"event {event.reason} waits: {error}")
-                waiting = queue[index:]
-                failures += [f"event {lost.reason} is lost" for lost, _ in waiting[:-UNPUBLISHED_LIMIT]]
-                known.unpublished = waiting[-UNPUBLISHED_LIMIT:]
-                break
-        return failures
-
-    async def _write_status(self, key: WorkloadKey, now: Shown, at: float) -> list[str]:
-        known = self._known[key]
-        written = Shown(known.status, known.figures, known.states) if known.status_at is not None else None
-        why = news(written, now, at - (known.status_at or 0.0))
-        known.shown = now
-        return await self._put_status(key, now, at, why) if why else []
-
-    async def _put_status(self, key: WorkloadKey, now: Shown, at: float, why: str) -> list[str]:
-        known = self._known[key]
-        try:
-            await self._cluster.write_status(key, now.status)
-        except PortError as error:
-            return [f"status: {error}"]
-        known.conditions = status.conditions_of(now.status)
-        known.status, known.status_at, known.status_why, known.states = now.status, at, why, now.states
-        known.figures = {**known.figures, **now.figures}  # one that is unknown now is no news when it comes back
-        return []
-
     async def _tell_invalid(self, invalid: Invalid, at: float) -> None:
         known = self._known[invalid.key]
         event = Event(EventReason.INVALID_SPEC, str(invalid), "Validate", warning=True)
         news = [event] if known.told_invalid != invalid.generation else []
         known.told_invalid = invalid.generation
-        failures = await self._publish(invalid.key, news, at)
+        failures = await self._teller.publish(invalid.key, known, news, at)
         told = Shown(status.render_invalid(invalid, at, known.conditions, known.status), {})
-        failures += await self._write_status(invalid.key, told, at)
+        failures += await self._teller.show(invalid.key, known, told, at)
         if failures:
             log.warning("write failed", workload=str(invalid.key), failures=failures)
 
@@ -388,7 +313,7 @@ class Ticker:
         if known.spec is None and isinstance(entry.spec, WorkloadSpec):
             known.spec = entry.spec
         failures, events = await giveback.release(self._cluster, entry.key, known, entry.has_finalizer, claims)
-        failures += await self._publish(entry.key, events, at)
+        failures += await self._teller.publish(entry.key, known, events, at)
         if failures:
             log.warning("write failed", workload=str(entry.key), failures=failures)
 
@@ -396,59 +321,9 @@ class Ticker:
         return await giveback.depart(self._cluster, key, known, claims, reborn=key in self._known)
 
 
-def _claims(specs: Sequence[WorkloadSpec]) -> dict[tuple[str, TargetRef], WorkloadKey]:
-    """Who governs each target: the oldest of those that claim it."""
-    claims: dict[tuple[str, TargetRef], WorkloadKey] = {}
-    for spec in specs:
-        for variant in spec.variants:
-            claims.setdefault((spec.key.namespace, variant.target), spec.key)
-    return claims
-
-
-def _contend(spec: WorkloadSpec, state: WorkloadState, claims: Claims) -> WorkloadState:
-    """The state in which targets that an older WorkloadSLO governs are contended."""
-    owners = {v.name: claims[spec.key.namespace, v.target] for v in spec.variants}
-    variants = tuple(
-        replace(found, contender=f"WorkloadSLO/{owners[found.name].name}")
-        if owners.get(found.name, spec.key) != spec.key
-        else found
-        for found in state.variants
-    )
-    return replace(state, variants=variants)
-
-
-def _scaling(target: TargetRef, decided: VariantDecision) -> str:
-    why = "; ".join(cause.text for cause in decided.causes)
-    return f"{target} from {decided.current} to {decided.desired} replicas: {why}"
-
-
-def _gpus_short(spec: WorkloadSpec, decision: Decision, known: Known) -> list[Event]:
-    """An Event for each target that a GPUPool holds below what it needs, when that begins."""
-    events = []
-    for variant, decided in zip(spec.variants, decision.variants, strict=True):
-        subject = f"{GPUS_SHORT}/{variant.name}"
-        if not limited_by_pool(decided.limited_by):
-            known.blocked.discard(subject)
-        elif subject not in known.blocked:
-            known.blocked.add(subject)
-            why = next(cause.text for cause in decided.causes if cause.code == GPUS_SHORT)
-            text = f"cannot scale {variant.target} beyond {counted(decided.desired, 'replica')}: {why}"
-            events.append(Event(EventReason.SCALE_BLOCKED, text, "Scale", warning=True))
-    return events
-
-
 def _within(record: Record, decision: Decision, grants: Sequence[Grant]) -> Record:
     """The record of the decision within what GPUPools granted; grants that cut nothing are left out."""
     return record if decision is record.decision else replace(record, decision=decision, grants=tuple(grants))
-
-
-def _blocked(decision: Decision, blocks: Sequence[str]) -> Decision:
-    """The decision with the condition of a workload whose targets refuse to be scaled."""
-    if not blocks:
-        return decision
-    refused = Condition(ConditionType.SCALING_ACTIVE, False, SCALE_BLOCKED, "; ".join(blocks))
-    conditions = tuple(refused if c.type is ConditionType.SCALING_ACTIVE else c for c in decision.conditions)
-    return replace(decision, conditions=conditions)
 
 
 def _wants(decision: Decision) -> tuple[tuple[str, object], ...]:
