@@ -16,12 +16,6 @@ def replicas(world: World, *names: str) -> list[int]:
     return [world.deployment(name).replicas for name in names]
 
 
-async def surge(world: World, ticks: int = 8) -> None:
-    """Four replicas are what each workload may have at most, and what it now needs."""
-    world.metrics.rate, world.metrics.busy, world.metrics.waiting, world.metrics.good = 60.0, 1.0, 60.0, 0.5
-    await world.tick(ticks)
-
-
 @pytest.fixture
 def two(world: World) -> World:
     """Two workloads that run two replicas each, in a pool that is one GPU short of what a surge asks for."""
@@ -34,13 +28,13 @@ def two(world: World) -> World:
 async def test_without_a_pool_everybody_is_scaled(world: World) -> None:
     world.apply("chat")
     world.apply("search")
-    await surge(world)
+    await world.surge(8)
     assert replicas(world, "chat", "search") == [4, 4]
     assert world.cluster.reads == []
 
 
 async def test_of_a_pool_short_by_one_gpu_the_higher_priority_has_all_it_needs(two: World) -> None:
-    await surge(two)
+    await two.surge(8)
     assert replicas(two, "chat", "search") == [4, 3]
     target = two.status("search")["targets"][0]
     assert (target["current"], target["desired"], target["limitedBy"]) == (3, 3, "GPUPool shared")
@@ -56,7 +50,7 @@ async def test_of_a_pool_short_by_one_gpu_the_higher_priority_has_all_it_needs(t
 
 
 async def test_the_pool_says_who_is_short_and_why(two: World) -> None:
-    await surge(two)
+    await two.surge(8)
     status = two.cluster.statuses["shared"]
     why = "GPUPool shared hands out 7 NVIDIA-L4, 4 to team/chat (priority 10)"
     assert status["summary"] == {"granted": "7 of 7", "asked": "8", "short": f"team/search 3 of 4: {why}"}
@@ -71,10 +65,10 @@ async def test_the_pool_says_who_is_short_and_why(two: World) -> None:
 async def test_what_runs_for_a_lower_priority_is_given_to_a_higher_one_and_comes_back(world: World) -> None:
     world.apply("search")
     world.pool(6)
-    await surge(world)
+    await world.surge(8)
     assert replicas(world, "search") == [4]
     world.apply("chat", priority=10)
-    await surge(world)
+    await world.surge(8)
     assert replicas(world, "chat", "search") == [4, 2]
     world.delete("chat")
     await world.tick(3)
@@ -86,7 +80,7 @@ async def test_what_runs_for_a_lower_priority_is_given_to_a_higher_one_and_comes
 async def test_what_a_pool_does_not_grant_overflows_to_the_fallback(two: World) -> None:
     two.apply("search", fallback={**OVERFLOW, "triggers": ["CapacityShort"]})
     two.with_route()
-    await surge(two)
+    await two.surge(8)
     assert two.weights() == (50, 50)
     fallback = two.status("search")["fallback"]
     assert (fallback["state"], fallback["reason"].partition(":")[0]) == (
@@ -101,14 +95,14 @@ async def test_what_a_pool_does_not_grant_overflows_to_the_fallback(two: World) 
 async def test_among_equals_nobody_loses_what_runs(world: World) -> None:
     world.apply("search")
     world.pool(6)
-    await surge(world)
+    await world.surge(8)
     world.apply("chat", value={"perRequest": "5", "source": "survey"})
-    await surge(world)
+    await world.surge(8)
     assert replicas(world, "chat", "search") == [2, 4], "but for the minimum of two"
 
 
 async def test_a_shortage_that_lasts_is_told_once_and_written_once_also_by_a_new_process(two: World) -> None:
-    await surge(two, 40)
+    await two.surge(40)
     assert two.events.reasons("search").count("ScaleBlocked") == 1
     two.cluster.writes.clear()
     await two.tick(20)
@@ -125,7 +119,7 @@ async def test_a_target_that_flyball_may_not_change_holds_its_gpus(world: World)
     world.apply("search", priority=10)
     world.deployment("chat").replicas = 4
     world.pool(7)
-    await surge(world)
+    await world.surge(8)
     assert replicas(world, "chat", "search") == [4, 3]
     assert world.condition("CapacityAvailable", "chat")["reason"] != "GPUsShort"
     world.deployment("chat").contender = "HorizontalPodAutoscaler/chat"
@@ -135,7 +129,7 @@ async def test_a_target_that_flyball_may_not_change_holds_its_gpus(world: World)
 
 
 async def test_who_cannot_be_seen_or_decided_keeps_what_it_had(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    await surge(two)
+    await two.surge(8)
     two.deployment("search").replicas = 2  # somebody else's doing: one GPU is free, and search wants two more
     observe = two.cluster.observe
 
@@ -154,7 +148,7 @@ async def test_a_defect_in_the_arbitration_holds_nobody_up(two: World, monkeypat
         raise ZeroDivisionError
 
     monkeypatch.setattr(pools_module, "arbitrate", broken)
-    await surge(two)
+    await two.surge(8)
     assert replicas(two, "chat", "search") == [4, 4]
 
 
@@ -163,7 +157,7 @@ async def test_gpus_are_counted_from_the_nodes_once_a_minute(world: World) -> No
     world.apply("search", priority=10)
     world.cluster.nodes = [NodeGpus("NVIDIA-L4", 4, L4), NodeGpus("NVIDIA-L4", 2, L4), NodeGpus("NVIDIA-L4", 9, {})]
     world.pool(None, nodeSelector=L4)
-    await surge(world)
+    await world.surge(8)
     assert replicas(world, "chat", "search") == [2, 4]
     assert len(world.cluster.reads) == 2
     world.cluster.nodes = world.cluster.nodes[:1]
@@ -193,7 +187,7 @@ async def test_gpus_that_cannot_be_counted_limit_nobody_and_it_is_said(
     world.apply("chat")
     world.cluster.fail["list_gpus"] = error
     world.pool(None)
-    await surge(world)
+    await world.surge(8)
     assert replicas(world, "chat") == [4]
     capacity = world.pool_condition("CapacityAvailable")
     assert (capacity["status"], capacity["reason"], capacity["message"]) == ("Unknown", "InventoryUnknown", said)
@@ -206,13 +200,13 @@ async def test_a_count_that_fails_later_leaves_the_last(world: World) -> None:
     world.pool(None)
     await world.tick(1)
     world.cluster.fail["list_gpus"] = Unavailable("timed out")
-    await surge(world)
+    await world.surge(8)
     assert replicas(world, "chat") == [3]
 
 
 async def test_an_invalid_pool_is_not_heeded_and_says_so(two: World) -> None:
     two.pool(7, nodeSelector="all")
-    await surge(two)
+    await two.surge(8)
     assert replicas(two, "chat", "search") == [4, 4]
     ready = two.pool_condition("Ready")
     assert (ready["status"], ready["reason"]) == ("False", "InvalidSpec")
@@ -224,7 +218,7 @@ async def test_an_invalid_pool_is_not_heeded_and_says_so(two: World) -> None:
 )
 async def test_a_status_that_cannot_be_written_stops_nothing(two: World, error: PortError) -> None:
     two.cluster.fail["write_pool_status"] = error
-    await surge(two)
+    await two.surge(8)
     assert replicas(two, "chat", "search") == [4, 3]
     two.cluster.fail.clear()
     await two.tick()
@@ -237,7 +231,7 @@ async def test_the_last_replica_of_a_workload_stays(world: World) -> None:
     world.apply("batch", targets=[target], priority=-10)
     world.apply("chat", priority=10)
     world.pool(4)
-    await surge(world)
+    await world.surge(8)
     assert replicas(world, "chat", "batch") == [3, 1]
     await world.tick(20)
     assert replicas(world, "chat", "batch") == [3, 1]

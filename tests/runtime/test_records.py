@@ -28,11 +28,6 @@ def world(records: list[Record]) -> World:
     return world
 
 
-async def surge(world: World, ticks: int = 6) -> None:
-    world.metrics.rate, world.metrics.good, world.metrics.busy, world.metrics.waiting = 80.0, 0.3, 0.99, 40.0
-    await world.tick(ticks)
-
-
 async def test_the_decision_that_a_status_shows_is_recorded_and_replays(world: World, records: list[Record]) -> None:
     world.apply()
     await world.tick()
@@ -56,7 +51,7 @@ async def test_every_change_of_replicas_and_weights_is_recorded_with_what_led_to
     await world.tick(4)
     for _ in range(12):
         writes, replicas = len(world.cluster.writes), world.deployment().replicas
-        await surge(world, ticks=1)
+        await world.surge(1)
         changed = [write for write in world.cluster.writes[writes:] if write.startswith(("scale", "set_weights"))]
         if changed:
             assert records[-1].observation.at == world.at - 15.0
@@ -69,7 +64,7 @@ async def test_every_change_of_replicas_and_weights_is_recorded_with_what_led_to
 async def test_the_record_holds_what_a_pool_cut(world: World, records: list[Record]) -> None:
     world.apply()
     world.pool(3)
-    await surge(world)
+    await world.surge()
     cut = [record for record in records if record.grants]
     assert [(grant.replicas, grant.ask.desired) for record in cut for grant in record.grants][-1] == (3, 4)
     assert cut[-1].decision.variants[0].limited_by == "GPUPool shared"
@@ -78,7 +73,7 @@ async def test_the_record_holds_what_a_pool_cut(world: World, records: list[Reco
 
 async def test_a_wish_that_stays_the_same_is_recorded_once(world: World, records: list[Record]) -> None:
     world.apply(mode="Recommend")
-    await surge(world, 60)
+    await world.surge(60)
     before = len(records)
     assert any(variant.desired > variant.current for variant in records[-1].decision.variants)
     await world.tick(20)
@@ -88,7 +83,7 @@ async def test_a_wish_that_stays_the_same_is_recorded_once(world: World, records
 async def test_a_change_that_failed_is_recorded_too(world: World, records: list[Record]) -> None:
     world.apply()
     world.cluster.fail["scale"] = Unavailable("timed out")
-    await surge(world)
+    await world.surge()
     before = len(records)
     await world.tick()
     assert len(records) == before + 1

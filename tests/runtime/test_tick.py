@@ -6,9 +6,8 @@ import pytest
 from support.world import OVERFLOW, World
 
 from flyball.core.names import WorkloadKey
-from flyball.core.ports import Conflict, Missing, PortError, Rejected, Unavailable
+from flyball.core.ports import Rejected, Unavailable
 from flyball.runtime import tick as tick_module
-from flyball.runtime.telling import UNPUBLISHED_LIMIT
 
 CHAT = WorkloadKey("team", "chat")
 ROUTES = [OVERFLOW["routes"][0], {"httpRoute": "batch", "primary": "chat", "fallback": "hosted"}]
@@ -37,15 +36,10 @@ async def test_figures_that_only_drift_are_refreshed_once_an_hour(world: World) 
     assert world.cluster.counted() == {"write_status": 4, "annotate": 3}
 
 
-async def surge(world: World) -> None:
-    world.metrics.rate, world.metrics.busy, world.metrics.waiting, world.metrics.good = 12.0, 1.0, 30.0, 0.5
-    await world.tick(6)
-
-
 async def test_load_scales_a_target_and_says_so(world: World) -> None:
     world.apply()
     await world.tick(4)
-    await surge(world)
+    await world.surge()
     assert world.deployment().replicas > 2
     scaled = [event for _, event, _ in world.events.told if event.reason == "ScaledUp"]
     assert scaled[0].message.startswith("scaled Deployment/chat from 2 to ")
@@ -59,83 +53,18 @@ async def test_recommend_and_paused_scale_nothing_and_give_routes_back(overflowi
     world = overflowing
     world.apply(fallback=OVERFLOW, mode=mode)
     replicas = world.deployment().replicas
-    await surge(world)
+    await world.surge()
     assert world.deployment().replicas == replicas
     assert (world.weights(), world.finalizers()) == ((1, 0), [])
     assert world.events.reasons()[-1] == "FallbackCleared"
     assert (world.condition("ScalingActive")["reason"], world.condition("FallbackActive")) == (mode, {})
 
 
-@pytest.mark.parametrize(
-    "error",
-    [Conflict("has 3 replicas, not 2"), Unavailable("timed out"), Missing("gone")],
-    ids=lambda e: type(e).__name__,
-)
-async def test_a_scale_that_may_work_later_is_no_event_and_is_decided_again(world: World, error: PortError) -> None:
-    world.apply()
-    world.cluster.fail["scale"] = error
-    await surge(world)
-    assert world.deployment().replicas == 2
-    assert not {"ScaledUp", "ScaleBlocked"} & set(world.events.reasons())
-    world.cluster.fail.clear()
-    await world.tick()
-    assert world.deployment().replicas > 2
-    assert "ScaledUp" in world.events.reasons()
-
-
-async def test_a_scale_that_is_refused_is_told_once_and_shown_until_it_works(world: World) -> None:
-    world.apply()
-    world.cluster.fail["scale"] = Rejected("forbidden; grant verb 'patch' on 'deployments/scale'")
-    await surge(world)
-    await world.tick(10)
-    assert world.events.reasons().count("ScaleBlocked") == 1
-    blocked = world.condition("ScalingActive")
-    assert (blocked["status"], blocked["reason"]) == ("False", "ScaleBlocked")
-    assert "grant verb 'patch'" in blocked["message"]
-    world.restart()
-    await world.tick(3)
-    assert world.events.reasons().count("ScaleBlocked") == 1, "a new process found in the status that it was told"
-    world.cluster.fail.clear()
-    await world.tick(2)
-    assert world.condition("ScalingActive")["status"] == "True"
-    assert "ScaledUp" in world.events.reasons()
-
-
-async def test_of_two_workloads_for_one_target_the_older_acts(world: World) -> None:
-    world.apply("older", "chat")
-    world.apply("younger", "chat")
-    await surge(world)
-    assert world.deployment().replicas > 2
-    assert world.events.reasons("younger").count("Contended") == 1
-    assert "ScaledUp" not in world.events.reasons("younger")
-    assert world.condition("Contended", "younger")["message"] == "WorkloadSLO/older also scales Deployment/chat"
-    assert world.deployment().annotations["flyball.dev/governed-by"] == "WorkloadSLO/older"
-
-
-async def test_the_younger_takes_over_when_the_older_goes_and_not_before(world: World) -> None:
-    world.apply("older", "chat")
-    world.apply("younger", "chat")
-    await world.tick(3)
-    world.delete("older")
-    await world.tick(2)
-    assert world.condition("Contended", "younger") == {}
-    assert world.deployment().annotations["flyball.dev/governed-by"] == "WorkloadSLO/younger"
-
-
-async def test_the_younger_leaves_without_taking_the_annotations_of_the_older(world: World) -> None:
-    world.apply("older", "chat")
-    world.apply("younger", "chat")
-    await world.tick(3)
-    world.delete("younger")
-    await world.tick(2)
-    assert world.deployment().annotations["flyball.dev/governed-by"] == "WorkloadSLO/older"
-
-
 async def test_hands_off_while_an_autoscaler_owns_the_target(world: World) -> None:
     world.apply()
     await world.tick()
     world.deployment().contender = "HorizontalPodAutoscaler/chat"
-    await surge(world)
+    await world.surge()
     assert "scale chat" not in world.cluster.writes
     assert world.condition("ScalingActive")["reason"] == "Contended"
     assert world.events.reasons().count("Contended") == 1
@@ -481,7 +410,7 @@ async def test_what_fails_for_one_workload_leaves_the_others_unharmed(world: Wor
     world.apply("search")
     for write in ("scale", "annotate", "write_status"):
         world.cluster.fail[f"{write} chat"] = Unavailable("the API server answered 500")
-    await surge(world)
+    await world.surge()
     assert world.deployment("chat").replicas == 2
     assert world.deployment("search").replicas > 2
     assert world.status("search")["targets"][0]["current"] > 2
@@ -504,60 +433,6 @@ async def test_a_defect_in_one_workload_is_counted_and_leaves_the_others_unharme
     assert report.defects == (CHAT,)
     assert [outcome.spec.key.name for outcome in report.outcomes] == ["search"]
     assert world.status("search")["mode"] == "Auto"
-
-
-@pytest.mark.parametrize(
-    "error", [Unavailable("500"), Conflict("409"), Rejected("403")], ids=lambda e: type(e).__name__
-)
-async def test_a_status_that_was_not_written_is_written_by_the_next_tick(world: World, error: PortError) -> None:
-    world.apply()
-    world.cluster.fail["write_status"] = error
-    report = await world.tick()
-    assert report.outcomes[0].failures == (f"status: {error}",)
-    world.cluster.fail.clear()
-    await world.tick()
-    assert world.condition("Ready")["lastTransitionTime"] == "2026-01-09T12:00:15Z"
-
-
-async def test_events_that_could_not_be_written_are_written_later_in_order_and_with_their_time(world: World) -> None:
-    world.apply()
-    await world.tick(4)
-    world.events.fail = Unavailable("the API server answered 500")
-    first = world.at
-    await surge(world)
-    assert world.events.told == []
-    world.events.fail = None
-    await world.tick()
-    assert world.events.reasons()[0] == "SLOBreached"
-    assert "ScaledUp" in world.events.reasons()
-    times = [at for _, _, at in world.events.told]
-    assert times[0] == first
-    assert times == sorted(times)
-
-
-async def test_an_event_that_is_refused_for_good_is_said_to_be_lost_and_holds_nothing_up(world: World) -> None:
-    world.apply()
-    world.events.fail = Rejected("forbidden; grant verb 'create' on 'events'")
-    world.metrics.good = 0.5
-    report = await world.tick()
-    assert any("event SLOBreached is lost: forbidden" in failure for failure in report.outcomes[0].failures)
-    world.events.fail = None
-    await world.tick()
-    assert "SLOBreached" not in world.events.reasons()
-
-
-async def test_only_the_newest_events_wait(world: World) -> None:
-    world.apply()
-    world.events.fail = Unavailable("500")
-    failures: list[str] = []
-    for round_ in range(30):
-        world.deployment().contender = "HorizontalPodAutoscaler/x" if round_ % 2 else None
-        report = await world.tick()
-        failures += report.outcomes[0].failures
-        world.metrics.problem = "down" if round_ % 2 else ""
-    waiting = world.ticker._known[CHAT].unpublished
-    assert len(waiting) == UNPUBLISHED_LIMIT
-    assert any(failure.endswith("is lost") for failure in failures)
 
 
 async def test_an_accelerator_seen_on_pods_finds_the_price_before_it_is_missed(world: World) -> None:

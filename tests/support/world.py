@@ -139,6 +139,11 @@ class World:
             self.at += 15.0
         return report
 
+    async def surge(self, ticks: int = 6) -> None:
+        """More load than any targets here can carry, for that many ticks."""
+        self.metrics.rate, self.metrics.busy, self.metrics.waiting, self.metrics.good = 60.0, 1.0, 60.0, 0.5
+        await self.tick(ticks)
+
     def status(self, name: str = "chat") -> dict[str, Any]:
         """The status as written."""
         found: dict[str, Any] = self.cluster.workloads[WorkloadKey("team", name)].get("status", {})
