@@ -18,7 +18,9 @@ from flyball.api.model import ApiModel
 from flyball.api.resource import Resource
 from flyball.api.scalars import PromQL
 from flyball.api.v1alpha1 import WorkloadSLO
+from flyball.api.v1alpha1.latency import SpanSource
 from flyball.api.v1alpha1.targets import ScaleTargetRef
+from flyball.api.v1alpha1.words import GatewayProfile
 from flyball.cli import doctor
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import connect
@@ -56,6 +58,9 @@ REFUSED_WITHOUT = {
 }
 QUERY = "sum(rate(gateway_requests_total[1m]))"
 COUNT = "sum(increase(salaries_total[$window]))"
+SPANS = {"name": "Retrieval", "span": {"service": "payroll", "name": "pay"}}
+LATENCY = {"indicator": "EndToEnd", "span": {"service": "payroll", "name": "pay"}}
+GATEWAY = {"gateway": "EndpointPicker", "gatewaySelector": {"matchLabels": {"service": "payroll"}}}
 CACHE = {"name": "answers", "kind": "Response", "hits": COUNT, "lookups": COUNT}
 
 
@@ -227,6 +232,29 @@ class TestOnAnApiServer:
         declared = _with(part, value)
         assert refusal in governed.settled(lambda: governed.says("writer", "POST", declared, dry_run=True), refusal)
 
+    @pytest.mark.parametrize(
+        ("part", "named"),
+        [
+            pytest.param({"stages": [SPANS]}, "telemetry.stages[Retrieval].span", id="a stage's spans"),
+            pytest.param({"latencies": [LATENCY]}, "telemetry.latencies[EndToEnd].span", id="a latency's spans"),
+            pytest.param(GATEWAY, "telemetry.gateway", id="a gateway"),
+        ],
+    )
+    def test_series_of_no_namespace_are_read_for_those_only_who_may_ask_queries(
+        self, governed: Server, part: Object, named: str
+    ) -> None:
+        governed.grant("writer", OWN, RIGHTS["deployments"])
+        governed.grant("reader", OWN, RIGHTS["deployments"], RIGHTS["queries"])
+        declared = _with("telemetry", part)
+        refusal = f"writer may not have Flyball read series of no namespace, as {named} names them"
+        assert refusal in governed.settled(lambda: governed.says("writer", "POST", declared, dry_run=True), refusal)
+        assert governed.settled(lambda: governed.says("reader", "POST", declared, dry_run=True), "") == ""
+        governed.kubectl.create(declared)
+        declared["spec"]["targets"][0]["maxReplicas"] = 9
+        assert governed.settled(lambda: governed.says("writer", "PATCH", declared), "") == ""
+        declared["spec"]["telemetry"]["staleAfter"] = "90s"
+        assert refusal in governed.says("writer", "PATCH", declared)
+
     async def test_the_operator_itself_is_not_in_its_way(self, governed: Server, render: Any, server: Any) -> None:
         namespace = governed.kubectl.namespace
         roles = [
@@ -290,7 +318,9 @@ JUDGED = {
     "scaling.scaleToZero.wakeUp.query",
     "telemetry.overrides{}",
     "telemetry.stages[].query",
-    "telemetry.latencies[].query",
+    "telemetry.gateway",
+    "telemetry.stages[].span",
+    "telemetry.latencies[].span",
     "telemetry.requestEvents[].query",
     "telemetry.tokens[].query",
     "telemetry.caches[].hits",
@@ -299,6 +329,7 @@ JUDGED = {
     "value.kpis[].query",
     "value.guards[].query",
 }
+OF_NO_NAMESPACE = (SpanSource, GatewayProfile)
 HARMLESS = {
     "cost.priceBookRef": "prices are for every workload; what they are is not shown but in what this one costs",
 }
@@ -309,15 +340,15 @@ def test_every_reference_and_query_of_a_spec_is_judged_or_said_to_be_harmless(re
     """Whoever adds one lets charts/flyball/templates/admission.yaml judge it, and tries that above."""
     found = set(_references(resource.model_fields["spec"].annotation, "", ()))
     assert found - JUDGED - set(HARMLESS) == set(), "a new reference: let templates/admission.yaml judge it"
-    assert resource is not WorkloadSLO or {"targets[].targetRef", "value.guards[].query"} <= found
+    assert resource is not WorkloadSLO or JUDGED - {"route.httpRoute"} <= found, "judged, and in no spec any more"
 
 
 def _references(annotation: Any, path: str, metadata: tuple[Any, ...]) -> Iterator[str]:
-    """Paths of what names another object or holds PromQL."""
+    """Paths of what names another object, holds PromQL, or is read from series that are of no namespace."""
     origin = get_origin(annotation)
     name = path.rpartition(".")[2].lower()
     named = name.endswith("ref") or (annotation is str and name.endswith(("route", "secret")))
-    if named or any(each in get_args(PromQL) for each in metadata):
+    if named or annotation in OF_NO_NAMESPACE or any(each in get_args(PromQL) for each in metadata):
         yield path
     elif origin is Annotated:
         yield from _references(get_args(annotation)[0], path, get_args(annotation)[1:])
