@@ -272,15 +272,25 @@ class TestOnAnApiServer:
             await cluster.write_status(key, {"observedGeneration": 1})
             await cluster.hold_finalizer(key, False)
 
-    def test_helm_s_test_may_declare_what_it_tries(self, governed: Server, render: Any) -> None:
+    def test_helm_s_test_may_declare_what_it_tries_and_misses_each_of_its_rights(
+        self, governed: Server, render: Any
+    ) -> None:
         namespace = governed.kubectl.namespace
         rendered = render({"watchNamespaces": [namespace]}, namespace=namespace)
-        roles = [rendered.one(kind, "flyball-test") for kind in ("Role", "RoleBinding")]
-        governed.kubectl("apply", "--filename=-", text=yaml.safe_dump_all(roles))
+        role, binding = (rendered.one(kind, "flyball-test") for kind in ("Role", "RoleBinding"))
+        governed.kubectl("apply", "--filename=-", text=yaml.safe_dump_all([role, binding]))
         account = f"system:serviceaccount:{namespace}:flyball-test"
         tried = doctor._workload(min_replicas=1)
-        assert governed.settled(lambda: governed.says(account, "POST", tried, dry_run=True), "") == ""
+
+        def says() -> str:
+            return governed.says(account, "POST", tried, dry_run=True)
+
+        assert governed.settled(says, "") == ""
         assert "may not patch the scale" in governed.says(account, "POST", workload_slo(), dry_run=True)
+        assert [each["verbs"] for each in role["rules"]] == [["create"], ["patch"]]
+        for number, refusal in enumerate(("cannot create resource", "may not patch the scale")):
+            governed.kubectl.patch("role", "flyball-test", {"rules": [role["rules"][1 - number]]})
+            assert refusal in governed.settled(says, refusal)
 
     def test_namespaces_that_this_release_does_not_watch_are_not_its_business(
         self, governed: Server, objects: ObjectsApi

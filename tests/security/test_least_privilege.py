@@ -53,6 +53,7 @@ from flyball.cluster.resources import (
     Resource,
 )
 from flyball.cluster.restore import restore_everything, stop_operator
+from flyball.cluster.reviews import Reviews
 from flyball.core.decision import Event
 from flyball.core.names import EventReason, RouteKind, WorkloadKey
 from flyball.core.ports import PortError, Rejected
@@ -69,6 +70,7 @@ Right = tuple[str, str, str]
 
 SET = TargetRef("apps/v1", "StatefulSet", "chat-set")
 ROUTES = (ROUTE, replace(ROUTE, kind=RouteKind.GRPC), AI_ROUTE)
+LEDGER = {"enabled": True, "postgresql": {"existingSecret": "ledger"}}
 SECONDS = 60.0
 _numbers = count(1)
 
@@ -219,6 +221,12 @@ async def _publishes(by: Account, kubectl: Kubectl) -> None:
         await _whatever_comes(recorder.publish(WorkloadKey(kubectl.namespace, "chat"), "uid", told, time.time()))
 
 
+async def _asks_who_pushes(by: Account, kubectl: Kubectl) -> None:
+    reviews = Reviews(by.api)
+    await _whatever_comes(reviews.user("nobody's"))
+    await _whatever_comes(reviews.may_report({"username": "crm"}, WorkloadKey(kubectl.namespace, "chat")))
+
+
 async def _takes_the_lease(by: Account, kubectl: Kubectl) -> None:
     kubectl("delete", "lease", "flyball", "--ignore-not-found")
     lease = Lease(by.api, kubectl.namespace, "flyball")
@@ -264,6 +272,7 @@ OPERATOR = [
     Deed("holds finalizers of experiments", _holds_finalizers_of_experiments),
     Deed("writes statuses", _writes_statuses),
     Deed("publishes", _publishes),
+    Deed("asks who pushes outcomes", _asks_who_pushes),
     Deed("takes the Lease", _takes_the_lease),
     *(_watches(each, True) for each in (WORKLOADS, DEMAND_EVENTS, BUDGETS, ROI_EXPERIMENTS)),
     *(_watches(each, False) for each in (PRICE_BOOKS, GPU_POOLS)),
@@ -359,7 +368,7 @@ async def granted(
     server: "Server", world: Kubectl, render: Any, request: pytest.FixtureRequest
 ) -> AsyncIterator[tuple[Account, list[Granted]]]:
     """The account of that name with the chart's rights, in the watched namespace that is also the release's own."""
-    values = {"watchNamespaces": [world.namespace], "gpuPools": {"discovery": True}}
+    values = {"watchNamespaces": [world.namespace], "gpuPools": {"discovery": True}, "ledger": LEDGER}
     rendered = render(values, namespace=world.namespace)
     roles = [each for each in rendered.objects if each["kind"].endswith(("Role", "RoleBinding"))]
     text = yaml.safe_dump_all(roles)
