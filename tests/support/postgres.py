@@ -13,7 +13,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from flyball_cluster.guard import guarded
 from flyball_cluster.prerequisites import POSTGRES_TOOLS, require_tools
+from flyball_cluster.processes import MARK
 
 _numbers = itertools.count(1)
 _STARTING = (psycopg.OperationalError, OSError)
@@ -63,15 +65,16 @@ def running(*further: str) -> Iterator[Postgres]:
     subprocess.run(create, check=True, capture_output=True, cwd="/")
     settings = ("listen_addresses=", f"unix_socket_directories={folder}", *further)
     command = [*as_owner, server, "-D", str(data), *(word for setting in settings for word in ("-c", setting))]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/")
-    try:
-        _wait(folder, process)
-        yield Postgres(folder)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-        shutil.rmtree(folder, ignore_errors=True)
+    with guarded(folder):
+        with (folder / "log").open("w") as log:
+            marked = {**os.environ, MARK: str(folder)}
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd="/", env=marked)
+        try:
+            _wait(folder, process)
+            yield Postgres(folder)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 def _wait(folder: Path, process: subprocess.Popen[bytes]) -> None:

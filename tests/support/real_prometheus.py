@@ -1,5 +1,6 @@
 """A real Prometheus over hand-written history: blocks are built from OpenMetrics text, so that no test waits."""
 
+import os
 import shutil
 import subprocess
 import time
@@ -9,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flyball_cluster.guard import guarded
 from flyball_cluster.ports import free_ports
+from flyball_cluster.processes import MARK
 
 
 @dataclass
@@ -45,14 +48,16 @@ def serve(history: History, folder: Path, *flags: str) -> Iterator[str]:
         f"--storage.tsdb.path={data}",
         f"--web.listen-address={address}",
     ]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([*command, "--storage.tsdb.retention.time=100y", *flags], stdout=log, stderr=log)
-    try:
-        _wait(f"http://{address}/-/ready", process, folder / "log")
-        yield f"http://{address}"
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    with guarded(data):
+        with (folder / "log").open("w") as log:
+            command += ["--storage.tsdb.retention.time=100y", *flags]
+            process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, MARK: str(data)})
+        try:
+            _wait(f"http://{address}/-/ready", process, folder / "log")
+            yield f"http://{address}"
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from flyball_cluster.builds import KUBE, Builds
 from flyball_cluster.control_plane import Addresses, ControlPlane
+from flyball_cluster.guard import guarded
 from flyball_cluster.ports import free_ports
 from flyball_cluster.prerequisites import API_TOOLS, require_tools
 from flyball_cluster.processes import Processes
@@ -61,13 +62,14 @@ def api_server(*, controllers: bool = False) -> Iterator[ApiServer]:
     """Run etcd and kube-apiserver (with `controllers`, kube-controller-manager too) in a temporary folder.
 
     Builds the Kubernetes programs first where the cache does not hold them. Everything is stopped and removed at the
-    end.
+    end, and also where this process is killed.
     """
     runtime = Path(tempfile.mkdtemp(prefix="flyball-api-"))
-    try:
-        yield start_api_only(runtime, controllers=controllers)
-    finally:
-        stop_api_only(runtime)
+    with guarded(runtime):
+        try:
+            yield start_api_only(runtime, controllers=controllers)
+        finally:
+            stop_api_only(runtime)
 
 
 def start_api_only(runtime: Path, *, controllers: bool = False) -> ApiServer:
