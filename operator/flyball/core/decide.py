@@ -7,7 +7,6 @@ come back before one goes.
 """
 
 import hashlib
-from dataclasses import replace
 from decimal import Decimal
 
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport, SpotReport
@@ -30,6 +29,7 @@ from flyball.core.traffic.demand import Situation, assess
 from flyball.core.value import roi
 from flyball.core.value.baseline import fingerprint
 from flyball.core.value.returns import explained, judge_booked
+from flyball.core.values import replace
 
 
 def decide(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tuple[Decision, Memory]:

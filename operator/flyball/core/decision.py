@@ -1,10 +1,10 @@
 """What a tick decided for one workload, with its reasons as data: status, Events, logs and text are made of it."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.names import ConditionType, EventReason, FallbackState, GpuVerdict, Mode, WorkloadKey
 from flyball.core.service.efficiency_report import Efficiency
+from flyball.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,12 @@
 """What a workload's next decision must know of the last ones: frozen, small, rebuilt from status after a restart."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.fleet.capacity import CapacityFit, RequestShape
 from flyball.core.fleet.misses import MissCurve
 from flyball.core.names import FallbackState, Period
 from flyball.core.traffic.forecast import ForecastMemory
+from flyball.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """The words of the domain: keys, modes, conditions and Event reasons. They are the API's words too."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from flyball.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -5,7 +5,6 @@ that is not known is a state, never a zero.
 """
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 
 from flyball.core.money.books import Books
@@ -14,6 +13,7 @@ from flyball.core.service.latency import SegmentsReading, StageReading, WholeRea
 from flyball.core.service.own_counts import OwnReadings
 from flyball.core.service.sources import SignalSource
 from flyball.core.traffic.demand_events import DemandWindow
+from flyball.core.values import dataclass
 
 # No gauge or rate of one workload comes near this (requests, tokens, per second): what is larger is a broken exporter.
 LARGEST_BELIEVABLE = 1e12

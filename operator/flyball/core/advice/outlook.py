@@ -6,7 +6,6 @@ range that was told is no news. Pure.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
@@ -21,6 +20,7 @@ from flyball.core.spec import Variant, WorkloadSpec
 from flyball.core.traffic.demand import limits_of
 from flyball.core.traffic.demand_events import DemandWindow
 from flyball.core.traffic.trends import DAY_SECONDS, HOUR_SECONDS
+from flyball.core.values import dataclass
 
 HORIZON_DAYS = 90
 """A quarter: GPUs are ordered and budgets are made for that long, and no month of growth is carried on for longer."""

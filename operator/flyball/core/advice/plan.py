@@ -8,7 +8,6 @@ days. Pure.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -32,6 +31,7 @@ from flyball.core.traffic.trends import (
     shape,
     trend,
 )
+from flyball.core.values import dataclass, replace
 
 MOST_REPLICAS = 100_000
 HOURS_PER_MONTH = Decimal(720)

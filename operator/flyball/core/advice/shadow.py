@@ -6,7 +6,7 @@ done to users, and so to its next wish, nobody can know from here: that is what 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -16,6 +16,7 @@ from flyball.core.memory import Memory
 from flyball.core.observation import WorkloadState
 from flyball.core.spec import WorkloadSpec
 from flyball.core.traffic.demand import limits_of
+from flyball.core.values import dataclass, replace
 
 SLOT_SECONDS = 300.0
 """Costs are kept by slots of this length, so that a window's end is off by one of them at most."""

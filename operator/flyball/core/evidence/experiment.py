@@ -13,13 +13,14 @@ the epoch.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
 
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import FallbackRoute
 from flyball.core.value.outcomes import Counted
+from flyball.core.values import dataclass
 
 FEWEST_REQUESTS = 1
 LEAST_MEASURED = 0.8

@@ -10,7 +10,6 @@ else. It is the sums of all of them that a KPI's own quality guard is held again
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from flyball.core.evidence.experiment import GuardState, Measured, Plan
@@ -19,6 +18,7 @@ from flyball.core.names import KpiKind
 from flyball.core.units import format_ratio
 from flyball.core.value.kpi import LOWER_IS_BETTER, TIMES, Guard
 from flyball.core.value.outcomes import Counted
+from flyball.core.values import dataclass
 
 FEWEST_CASES = 30.0
 """Cases that a KPI without a quality guard of its own needs in each arm."""

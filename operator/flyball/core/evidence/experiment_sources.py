@@ -6,13 +6,14 @@ workloads, or of a KPI of its own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from flyball.core.evidence.experiment import Arm, Design, Metric, Plan
 from flyball.core.evidence.experiment_kpi import Defined, Definitions
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import WorkloadSpec
 from flyball.core.value.kpi import Guard, Kpi
+from flyball.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ experiment before.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from statistics import fmean
@@ -29,6 +28,7 @@ from flyball.core.evidence.experiment import (
 from flyball.core.evidence.experiment_kpi import COVERED, Definitions, KpiReport
 from flyball.core.evidence.sequential import coin_is_loaded, interval, mean_surely_above, surely_above, surely_below
 from flyball.core.units import counted, format_ratio
+from flyball.core.values import dataclass
 
 MISMATCH_ALPHA = 0.001
 """How often a sample ratio may look wrong by chance: a verdict is lost where it does."""

@@ -6,13 +6,13 @@ drawn at random with a random sign (as the coin would), or normal ones of a give
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from flyball.core.evidence.experiment import Design, Direction, Plan, end_of
 from flyball.core.evidence.experiment_verdict import bound_of
 from flyball.core.evidence.sequential import log_evidence
+from flyball.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ ratios, times are milliseconds since the epoch. What is not known is left out. I
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
@@ -16,6 +16,7 @@ from flyball.core.money.segment_bill import SegmentUse
 from flyball.core.money.statement import Statement
 from flyball.core.names import WorkloadKey
 from flyball.core.units import format_money, format_ratio
+from flyball.core.values import dataclass
 
 Document = dict[str, Any]
 

@@ -9,12 +9,12 @@ B / (o × seconds) requests per second.
 """
 
 import math
-from dataclasses import dataclass
 from operator import mul
 
 import numpy as np
 
 from flyball.core.spec import EnginePrior
+from flyball.core.values import dataclass
 
 # A prior is believed to within these relative standard deviations: published rows for the same model and GPU differ by
 # about a factor of two between engines and versions, most of it a factor that all terms share, the rest term by term.

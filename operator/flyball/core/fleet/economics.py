@@ -20,12 +20,12 @@ by how much of the error budget burned (`price_of_miss`).
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from flyball.core.fleet.misses import PRIOR_SHARE, MissCurve
+from flyball.core.values import dataclass
 
 # A count is expected to stand about this long, in seconds: on recorded traffic a fleet of 5 to 17 changes its count
 # every 4 to 14 minutes, and what was expected to stand longer than it does is changed too often.

@@ -1,7 +1,6 @@
 """What users experienced, as lessons: how misses rise with load, and how much of each error budget burned lately."""
 
 import math
-from dataclasses import dataclass, replace
 
 from flyball.core.fleet import misses
 from flyball.core.fleet.capacity import CapacityFit, ReplicaLimits, RequestShape, first_token_slack
@@ -9,6 +8,7 @@ from flyball.core.fleet.economics import AIM, price_of_miss
 from flyball.core.memory import BurnedBudget, Memory
 from flyball.core.observation import Observation, SignalState, WindowShare
 from flyball.core.spec import Objective, WorkloadSpec
+from flyball.core.values import dataclass, replace
 
 # Misses are forgotten with this half-life: what burned yesterday is half forgiven today.
 BURNED_HALF_LIFE_SECONDS = 86_400.0

@@ -14,10 +14,11 @@ The three terms follow the shares of every window by an extended Kalman filter o
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from flyball.core.values import dataclass
 
 # Before anything was seen, 5% of the requests miss at
 #

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from flyball.core.fleet.capacity import ReplicaCapacity
@@ -11,6 +10,7 @@ from flyball.core.fleet.misses import MissCurve, carried
 from flyball.core.money.cost import replica_price
 from flyball.core.observation import VariantState
 from flyball.core.spec import Variant
+from flyball.core.values import dataclass, replace
 
 # Where nothing was measured or declared: the middle of what engines of 8B to 70B take on a warm node (80 to 200 s).
 ASSUMED_STARTUP_SECONDS = 120.0

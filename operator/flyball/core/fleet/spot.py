@@ -8,11 +8,10 @@ A reclaim is a ready replica that goes without having been asked to. What else t
 replaces it) counts as well: the capacity is missing all the same.
 """
 
-from dataclasses import replace
-
 from flyball.core.memory import VariantMemory
 from flyball.core.observation import VariantState
 from flyball.core.spec import Variant
+from flyball.core.values import replace
 
 # Before anything was seen, one replica is taken to have lived for an hour: a first reclaim is no law yet.
 PRIOR_SECONDS = 3600.0

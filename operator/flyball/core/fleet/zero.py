@@ -10,7 +10,6 @@ that nobody could hear is woken, unless a fallback serves it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from flyball.core.decision import Cause
@@ -26,6 +25,7 @@ from flyball.core.spec import ToZero, Variant, WorkloadSpec
 from flyball.core.traffic.demand import Situation
 from flyball.core.traffic.demand_events import multiplier
 from flyball.core.units import conjoin, format_duration
+from flyball.core.values import dataclass, replace
 
 AT_ZERO = "AtZero"
 """The code of staying at zero, and the reason of the condition."""

@@ -5,11 +5,12 @@ dollars, rounded once, to the billionth, when a stretch ends.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields
 from decimal import Decimal
 
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import Unit
+from flyball.core.values import dataclass, replace
 
 FALLBACK_PATH, ALL_PATHS = "(fallback)", "(all)"
 """The path of requests that overflow, and that of what no single path causes. No variant can have these names."""

@@ -7,13 +7,13 @@ log ratios is the error over that many days. Levels wander, so it grows with the
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from statistics import median
 
 import numpy as np
 
 from flyball.core.units import counted, format_ratio
+from flyball.core.values import dataclass
 
 FEWEST_DAYS = 14
 """Fewer days of spend than two weeks tell nothing of how weeks differ."""

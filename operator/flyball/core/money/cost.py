@@ -4,7 +4,6 @@ A replica is paid for from the moment it holds its GPUs until it is gone: loadin
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from decimal import Decimal
 
 from flyball.core import periods
@@ -14,6 +13,7 @@ from flyball.core.money import prices
 from flyball.core.names import Period
 from flyball.core.observation import VariantState
 from flyball.core.spec import Variant, WorkloadSpec
+from flyball.core.values import replace
 
 SECONDS_PER_HOUR = Decimal(3600)
 # A window's account is kept in about this many pieces at most: 40 minutes each for 28 days, four seconds for an hour.

@@ -9,7 +9,6 @@ signals say. Prices and rates are those of the look that ends a stretch; the ove
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from flyball.core.fleet.capacity import RequestShape
@@ -30,6 +29,7 @@ from flyball.core.observation import Observation, PodSpan, Reading, VariantSigna
 from flyball.core.routing.overflow import Flows
 from flyball.core.spec import Fallback, Unit, Variant, WorkloadSpec
 from flyball.core.traffic.demand import mean_shape
+from flyball.core.values import dataclass, replace
 
 PERIOD_MS = 300_000
 MOST_LATE_MS = 86_400_000

@@ -4,7 +4,6 @@ Money is Decimal dollars; times are seconds since the epoch. No price is ever as
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from flyball.core.money.node_prices import NodePriceRule, Quote
 from flyball.core.money.node_prices import disagreement as disagreement_of
 from flyball.core.money.node_prices import stale as stale_quote
 from flyball.core.spec import BackendPrice, Component, Fallback, FallbackBackend, Prices, Unit, Variant, WorkloadSpec
+from flyball.core.values import replace
 
 MILLION = Decimal(1_000_000)
 NOT_ASKED = Quote(problem="OpenCost's prices were not read")

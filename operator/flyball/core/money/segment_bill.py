@@ -11,7 +11,6 @@ billionth.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from hashlib import blake2b
@@ -19,6 +18,7 @@ from hashlib import blake2b
 from flyball.core.money.bill import MILLI, NANO, Charge, PathUse
 from flyball.core.spec import Unit
 from flyball.core.traffic.work import Work
+from flyball.core.values import dataclass, replace
 
 NOTHING = Decimal(0)
 MOST_NAMED_IN_ALL = 15_000

@@ -7,12 +7,12 @@ segment caused stands what it costs in full: with a share of idle, loading and a
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from flyball.core.money.prices import MILLION
 from flyball.core.money.segment_bill import NOTHING, Basis, Segment, SegmentKind, SegmentUse
 from flyball.core.money.statement import Statement
+from flyball.core.values import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)

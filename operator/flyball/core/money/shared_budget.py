@@ -9,11 +9,11 @@ what it wants beyond its minimum, and that share is the same for all, since the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from flyball.core.names import Enforcement, Period, WorkloadKey
 from flyball.core.spec import Ceiling, WorkloadSpec
+from flyball.core.values import dataclass, replace
 
 NOTHING = Decimal(0)
 PERIODS = (Period.HOUR, Period.DAY, Period.MONTH)

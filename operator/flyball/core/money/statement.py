@@ -7,11 +7,11 @@ takes all of it: what its GPUs held while idle or loading, too.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.money.bill import ALL_PATHS, Charge, Correction, PathUse
 from flyball.core.money.prices import MILLION
+from flyball.core.values import dataclass
 
 NOTHING = Decimal(0)
 MS_PER_HOUR = Decimal(3_600_000)

@@ -4,11 +4,11 @@ Counts of replicas are a target's; counts of GPUs are replicas × GPUs per repli
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from flyball.core.names import WorkloadKey
 from flyball.core.units import counted
+from flyball.core.values import dataclass
 
 
 class Peers(StrEnum):

@@ -1,7 +1,6 @@
 """From decisions to what they ask of GPUPools, and from grants back to decisions: arbitration around `core.decide`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from flyball.core.decision import Cause, Condition, Decision, VariantDecision
 from flyball.core.money.cost import gpus_of
@@ -10,6 +9,7 @@ from flyball.core.observation import Observation
 from flyball.core.pools.gpu_pools import Ask, Grant
 from flyball.core.spec import WorkloadSpec
 from flyball.core.told.report import summary
+from flyball.core.values import replace
 
 GPUS_SHORT = "GPUsShort"
 _LIMIT = "GPUPool "

@@ -14,7 +14,6 @@ there can say when to return.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from flyball.core.decision import RouteDecision
 from flyball.core.memory import FallbackMemory
@@ -23,6 +22,7 @@ from flyball.core.observation import RouteState
 from flyball.core.routing import overflow
 from flyball.core.routing.overflow import GRID, NO_BOUNDS, Bounds
 from flyball.core.spec import Fallback
+from flyball.core.values import dataclass, replace
 
 # The share that stays on the primary while it can serve at all, and that is tried first on one that could not.
 PROBE_SHARE = 0.05

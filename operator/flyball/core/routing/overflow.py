@@ -11,13 +11,13 @@ The share that replicas cannot carry, of which new requests are all that can be 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.fleet.capacity import RequestShape
 from flyball.core.money import prices
 from flyball.core.observation import RouteState
 from flyball.core.spec import Fallback, FallbackRoute, Prices
+from flyball.core.values import dataclass
 
 # Parts move on this grid, so that the noise of arrivals writes nothing.
 GRID = 0.05

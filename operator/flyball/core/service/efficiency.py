@@ -4,7 +4,6 @@ Nothing here changes a size. The counts are the engine's own where a profile has
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from flyball.core.decision import ObjectiveReport
@@ -18,6 +17,7 @@ from flyball.core.service.efficiency_report import Efficiency
 from flyball.core.service.reuse import Worth
 from flyball.core.spec import Unit, WorkloadSpec
 from flyball.core.traffic.demand import Situation, limits_of
+from flyball.core.values import dataclass, replace
 
 WINDOW_SECONDS = 3600.0
 """Over which the user's own counts are told."""

@@ -1,10 +1,9 @@
 """What people read beside sizes and money, in one place of a decision."""
 
-from dataclasses import dataclass
-
 from flyball.core.service.reliability import ReliabilityReport
 from flyball.core.service.reuse import CacheReport
 from flyball.core.service.tokens import TokenReport
+from flyball.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ Durations are seconds.
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
+
+from flyball.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, order=True)

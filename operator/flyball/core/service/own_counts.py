@@ -1,10 +1,10 @@
 """What users count themselves, where no profile does: their queries, and what those say."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 from flyball.core.service.reliability import EventCounts, RequestEvent
+from flyball.core.values import dataclass
 
 
 class TokenCount(StrEnum):

@@ -11,10 +11,10 @@ and what retries make of the load is requests / (requests - retries), where a re
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from flyball.core.names import Indicator
+from flyball.core.values import dataclass
 
 
 class RequestEvent(StrEnum):

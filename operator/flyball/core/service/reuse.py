@@ -19,13 +19,13 @@ age of what is served. A prefix cache is found by the hash of its tokens: it can
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 
 from flyball.core.fleet.capacity import RequestShape
 from flyball.core.service.own_counts import Cache, CacheKind, CacheReading
 from flyball.core.units import format_duration
+from flyball.core.values import dataclass, replace
 
 POINT = 0.01
 SECONDS_PER_HOUR = 3600

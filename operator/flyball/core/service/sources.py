@@ -1,7 +1,8 @@
 """Where each signal of a workload comes from, for people: nothing is decided by it."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from flyball.core.values import dataclass
 
 
 class SignalQuality(StrEnum):

@@ -18,7 +18,6 @@ GPUs:
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from flyball.core.decision import ObjectiveReport, StageReport
 from flyball.core.memory import Memory
@@ -28,6 +27,7 @@ from flyball.core.service import slo
 from flyball.core.service.latency import Distribution, StageReading, WholeReading
 from flyball.core.spec import Objective, WorkloadSpec
 from flyball.core.units import format_duration
+from flyball.core.values import replace
 
 # Fewer waiting requests per replica than this are what the last scheduler steps left: then no queue is in E.
 CLEAR_QUEUE_PER_REPLICA = 0.5

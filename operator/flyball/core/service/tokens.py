@@ -3,7 +3,6 @@ prompts grow. Means over requests; tokens are those of the engine's own tokenize
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from flyball.core.fleet.capacity import RequestShape
 from flyball.core.service.own_counts import TemplateCounts, TokenCount
 from flyball.core.traffic import trends
 from flyball.core.traffic.trends import Trend
+from flyball.core.values import dataclass
 
 MOST_TEMPLATES = 10
 """Templates told one by one; those with the fewest requests beyond are told together."""

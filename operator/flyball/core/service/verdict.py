@@ -21,12 +21,11 @@ measured). The functions below are the whole rule, first match wins:
 Without queue depth and batch, or without a queue and anything known of the GPUs, it is Unknown.
 """
 
-from dataclasses import dataclass
-
 from flyball.core.decision import GpuReport
 from flyball.core.fleet.capacity import ReplicaCapacity, RequestShape
 from flyball.core.names import GpuVerdict
 from flyball.core.observation import Reading, VariantSignals
+from flyball.core.values import dataclass
 
 BUSY = 0.85  # an engine with work always has the next iteration ready: below this it waits for something
 IDLE = 0.30  # below this most of the GPU's time is unused

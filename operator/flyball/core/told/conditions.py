@@ -1,10 +1,10 @@
 """Merging conditions with their history: a transition time moves only when the status does, and order never does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from flyball.core.decision import Condition
 from flyball.core.names import ConditionType
+from flyball.core.values import dataclass
 
 UNKNOWN = "Unknown"
 

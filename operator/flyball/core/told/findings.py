@@ -1,6 +1,5 @@
 """What one tick found out and decided, and the judgements on it that conditions and Events share."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core import periods
@@ -15,6 +14,7 @@ from flyball.core.names import Period
 from flyball.core.observation import Observation, Reading, SignalState, VariantState
 from flyball.core.spec import Ceiling, WorkloadSpec
 from flyball.core.traffic.demand import Situation
+from flyball.core.values import dataclass
 
 # The shares of a ceiling from which owners are told that half of a budget is spent, and that a ceiling comes near.
 HALF, APPROACHING = Decimal("0.5"), Decimal("0.8")

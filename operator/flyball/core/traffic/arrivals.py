@@ -4,10 +4,10 @@ Arrivals = completions + growth of what is running or waiting (DESIGN.md, "How i
 """
 
 import math
-from dataclasses import dataclass
 
 from flyball.core.memory import BacklogSample
 from flyball.core.observation import VariantSignals
+from flyball.core.values import dataclass
 
 # A growth measured over less than this is mostly the noise of single requests.
 SHORTEST_GROWTH_SECONDS = 8.0

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 from flyball.core.decision import GpuReport
 from flyball.core.fleet import experience, spot
@@ -29,6 +28,7 @@ from flyball.core.traffic import forecast
 from flyball.core.traffic.arrivals import Arrivals
 from flyball.core.traffic.demand_events import multiplier
 from flyball.core.traffic.forecast import Outlook
+from flyball.core.values import dataclass, replace
 
 # Lengths of requests are learned with this half-life: long enough for hundreds of requests at one a second, short
 # enough for a shift in lengths to be half learned within one start-up of a large model (ENGINES: 200 to 330 s).

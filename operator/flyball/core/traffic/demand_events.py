@@ -5,10 +5,10 @@ an event announces load, it never talks it away. What is past has no effect.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from flyball.core.names import WorkloadKey
+from flyball.core.values import dataclass
 
 
 class EventPhase(StrEnum):

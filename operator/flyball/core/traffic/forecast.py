@@ -10,11 +10,12 @@ coverage is right whatever the traffic does. Errors are scaled by the root of th
 """
 
 import math
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+
+from flyball.core.values import dataclass, replace
 
 Numbers = npt.NDArray[np.float64]
 

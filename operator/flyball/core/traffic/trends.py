@@ -10,10 +10,11 @@ of daylight saving moves no peak.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from flyball.core.values import dataclass
 
 Numbers = npt.NDArray[np.float64]
 

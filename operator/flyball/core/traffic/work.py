@@ -11,9 +11,9 @@ together P prompt and O output tokens, of which a share u of the prompts is not 
 """
 
 import math
-from dataclasses import dataclass
 
 from flyball.core.fleet.capacity import CapacityFit, RequestShape
+from flyball.core.values import dataclass
 
 WHOLE_PROMPTS = RequestShape(1.0, 1.0, 1.0)
 """The shape where none is known: of its prompts nothing is cached."""

@@ -6,10 +6,10 @@ by more than the change.
 """
 
 import hashlib
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.spec import WorkloadSpec
+from flyball.core.values import dataclass
 
 DAY_MS = 86_400_000
 FEWEST_DAYS, FEWEST_REQUESTS = 14, 100
@@ -21,6 +21,8 @@ class Baseline:
     """Figures over `begin` to `end` (milliseconds): dollars per request without and with labour, worth per dollar.
 
     `fingerprint` is of the prices and KPI definitions that it was made under. A figure that could not be told is None.
+    `paths` are the requests and dollars of each path; with `fixed`, what no request caused, `labor` and `value` they
+    are what the figures were made of. One that was recorded before these were kept has none.
     """
 
     begin: int
@@ -33,6 +35,10 @@ class Baseline:
     value_cost_ratio: float | None = None
     kpis: tuple[tuple[str, float], ...] = ()
     note: str = ""
+    paths: tuple[tuple[str, Decimal, Decimal], ...] = ()
+    fixed: Decimal = Decimal(0)
+    labor: Decimal = Decimal(0)
+    value: Decimal = Decimal(0)
 
     def kpi(self, name: str) -> float | None:
         """That KPI's figure; None where it was not told."""

@@ -9,13 +9,13 @@ preferred, what did not change moves nothing, and together they are the whole mo
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from itertools import combinations
 from math import factorial
 
 from flyball.core.money.books import Account
+from flyball.core.values import dataclass
 
 
 class Factor(StrEnum):
@@ -62,13 +62,15 @@ def dollars_per_request(drivers: Drivers) -> Fraction:
 
 
 def decompose(before: Account, after: Account, figure: Figure, *, labor: bool = True) -> dict[Factor, Fraction] | None:
-    """By how much each factor moved the figure; without `labor`, people's work is left out of the cost.
+    """By how much each factor moved the figure; without `labor`, people's work is left out of the cost. What happened in
+    a longer or shorter time than the other is taken at its pace.
 
     None where one of the windows had no requests or cost nothing: nothing can be divided then.
     """
     if min(before.requests, after.requests, before.dollars, after.dollars) <= 0:
         return None
-    old, new = _drivers(before, after, labor=labor), _drivers(after, before, labor=labor)
+    pace = Fraction(after.end - after.begin, before.end - before.begin)
+    old, new = _drivers(before, after, labor=labor, pace=pace), _drivers(after, before, labor=labor)
 
     def at(changed: frozenset[Factor]) -> Fraction:
         def pick(factor: Factor) -> Drivers:
@@ -93,7 +95,7 @@ def _shapley(factor: Factor, values: dict[frozenset[Factor], Fraction]) -> Fract
     return total
 
 
-def _drivers(account: Account, other: Account, *, labor: bool) -> Drivers:
+def _drivers(account: Account, other: Account, *, labor: bool, pace: Fraction = Fraction(1)) -> Drivers:
     requests = Fraction(account.requests)
     own = {path.path: path for path in account.paths}
     theirs = {path.path: path for path in other.paths}
@@ -107,4 +109,4 @@ def _drivers(account: Account, other: Account, *, labor: bool) -> Drivers:
         each[name] = Fraction(known.dollars) / Fraction(known.requests) if known and known.requests else Fraction(0)
         fixed += Fraction(path.dollars) if path is not None else 0
     work = Fraction(account.worth.labor) / requests if labor else Fraction(0)
-    return Drivers(requests, mix, (each, fixed, work), Fraction(account.value) / requests)
+    return Drivers(pace * requests, mix, (each, pace * fixed, work), Fraction(account.value) / requests)

@@ -9,12 +9,12 @@ independent events that would vary as much, (Σ v)² / Σ v², so that bounds of
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.names import KpiKind
 from flyball.core.units import format_ratio
 from flyball.core.value.outcomes import Counted
+from flyball.core.values import dataclass
 
 LOWER_IS_BETTER = frozenset(
     {KpiKind.ESCALATION, KpiKind.POST_BOT_CONTACT, KpiKind.REWORK, KpiKind.TIME_TO_ANSWER, KpiKind.HANDLE_TIME}

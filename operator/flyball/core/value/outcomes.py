@@ -7,7 +7,7 @@ quality check failed, is voided by another record with that key.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from flyball.core.confidence import Z_TWO_SIDED_95, share_bounds
 from flyball.core.names import WorkloadKey
+from flyball.core.values import dataclass
 
 DAY_MS = 86_400_000
 KEPT_MS = 400 * DAY_MS

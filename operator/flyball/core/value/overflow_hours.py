@@ -4,10 +4,10 @@ An observation and no cause: hours with overflow are busy hours, and differ from
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.value.outcomes import Counted
+from flyball.core.values import dataclass
 
 LEAST_SHARE = Decimal("0.01")
 """An hour of which a smaller share overflowed tells nothing of the fallback."""

@@ -5,7 +5,6 @@ met again when the value is right by one deviation: in between chance decides, a
 that the tick's own account can tell; those that need the ledger are in `core.value.returns`.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.confidence import count_bounds
@@ -14,6 +13,7 @@ from flyball.core.memory import SpendMemory
 from flyball.core.money.cost import overflowed_in, spent_in
 from flyball.core.names import RoiMetric
 from flyball.core.spec import RoiTarget
+from flyball.core.values import dataclass
 
 MET, AT_RISK, BREACHED, INSUFFICIENT, PRICE_MISSING = "Met", "AtRisk", "Breached", "Insufficient", "PriceMissing"
 UNPROVEN = "Unproven"
