@@ -1,4 +1,6 @@
-"""What is tested is what is locked for the image, `make sbom` names all that the image is made of, and `make audit` never passes over what it could not look up."""
+"""What is tested is what is locked for the image, `make sbom` names all of it, and `make audit` never passes over what
+it could not look up.
+"""
 
 import json
 import re
