@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from decimal import Decimal
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -136,24 +135,22 @@ def _fill(ledger: Ledger, whole: bool) -> None:
     ]
     for grain, begin, end in spans:
         for table in (usage, charge):
-            columns = [column for column in table.c if column.name not in ("grain", "start", "until")]
+            columns = [column for column in table.c if column.name not in ("grain", "start")]
             newest = select(table).where(table.c.grain == Grain.PERIOD, table.c.start == NOW - PERIOD_MS).subquery()
+            names = ["grain", "start", *(column.name for column in columns)]
             with writing(ledger.engine) as connection:
-                for start, until in pairwise(_starts(ledger, grain, begin, end)):
-                    row = select(
-                        literal(int(grain)), literal(start), literal(until), *(newest.c[c.name] for c in columns)
-                    )
-                    names = ["grain", "start", "until", *(column.name for column in columns)]
+                for start in _starts(ledger, grain, begin, end):
+                    at = literal(start, table.c.start.type)
+                    row = select(literal(int(grain)), at, *(newest.c[c.name] for c in columns))
                     connection.execute(insert(table).from_select(names, row))
 
 
 def _starts(ledger: Ledger, grain: Grain, begin: int, end: int) -> Iterator[int]:
-    """Where the periods, hours, days or months begin from one time to another, and the end."""
+    """Where the periods, hours, days or months begin from one time to another."""
     at = begin
     while at < end:
         yield at
-        at = at + PERIOD_MS if grain is Grain.PERIOD else ledger.calendar.ceil(at + 1, grain)
-    yield end
+        at = ledger.calendar.ceil(at + 1, grain)
 
 
 def _rows_and_bytes(ledger: Ledger) -> tuple[int, int]:

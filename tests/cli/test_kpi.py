@@ -168,11 +168,11 @@ def test_an_import_that_is_killed_loses_and_doubles_nothing_when_it_is_repeated(
 import os, signal
 from flyball.cli import kpi, main
 from flyball.ledger import outcomes
-kpi.PART_BYTES, done, add_up = 20_000, [], outcomes._Batch.add_up
+kpi.PART_BYTES, done, add_up = 20_000, [], outcomes.Batch.add_up
 def dies(batch):
     done.append(batch)
     os.kill(os.getpid(), signal.SIGKILL) if len(done) == 3 else add_up(batch)
-outcomes._Batch.add_up = dies
+outcomes.Batch.add_up = dies
 main.main()
 """
     killed = subprocess.run([sys.executable, "-c", program, "kpi", "import", file, "--ledger", ledger], check=False)

@@ -22,4 +22,4 @@ def test_rows_come_back_sorted_by_key(held: int, rows: list[Row], parts: int) ->
         for row in rows:
             found.add(row)
         assert found.rows == len(rows)
-        assert [row for part in found.parts() for row in part] == sorted(rows, key=lambda row: row[0])
+        assert [row for part in found.parts() for row in part.tolist()] == sorted(rows, key=lambda row: row[0])

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from flyball.core.money.bill import Charge, Correction, PathUse, added
 from flyball.core.money.books import Account, account
@@ -14,7 +14,7 @@ from flyball.core.value.outcomes import Counted
 from flyball.ledger.engine import reading
 from flyball.ledger.outcomes import counted
 from flyball.ledger.queries import Line, total
-from flyball.ledger.schema import Grain, usage, workload
+from flyball.ledger.schema import Grain, workload
 from flyball.ledger.store import Ledger
 
 
@@ -59,23 +59,10 @@ def accounts(
 
 
 def since(ledger: Ledger) -> dict[WorkloadKey, int]:
-    """Since when the ledger holds each workload's costs: to the hour where hours of that day are kept, else to the
-    day.
-    """
-    firsts = [
-        select(func.min(usage.c.start))
-        .where(usage.c.workload_id == workload.c.id, usage.c.grain == grain)
-        .correlate(workload)
-        .scalar_subquery()
-        .label(grain.name)
-        for grain in (Grain.DAY, Grain.HOUR)
-    ]  # each is one look into an index, while a minimum by workload would read all rows of hours
+    """Since which hour the ledger holds each workload's costs."""
     found: dict[WorkloadKey, int] = {}
     with reading(ledger.engine) as connection:
-        for row in connection.execute(select(workload.c.namespace, workload.c.name, *firsts)):
-            if row.DAY is None:
-                continue
-            whole = row.HOUR is not None and ledger.calendar.floor(row.HOUR, Grain.DAY) == row.DAY
-            key, first = WorkloadKey(row.namespace, row.name), row.HOUR if whole else row.DAY
+        for row in connection.execute(select(workload)):
+            key, first = WorkloadKey(row.namespace, row.name), ledger.calendar.floor(row.since, Grain.HOUR)
             found[key] = min(first, found.get(key, first))
     return found

@@ -1,4 +1,4 @@
-"""Hours, days and months of a time zone, as stretches of milliseconds since the epoch.
+"""Periods, hours, days and months of a time zone, as stretches of milliseconds since the epoch.
 
 A day is 23 or 25 hours long where clocks change. Hours begin with the zone's own: some zones are half an hour off.
 """
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from flyball.core.money.meter import PERIOD_MS
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.schema import Grain
 
 HOUR_MS = 3_600_000
+_LENGTHS = {Grain.PERIOD: PERIOD_MS, Grain.HOUR: HOUR_MS}
+"""Offsets of time zones are whole quarters of an hour: periods begin together everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +31,17 @@ class Calendar:
             raise LedgerError(f"{name!r} is no time zone; write for example UTC or Europe/Berlin") from None
 
     def floor(self, at: int, grain: Grain) -> int:
-        """Where the hour, day or month begins in which `at` lies."""
+        """Where the period, hour, day or month begins in which `at` lies."""
         moment = datetime.fromtimestamp(at / 1000, self.zone)
         if grain is Grain.MONTH:
             return self._midnight(moment.date().replace(day=1))
         if grain is Grain.DAY:
             return self._midnight(moment.date())
         offset = moment.utcoffset() or timedelta()
-        return at - (at + offset // timedelta(milliseconds=1)) % HOUR_MS
+        return at - (at + offset // timedelta(milliseconds=1)) % _LENGTHS[grain]
 
     def ceil(self, at: int, grain: Grain) -> int:
-        """The first beginning of an hour, day or month that is not before `at`."""
+        """The first beginning of a period, hour, day or month that is not before `at`."""
         start = self.floor(at, grain)
         if start == at:
             return at
@@ -47,7 +50,7 @@ class Calendar:
         if grain is Grain.DAY:
             day = datetime.fromtimestamp(at / 1000, self.zone).date()
             return self._midnight(day + timedelta(days=1))
-        return start + HOUR_MS
+        return start + _LENGTHS[grain]
 
     def month(self, at: int, first_day: int = 1) -> tuple[int, int]:
         """The month in which `at` lies, where months begin with that day (1 to 28)."""

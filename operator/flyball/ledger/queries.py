@@ -7,9 +7,10 @@ whichever has fewer rows. Rows hold whole numbers, so that both give the same to
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, literal, select, union_all
+from sqlalchemy import BigInteger, Connection, Select, cast, func, literal, select, type_coerce, union_all
 
 from flyball.core.money.bill import Charge, Correction, PathUse
 from flyball.core.names import WorkloadKey
@@ -21,7 +22,7 @@ from flyball.ledger.store import CHARGE_COUNTS, KEPT_MS, USE_COUNTS, Ledger
 
 _COLUMNS = {
     usage.name: (("workload_id", "path_id"), USE_COUNTS),
-    charge.name: (("workload_id", "path_id", "component_id"), CHARGE_COUNTS),
+    charge.name: (("workload_id", "component_id"), CHARGE_COUNTS),
 }
 """Keys and counts of each table."""
 
@@ -67,9 +68,9 @@ def total(ledger: Ledger, begin: int, end: int, now: int, only: WorkloadKey | No
         return []
 
     def asked(table: Any, ids: list[int] | None) -> Select[Any]:
-        return _sums(ledger.calendar, table, stretches, ids, (begin, end))
+        return _sums(ledger.calendar, table, stretches, ids, begin)
 
-    return _lines(ledger, asked, (begin, last), only)
+    return _lines(ledger, asked, lambda _: end, (begin, last), only)
 
 
 def series(ledger: Ledger, begin: int, end: int, grain: Grain, only: WorkloadKey | None = None) -> list[Line]:
@@ -78,10 +79,13 @@ def series(ledger: Ledger, begin: int, end: int, grain: Grain, only: WorkloadKey
 
     def asked(table: Any, ids: list[int] | None) -> Select[Any]:
         keys, counts = _COLUMNS[table.name]
-        columns = [table.c[name] for name in ("start", "until", *keys, *counts)]
+        columns = [table.c[name] for name in ("start", *keys, *counts)]
         return _within(ledger.calendar, select(*columns), table, stretch, ids)
 
-    return sorted(_lines(ledger, asked, (begin, end), only), key=lambda line: line.start)
+    def end_of(start: int) -> int:
+        return ledger.calendar.ceil(start + 1, grain)
+
+    return sorted(_lines(ledger, asked, end_of, (begin, end), only), key=lambda line: line.start)
 
 
 def reached(calendar: Calendar, begin: int, end: int, now: int) -> tuple[int, int]:
@@ -157,7 +161,7 @@ def _edge(calendar: Calendar, begin: int, end: int, grain: Grain, sign: int) -> 
 
 
 def starts_of(calendar: Calendar, stretch: Stretch) -> Iterator[int]:
-    """Where the hours, days or months of a stretch begin."""
+    """Where the periods, hours, days or months of a stretch begin."""
     at = calendar.ceil(stretch.start, stretch.grain)
     while at < stretch.end:
         yield at
@@ -165,9 +169,15 @@ def starts_of(calendar: Calendar, stretch: Stretch) -> Iterator[int]:
 
 
 def _lines(
-    ledger: Ledger, asked: Callable[..., Select[Any]], corrected: tuple[int, int], only: WorkloadKey | None
+    ledger: Ledger,
+    asked: Callable[..., Select[Any]],
+    end_of: Callable[[int], int],
+    corrected: tuple[int, int],
+    only: WorkloadKey | None,
 ) -> list[Line]:
-    """The lines that the two tables have for what is asked, and corrections between two times, by workload."""
+    """The lines that the two tables have for what is asked, and corrections between two times, by workload. `end_of`
+    says where what begins at a time ends.
+    """
     with reading(ledger.engine) as connection:
         names = {
             row.id: (WorkloadKey(row.namespace, row.name), str(row.uid)) for row in connection.execute(_workloads(only))
@@ -175,19 +185,19 @@ def _lines(
         ids = list(names) if only else None
         paths = {row.id: row.name for row in connection.execute(select(path))}
         components = {
-            row.id: (row.name, row.kind, Unit(row.unit), row.priced) for row in connection.execute(select(component))
+            row.id: (row.name, row.kind, paths[row.path_id], Unit(row.unit), row.priced)
+            for row in connection.execute(select(component))
         }
         lines = []
-        for start, until, workload_id, path_id, *counts in connection.execute(asked(usage, ids)):
+        end = cache(end_of)
+        for start, workload_id, path_id, *counts in connection.execute(asked(usage, ids)):
             if any(counts):
-                lines.append(Line(*names[workload_id], start, until, PathUse(paths[path_id], *counts)))
-        for start, until, workload_id, path_id, component_id, quantity, dollars in connection.execute(
-            asked(charge, ids)
-        ):
+                lines.append(Line(*names[workload_id], start, end(start), PathUse(paths[path_id], *counts)))
+        for start, workload_id, component_id, quantity, dollars in connection.execute(asked(charge, ids)):
             if quantity or dollars:
-                name, kind, unit, priced = components[component_id]
-                what = Charge(name, kind, paths[path_id], unit, quantity, dollars if priced else None)
-                lines.append(Line(*names[workload_id], start, until, what))
+                name, kind, path_name, unit, priced = components[component_id]
+                what = Charge(name, kind, path_name, unit, quantity, dollars if priced else None)
+                lines.append(Line(*names[workload_id], start, end(start), what))
         lines += _corrections(connection, names, *corrected, ids)
     ordered = sorted(names.values(), key=lambda of: (of[0].namespace, of[0].name, of[1]))
     places = {uid: place for place, (_, uid) in enumerate(ordered)}
@@ -200,7 +210,7 @@ def _workloads(only: WorkloadKey | None) -> Select[Any]:
 
 
 def _sums(
-    calendar: Calendar, table: Any, stretches: Sequence[Stretch], ids: list[int] | None, span: tuple[int, int]
+    calendar: Calendar, table: Any, stretches: Sequence[Stretch], ids: list[int] | None, begin: int
 ) -> Select[Any]:
     """Counts of the stretches added up by keys. Each stretch is a part of its own: an OR of them would have to look
     whether it met a row before.
@@ -214,18 +224,23 @@ def _sums(
         parts.append(_within(calendar, chosen, table, each, ids))
     rows = union_all(*parts).subquery()
     found = [rows.c[name] for name in keys]
-    sums = [func.sum(rows.c[name]).label(name) for name in counts]
-    return select(literal(span[0]), literal(span[1]), *found, *sums).group_by(*found)
+    sums = [whole_sum(rows.c[name]) for name in counts]
+    return select(literal(begin), *found, *sums).group_by(*found)
+
+
+def whole_sum(column: Any) -> Any:
+    """The sum of a column of whole numbers as one, which PostgreSQL would make a slow numeric of."""
+    return type_coerce(cast(func.sum(type_coerce(column, BigInteger)), BigInteger), column.type)
 
 
 def _within(calendar: Calendar, chosen: Select[Any], table: Any, each: Stretch, ids: list[int] | None) -> Select[Any]:
     """The rows of one stretch. For some workloads each start is named, so that only their rows are looked at, which
-    the key finds; those of periods may begin anywhere.
+    the key finds.
     """
     chosen = chosen.where(table.c.grain == each.grain)
     if ids is not None:
         chosen = chosen.where(table.c.workload_id.in_(ids))
-    if ids is None or each.grain is Grain.PERIOD:
+    if ids is None:
         return chosen.where(table.c.start >= each.start, table.c.start < each.end)
     return chosen.where(table.c.start.in_(list(starts_of(calendar, each))))
 

@@ -1,9 +1,11 @@
 """The ledger's tables. Money is whole billionths of a dollar and counts are whole thousandths: no database rounds.
 Forecasts, which may be of a million dollars and more, are whole thousandths, too.
 
-`usage` and `charge` hold rows in four grains. Rows of a period are appended once and never changed; those of hours,
-days and months are the same added up, so that any stretch is read from few rows. `until` is where the time of a row
-ends. Dictionaries (`workload`, `path`, `component`) keep the rows narrow. Times are milliseconds since the epoch.
+`usage` and `charge` hold rows in four grains: of periods, and the same added up by hours, days and months, so that any
+stretch is read from few rows. A thousand workloads leave fifteen million of them in a year, so they are narrow:
+dictionaries (`workload`, `path`, `component`) stand for words, times are four bytes, and what PostgreSQL aligns to
+eight bytes comes first. One key serves all queries: those of all workloads read stretches of it, and those of one name
+each time. Times of code are milliseconds since the epoch, and so are those of all other tables.
 """
 
 from decimal import Decimal
@@ -20,6 +22,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     SmallInteger,
     String,
     Table,
@@ -66,6 +69,30 @@ class Fixed(TypeDecorator[Decimal]):
         return None if value is None else Decimal(int(value)).scaleb(-self.digits)
 
 
+class Moment(TypeDecorator[int]):
+    """A time in milliseconds since the epoch, kept as whole seconds since 2020 in four bytes: until 2088.
+
+    A time within a second is that second's end, so that what begins before it, or not before it, stays the same.
+    """
+
+    impl = Integer
+    cache_ok = True
+    ZERO, MOST = 1_577_836_800, 2**31 - 1
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - its signature
+        """To seconds since 2020; a time outside of what can be kept is the nearest that can."""
+        return None if value is None else max(-self.MOST, min(self.MOST, -(-value // 1000) - self.ZERO))
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - as above
+        """Back."""
+        return None if value is None else self.milliseconds(int(value))
+
+    @classmethod
+    def milliseconds(cls, kept: int) -> int:
+        """The time that is kept so."""
+        return (kept + cls.ZERO) * 1000
+
+
 DOLLARS, QUANTITY, COUNT = Fixed(9), Fixed(6), Fixed(3)
 metadata = MetaData(
     naming_convention={
@@ -91,9 +118,10 @@ workload = Table(
     Column("uid", String(64), nullable=False, unique=True),
     Column("namespace", String(253), nullable=False),
     Column("name", String(253), nullable=False),
+    Column("since", BigInteger, nullable=False, server_default="0"),
     Column("through", BigInteger, nullable=False),
 )
-"""Every WorkloadSLO that ever was, by uid. All that it cost before `through` is in the ledger."""
+"""Every WorkloadSLO that ever was, by uid. All that it cost from `since` on and before `through` is in the ledger."""
 
 path = Table(
     "path",
@@ -106,35 +134,35 @@ component = Table(
     "component",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("path_id", Integer, ForeignKey("path.id"), nullable=False),
     Column("name", String(253), nullable=False),
     Column("kind", String(64), nullable=False),
     Column("unit", String(32), nullable=False),
     Column("priced", Boolean, nullable=False),
-    UniqueConstraint("name", "kind", "unit", "priced"),
+    UniqueConstraint("path_id", "name", "kind", "unit", "priced"),
 )
-"""What charges are for. What was charged without a known price is kept apart, by quantity."""
+"""What charges are for, on one path. What was charged without a known price is kept apart, by quantity."""
 
 
-def _keys() -> tuple[Column[Any], ...]:
+def _keys(word: str) -> tuple[Column[Any] | PrimaryKeyConstraint, ...]:
     return (
-        Column("grain", SmallInteger, primary_key=True, autoincrement=False),
-        Column("start", BigInteger, primary_key=True, autoincrement=False),
-        Column("workload_id", Integer, ForeignKey("workload.id"), primary_key=True, autoincrement=False),
-        Column("path_id", Integer, ForeignKey("path.id"), primary_key=True, autoincrement=False),
+        Column("start", Moment, nullable=False, autoincrement=False),
+        Column("workload_id", Integer, ForeignKey("workload.id"), nullable=False, autoincrement=False),
+        Column(f"{word}_id", Integer, ForeignKey(f"{word}.id"), nullable=False, autoincrement=False),
+        Column("grain", SmallInteger, nullable=False, autoincrement=False),
+        PrimaryKeyConstraint("grain", "start", "workload_id", f"{word}_id"),
     )
 
 
 usage = Table(
     "usage",
     metadata,
-    *_keys(),
-    Column("until", BigInteger, nullable=False),
     *(Column(f"{state}_ms", BigInteger, nullable=False) for state in ("loading", "idle", "serving", "unmeasured")),
     *(Column(state, DOLLARS, nullable=False) for state in ("loading", "idle", "serving", "unmeasured")),
     Column("unpriced_ms", BigInteger, nullable=False),
     *(Column(count, COUNT, nullable=False) for count in ("requests", "prompt_tokens", "output_tokens")),
     Column("measured_ms", BigInteger, nullable=False),
-    Index(None, "workload_id", "grain", "start"),
+    *_keys("path"),
     sqlite_with_rowid=False,
 )
 """GPU-milliseconds and dollars by state, and traffic, of one path of a workload: the fields of
@@ -143,15 +171,12 @@ usage = Table(
 charge = Table(
     "charge",
     metadata,
-    *_keys(),
-    Column("component_id", Integer, ForeignKey("component.id"), primary_key=True, autoincrement=False),
-    Column("until", BigInteger, nullable=False),
     Column("quantity", QUANTITY, nullable=False),
     Column("dollars", DOLLARS, nullable=False),
-    Index(None, "workload_id", "grain", "start"),
+    *_keys("component"),
     sqlite_with_rowid=False,
 )
-"""What components cost on one path of a workload."""
+"""What components cost a workload."""
 
 segment = Table(
     "segment",

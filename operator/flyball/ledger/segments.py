@@ -74,7 +74,7 @@ def append(ledger: Ledger, start: int, splits: Mapping[str, Sequence[SegmentUse]
                 rows.append({"start": start, "workload_id": id_, "segment_id": word, **counts})
         if rows:
             _learn(connection, words)
-            add_up(connection, segment_use, ledger.calendar, rows, _KEYS, _COUNTS, (Grain.HOUR, Grain.DAY, Grain.MONTH))
+            add_up(connection, segment_use, ledger.calendar, rows, _COUNTS, (Grain.HOUR, Grain.DAY, Grain.MONTH))
             _cap(connection, ledger.calendar, start, most)
         _mark(connection, ids.values(), end)
     return len(ids)

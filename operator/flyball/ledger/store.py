@@ -19,7 +19,7 @@ KEPT_MS = {Grain.PERIOD: 7 * DAY_MS, Grain.HOUR: 60 * DAY_MS}
 USE_COUNTS = tuple(name for name in PathUse.__dataclass_fields__ if name != "path")
 CHARGE_COUNTS = ("quantity", "dollars")
 _ZONE = "time zone of days"
-_KEYS = ("grain", "start", "workload_id", "path_id")
+_GRAINS = tuple(Grain)
 
 Row = dict[str, Any]
 
@@ -127,10 +127,17 @@ def _fresh(connection: Connection, entries: Sequence[Entry]) -> list[Entry]:
 
 def _workload_ids(connection: Connection, entries: Sequence[Entry]) -> dict[str, int]:
     ids = {row.uid: row.id for row in connection.execute(select(workload.c.uid, workload.c.id))}
-    new = {entry.uid: entry for entry in entries if entry.uid not in ids}
+    new = {entry.uid: entry for entry in reversed(entries) if entry.uid not in ids}  # the first of each
     first = _next_id(connection, workload)
     rows = [
-        {"id": first + number, "uid": uid, "namespace": e.key.namespace, "name": e.key.name, "through": e.start}
+        {
+            "id": first + number,
+            "uid": uid,
+            "namespace": e.key.namespace,
+            "name": e.key.name,
+            "since": e.start,
+            "through": e.start,
+        }
         for number, (uid, e) in enumerate(new.items())
     ]
     if rows:
@@ -141,11 +148,11 @@ def _workload_ids(connection: Connection, entries: Sequence[Entry]) -> dict[str,
 def _append_uses(connection: Connection, calendar: Calendar, entries: Sequence[Entry], ids: Mapping[str, int]) -> None:
     paths = word_ids(connection, path, ("name",), {(use.path,) for entry in entries for use in entry.uses})
     rows = [
-        _key(entry, ids, paths[use.path,]) | {name: getattr(use, name) for name in USE_COUNTS}
+        _key(entry, ids) | {"path_id": paths[use.path,]} | {name: getattr(use, name) for name in USE_COUNTS}
         for entry in entries
         for use in entry.uses
     ]
-    _insert(connection, usage, calendar, rows, _KEYS, USE_COUNTS)
+    add_up(connection, usage, calendar, rows, USE_COUNTS, _GRAINS)
 
 
 def _append_charges(
@@ -153,41 +160,26 @@ def _append_charges(
 ) -> None:
     found = [(entry, each) for entry in entries for each in entry.charges]
     paths = word_ids(connection, path, ("name",), {(each.path,) for _, each in found})
-    names = ("name", "kind", "unit", "priced")
-    components = word_ids(connection, component, names, {_component(each) for _, each in found})
+    names = ("path_id", "name", "kind", "unit", "priced")
+    components = word_ids(connection, component, names, {_component(each, paths) for _, each in found})
     rows = [
-        _key(entry, ids, paths[each.path,])
+        _key(entry, ids)
         | {
-            "component_id": components[_component(each)],
+            "component_id": components[_component(each, paths)],
             "quantity": each.quantity,
             "dollars": each.dollars or Decimal(0),
         }
         for entry, each in found
     ]
-    _insert(connection, charge, calendar, rows, (*_KEYS, "component_id"), CHARGE_COUNTS)
+    add_up(connection, charge, calendar, rows, CHARGE_COUNTS, _GRAINS)
 
 
-def _component(each: Charge) -> tuple[str, str, str, bool]:
-    return (each.component, each.kind, str(each.unit), each.dollars is not None)
+def _component(each: Charge, paths: Mapping[tuple[Any, ...], int]) -> tuple[int, str, str, str, bool]:
+    return (paths[each.path,], each.component, each.kind, str(each.unit), each.dollars is not None)
 
 
-def _key(entry: Entry, ids: Mapping[str, int], path_id: int) -> Row:
-    return {"start": entry.start, "until": entry.end, "workload_id": ids[entry.uid], "path_id": path_id}
-
-
-def _insert(
-    connection: Connection,
-    table: Table,
-    calendar: Calendar,
-    rows: Sequence[Row],
-    keys: tuple[str, ...],
-    counts: tuple[str, ...],
-) -> None:
-    """Append rows of periods, and add them to those of their hour, day and month."""
-    if not rows:
-        return
-    connection.execute(insert(table), [{**row, "grain": Grain.PERIOD} for row in rows])
-    add_up(connection, table, calendar, rows, keys, counts, (Grain.HOUR, Grain.DAY, Grain.MONTH))
+def _key(entry: Entry, ids: Mapping[str, int]) -> Row:
+    return {"start": entry.start, "workload_id": ids[entry.uid]}
 
 
 def add_up(
@@ -195,24 +187,25 @@ def add_up(
     table: Table,
     calendar: Calendar,
     rows: Sequence[Row],
-    keys: tuple[str, ...],
     counts: tuple[str, ...],
     grains: Sequence[Grain],
 ) -> None:
-    """Add rows to those of these grains in which they lie."""
+    """Add rows to those of these grains in which they begin."""
+    if not rows:
+        return
+    keys = table.primary_key.columns.keys()
     add = insert_into(connection, table)
     add = add.on_conflict_do_update(
-        index_elements=list(keys),
-        set_={name: table.c[name] + add.excluded[name] for name in counts}
-        | {name: add.excluded[name] for name in ("until",) if name in table.c},
+        index_elements=keys, set_={name: table.c[name] + add.excluded[name] for name in counts}
     )
     for grain in grains:
+        floors = {start: calendar.floor(start, grain) for start in {row["start"] for row in rows}}
         sums: dict[Hashable, Row] = {}
         for row in rows:
-            coarse = {**row, "grain": grain, "start": calendar.floor(row["start"], grain)}
+            coarse = {**row, "grain": grain, "start": floors[row["start"]]}
             known = sums.setdefault(tuple(coarse[name] for name in keys), coarse)
             if known is not coarse:
-                known.update(coarse | {name: known[name] + coarse[name] for name in counts})
+                known.update({name: known[name] + coarse[name] for name in counts})
         connection.execute(add, list(sums.values()))
 
 
