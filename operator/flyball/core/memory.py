@@ -236,12 +236,21 @@ class Memory:
 
     def variant(self, name: str) -> VariantMemory:
         """What is remembered of that variant; a blank where there is nothing."""
-        return next((v for v in self.variants if v.name == name), VariantMemory(name))
+        for known in self.variants:
+            if known.name == name:
+                return known
+        return VariantMemory(name)
 
     def burned_of(self, objective: str) -> BurnedBudget:
         """What burned of that objective's budget; a blank where nothing was counted."""
-        return next((b for b in self.burned if b.objective == objective), BurnedBudget(objective))
+        for known in self.burned:
+            if known.objective == objective:
+                return known
+        return BurnedBudget(objective)
 
     def state(self, subject: str) -> str | None:
         """The last announced state of a subject."""
-        return next((state for name, state in self.states if name == subject), None)
+        for name, state in self.states:
+            if name == subject:
+                return state
+        return None

@@ -174,11 +174,17 @@ class WorkloadSignals:
 
     def objective(self, name: str) -> ObjectiveReading:
         """The reading of that objective, Absent where there is none."""
-        return next((r for r in self.objectives if r.name == name), ObjectiveReading(name, SignalState.ABSENT))
+        for known in self.objectives:
+            if known.name == name:
+                return known
+        return ObjectiveReading(name, SignalState.ABSENT)
 
     def variant(self, name: str) -> VariantSignals:
         """The signals of that variant, all Absent where there are none."""
-        return next((v for v in self.variants if v.name == name), VariantSignals(name))
+        for known in self.variants:
+            if known.name == name:
+                return known
+        return VariantSignals(name)
 
     def whole(self, objective: str) -> WholeReading | None:
         """How long that objective's requests took in all and in the engine; None where that was not measured."""
@@ -266,7 +272,10 @@ class WorkloadState:
 
     def variant(self, name: str) -> VariantState:
         """The state of that variant, missing where there is none."""
-        return next((v for v in self.variants if v.name == name), VariantState(name, exists=False, scalable=False))
+        for known in self.variants:
+            if known.name == name:
+                return known
+        return VariantState(name, exists=False, scalable=False)
 
 
 @dataclass(frozen=True, slots=True)

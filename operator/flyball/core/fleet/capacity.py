@@ -9,6 +9,7 @@ B / (o × seconds) requests per second.
 """
 
 import math
+from functools import lru_cache
 from operator import mul
 
 import numpy as np
@@ -112,17 +113,17 @@ def learn(fit: CapacityFit, shape: RequestShape, batch: float, seconds_per_token
     if batch <= 0 or not math.isfinite(seconds_per_token) or seconds_per_token <= 0:
         return fit
     terms, covariance = np.array(fit.terms), np.array(fit.covariance).reshape(4, 4)
-    predicted = float(shape.regressors(batch) @ terms)
-    x = shape.regressors(batch) / predicted
+    regressors = shape.regressors(batch)
+    predicted = float(regressors @ terms)
+    x = regressors / predicted
     error = seconds_per_token / predicted - 1.0
     spread = math.sqrt(max(0.0, float(x @ covariance @ x)) + SAMPLE_NOISE**2)
     bounded = max(-2 * spread, min(2 * spread, error))
     gain = covariance @ x / spread**2
-    low, high = _term_bounds(fit.prior)
-    updated = np.clip(terms + gain * bounded, low, high)
+    bounds = _bounds(fit.prior)
+    updated = np.minimum(np.maximum(terms + gain * bounded, bounds.low), bounds.high)
     shrunk = (covariance - np.outer(gain, x) @ covariance) / FORGETTING
-    ceiling = np.diag(np.array(start_fit(fit.prior).covariance).reshape(4, 4))
-    excess = float(np.max(np.diag(shrunk) / ceiling))
+    excess = float((shrunk.diagonal() / bounds.variances).max())
     shrunk = shrunk / max(1.0, excess)  # without excitation forgetting must not wind the covariance up
     return CapacityFit(
         prior=fit.prior,
@@ -208,8 +209,18 @@ def _prior_terms(prior: EnginePrior) -> Terms:
     )
 
 
-def _term_bounds(prior: EnginePrior) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """Between what terms may be fitted, and the variances that a fit begins with and never exceeds."""
+
+    low: np.ndarray
+    high: np.ndarray
+    variances: np.ndarray
+
+
+# Every tick asks for those of every variant, and fleets share few engines.
+@lru_cache(maxsize=256)
+def _bounds(prior: EnginePrior) -> _Bounds:
     terms = np.array(_prior_terms(prior))
-    low = terms / TRUST_FACTOR
     high = np.maximum(terms * TRUST_FACTOR, np.array([1e-3, 1e-4, 1e-6, 1e-4]))
-    return low, high
+    return _Bounds(terms / TRUST_FACTOR, high, np.diag(np.array(start_fit(prior).covariance).reshape(4, 4)))

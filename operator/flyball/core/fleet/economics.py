@@ -141,19 +141,21 @@ def _costs(counts: Counts, choices: Sequence[Choice], stakes: Stakes) -> Numbers
     current = np.array([choice.current for choice in choices])
     starts = np.array([switch(choice) for choice in choices])
     risks = np.array([choice.risk for choice in choices])
-    carried = counts @ (rates * (1.0 - risks)) + stakes.fixed_rate
-    replicas = counts @ (1.0 - risks) + stakes.fixed_replicas
-    if risks.any():
-        spread = np.sqrt(counts @ (rates**2 * risks * (1.0 - risks)))
+    staying = 1.0 - risks
+    dependable = rates * staying
+    carried = counts @ dependable + stakes.fixed_rate
+    replicas = counts @ staying + stakes.fixed_replicas
+    if any(choice.risk for choice in choices):
+        spread = np.sqrt(counts @ (rates**2 * risks * staying))
         missed = (_missed(carried - spread, replicas, stakes) + _missed(carried + spread, replicas, stakes)) / 2.0
         dropped = counts @ np.array([choice.dropped_per_second for choice in choices])
         mean = float(np.array(stakes.rates) @ np.array(stakes.masses))
         missed = missed + dropped * np.minimum(1.0, mean / np.maximum(carried, _NOTHING))
     else:
         missed = _missed(carried, replicas, stakes)
-    size = max(1.0, float(current.sum()) + stakes.fixed_replicas)
+    size = max(1.0, float(sum(choice.current for choice in choices)) + stakes.fixed_replicas)
     multiple = max(stakes.price, LEAST_PRICE / min(1.0, stakes.curve.load_at(PRIOR_SHARE, size)))
-    price_of_one = multiple * float(np.min(prices / (rates * (1.0 - risks))))
+    price_of_one = multiple * float((prices / dependable).min())
     kept: Numbers = (counts + starts * np.maximum(0, counts - current)) @ prices + price_of_one * missed
     return kept
 

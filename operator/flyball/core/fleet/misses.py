@@ -58,6 +58,8 @@ _EARLIEST_RISE, _LATEST_RISE = 0.3, 3.0
 
 Vector = npt.NDArray[np.float64]
 
+_WANDER = np.diag((WANDER_PER_HOUR * np.array(PRIOR_DEVIATIONS)) ** 2)
+
 
 @dataclass(frozen=True, slots=True)
 class MissCurve:
@@ -97,7 +99,7 @@ def learn(curve: MissCurve, load: float, replicas: float, missed: float, request
     if requests <= 0 or replicas <= 0 or not math.isfinite(load):
         return curve
     terms, covariance = np.array(curve.terms), np.array(curve.covariance).reshape(3, 3)
-    covariance = covariance + np.diag((WANDER_PER_HOUR * np.array(PRIOR_DEVIATIONS)) ** 2 * hours)
+    covariance = covariance + _WANDER * hours
     features = np.array((1.0, load, replicas**-POOLING_EXPONENT))
     share = float(curve.shares(np.array([load]), np.array([replicas]))[0])
     expected = min(1 - _FARTHEST, max(_FARTHEST, share))

@@ -97,7 +97,8 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     if not trust.problem:
         memory, found, stays = _arrivals(observation, signals, memory)
         memory = _learn(spec, observation, signals, states, memory)
-    capacities = tuple(_capacity(spec, memory.variant(v.name), shape) for v in spec.variants)
+    limits = limits_of(spec)
+    capacities = tuple(_capacity(memory.variant(v.name), shape, limits) for v in spec.variants)
     demand, outlook = None, None
     lead = lead_seconds(spec, states, observation.signals.window_seconds)
     if found is not None and stays >= SMALLEST_SAMPLE:
@@ -106,7 +107,7 @@ def assess(spec: WorkloadSpec, observation: Observation, memory: Memory) -> tupl
     if not trust.problem and any(variant.spot for variant in spec.variants):
         memory = experience.dropped(memory, _dropped(signals, states, before, memory))
     if found is not None and not trust.partial:
-        memory = _teach(spec, observation, signals, states, capacities, found, lead, memory)
+        memory = _teach(spec, observation, signals, states, capacities, found, limits, lead, memory)
     loads = tuple(
         load_of(s, state.ready, capacity, memory.shape, gpus_of(variant, state))
         for s, state, capacity, variant in zip(signals, states, capacities, spec.variants, strict=True)
@@ -162,14 +163,14 @@ def lead_seconds(spec: WorkloadSpec, states: tuple[VariantState, ...], window_se
 def limits_of(spec: WorkloadSpec) -> ReplicaLimits:
     """The tightest threshold per latency that bounds a batch."""
 
-    def tightest(indicator: Indicator) -> float | None:
-        thresholds = [o.threshold_seconds for o in spec.objectives if o.indicator is indicator and o.threshold_seconds]
-        return min(thresholds, default=None)
-
+    tightest: dict[Indicator, float] = {}
+    for objective in spec.objectives:
+        if threshold := objective.threshold_seconds:
+            tightest[objective.indicator] = min(threshold, tightest.get(objective.indicator, threshold))
     return ReplicaLimits(
-        first_token=tightest(Indicator.TIME_TO_FIRST_TOKEN),
-        per_token=tightest(Indicator.INTER_TOKEN_LATENCY),
-        end_to_end=tightest(Indicator.END_TO_END),
+        first_token=tightest.get(Indicator.TIME_TO_FIRST_TOKEN),
+        per_token=tightest.get(Indicator.INTER_TOKEN_LATENCY),
+        end_to_end=tightest.get(Indicator.END_TO_END),
     )
 
 
@@ -327,6 +328,7 @@ def _teach(
     states: tuple[VariantState, ...],
     capacities: tuple[ReplicaCapacity | None, ...],
     found: Arrivals,
+    limits: ReplicaLimits,
     lead: float,
     memory: Memory,
 ) -> Memory:
@@ -343,7 +345,7 @@ def _teach(
     clear = waiting < CLEAR_QUEUE_PER_REPLICA * ready + CLEAR_QUEUE_SECONDS * found.smooth
     growing = found.smooth > sum(s.completions_per_second.otherwise(0.0) for s in signals)
     served = Served(found.smooth, ready, carried / ready, (clear or growing) and _settled(spec, observation, memory))
-    return experience.teach(spec, observation, served, fit, memory.shape, limits_of(spec), lead, memory)
+    return experience.teach(spec, observation, served, fit, memory.shape, limits, lead, memory)
 
 
 def _learn(
@@ -376,7 +378,7 @@ def _taught(fit: CapacityFit, shape: RequestShape, signal: VariantSignals, ready
     return learn(fit, shape, batch, signal.seconds_per_output_token.value)
 
 
-def _capacity(spec: WorkloadSpec, memory: VariantMemory, shape: RequestShape | None) -> ReplicaCapacity | None:
+def _capacity(memory: VariantMemory, shape: RequestShape | None, limits: ReplicaLimits) -> ReplicaCapacity | None:
     if shape is None or memory.fit is None:
         return None
-    return replica_capacity(memory.fit, shape, limits_of(spec))
+    return replica_capacity(memory.fit, shape, limits)
