@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from flyball.api.pricing import gpu_price, price_per_gpu_hour, prices_of
+from flyball.api.convert import read_workload, to_workload
+from flyball.api.parse import parse_resource
+from flyball.api.pricing import gpu_price, node_price, price_per_gpu_hour, prices_of
 from flyball.api.v1alpha1 import PriceBook, PriceBookSpec, WorkloadSLOSpec
 from flyball.api.v1alpha1.words import CapacityType
 from flyball.core.money.node_prices import NodePriceRule
-from flyball.core.spec import BackendPrice, HostedModel, Unit
+from flyball.core.spec import BackendPrice, HostedModel, Invalid, Unit, WorkloadSpec
 
 GPUS = [{"accelerator": "NVIDIA-L4", "onDemand": "0.80", "spot": "0.35"}]
 FALLBACK = {"routes": [{"httpRoute": "chat", "primary": "own", "fallback": "hosted"}], "hostedModel": "small"}
@@ -130,6 +132,71 @@ def test_what_is_looked_up_in_vain_is_named(name: str | None, said: str) -> None
     assert (found.components, found.hosted) == ((), None)
     assert ["hosted model small" in found.missing[0], "labour role Clerk" in found.missing[1]] == [True, True]
     assert all(said in sentence for sentence in found.missing)
+
+
+@pytest.mark.parametrize(
+    ("cost", "book_in", "reckoned", "currency", "usable"),
+    [
+        pytest.param({}, {}, None, "USD", True, id="nobody says a word: dollars"),
+        pytest.param({}, {"currency": "EUR"}, None, "EUR", True, id="the book's"),
+        pytest.param({"currency": "EUR"}, {"currency": "EUR"}, "EUR", "EUR", True, id="all agree"),
+        pytest.param({"currency": "EUR"}, {}, None, "EUR", False, id="the book is in another than the workload"),
+        pytest.param({}, {"currency": "EUR"}, "USD", "USD", False, id="the book is in another than Flyball reckons in"),
+    ],
+)
+def test_prices_in_another_currency_are_missing_and_never_taken_as_they_are(
+    cost: dict[str, str], book_in: dict[str, str], reckoned: str | None, currency: str, usable: bool
+) -> None:
+    components = [{"name": "vectors", "kind": "VectorDatabase", "perRequest": "0.001"}]
+    books = shelf(book(components=components, laborRates=[{"role": "Clerk", "perHour": "60"}], **book_in))
+    value = {"kpis": [{"name": "saved", "kind": "TimeSaved", "laborRole": "Clerk"}]}
+    targets = [{"targetRef": {"name": "chat"}, "maxReplicas": 2, "accelerator": "NVIDIA-L4"}]
+    ceilings = [{"period": "Hour", "amount": "5"}]
+    declared = workload(
+        targets=targets, value=value, cost={"priceBookRef": {"name": "prices"}, "ceilings": ceilings} | cost
+    )
+    found = to_workload("shop", "chat", "u", 1, declared, books, currency=reckoned)
+    assert (found.currency, found.ceilings[0].currency) == (currency, currency)
+    told = [found.variants[0].price_source, *found.prices.missing, found.value.kpis[0].missing]
+    if usable:
+        assert (found.variants[0].price_per_gpu_hour, len(found.prices.components)) == (Decimal("0.80"), 1)
+        return
+    assert (found.variants[0].price_per_gpu_hour, found.prices.components) == (None, ())
+    assert all("its spec.currency" in text and "spec.cost.currency" in text for text in told)
+    assert all(f"name a book in {currency}" in text for text in told)
+
+
+def test_a_workload_in_another_currency_than_flyball_reckons_in_is_refused_by_its_field() -> None:
+    spec = workload(cost={"currency": "EUR"}).to_wire()
+    raw = {"metadata": {"namespace": "shop", "name": "chat", "uid": "u"}, "spec": spec}
+    assert isinstance(read_workload(raw, {}, currency="EUR"), WorkloadSpec)
+    found = read_workload(raw, {}, currency="USD")
+    assert isinstance(found, Invalid)
+    assert str(found).startswith("spec.cost.currency: amounts in EUR cannot be held against the others")
+    assert "reckons in USD (--currency); write the amounts in USD" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("book_in", "opencost_in", "refused"),
+    [
+        pytest.param({}, {}, False, id="both dollars"),
+        pytest.param({"currency": "EUR"}, {"currency": "EUR"}, False, id="both euros"),
+        pytest.param({"currency": "EUR"}, {}, True, id="OpenCost's dollars in a book of euros"),
+        pytest.param({}, {"currency": "EUR"}, True, id="OpenCost's euros in a book of dollars"),
+    ],
+)
+def test_opencost_s_currency_is_said_and_must_be_the_book_s(
+    book_in: dict[str, str], opencost_in: dict[str, str], refused: bool
+) -> None:
+    gpus = [{"accelerator": "NVIDIA-L4", "openCost": {"instanceTypes": ["g6.xlarge"]} | opencost_in}]
+    parsed = parse_resource(PriceBook, {"metadata": {"name": "prices"}, "spec": {"gpus": gpus} | book_in})
+    assert isinstance(parsed, tuple) is refused
+    if isinstance(parsed, tuple):
+        assert "openCost.currency is not the book's currency" in str(parsed[0])
+    else:
+        rule = node_price("prices", parsed.spec, "NVIDIA-L4", CapacityType.ON_DEMAND)
+        assert rule is not None
+        assert rule.currency == parsed.spec.priced_in
 
 
 OPEN_COST = {

@@ -117,6 +117,7 @@ def test_a_ledger_is_kept_where_it_outlives_the_pod(render, place, variable, cla
     (container,) = spec["containers"]
     assert {"name": "FLYBALL_LEDGER", **variable} in container["env"]
     assert {"name": "FLYBALL_LEDGER_TIMEZONE", "value": "Europe/Berlin"} in container["env"]
+    assert {"name": "FLYBALL_CURRENCY", "value": "USD"} in container["env"]
     volumes = [each["persistentVolumeClaim"]["claimName"] for each in spec["volumes"] if each["name"] == "ledger"]
     mounts = [each["mountPath"] for each in container["volumeMounts"] if each["name"] == "ledger"]
     assert (volumes, mounts) == (([claim], ["/var/lib/flyball/ledger"]) if claim else ([], []))

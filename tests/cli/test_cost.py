@@ -61,7 +61,7 @@ def test_the_table_adds_up_and_names_what_has_no_price(url: str) -> None:
     ("by", "expected"),
     [
         pytest.param("path", "shop/chat  gpu     5.40       1.50       900     0.0060", id="path"),
-        pytest.param("component", "shop/chat  logs          0.90", id="component"),
+        pytest.param("component", "shop/chat  logs       0.90", id="component"),
     ],
 )
 def test_other_tables(url: str, by: str, expected: str) -> None:

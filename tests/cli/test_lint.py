@@ -66,6 +66,12 @@ def lint(tmp_path: Path, text: str | bytes, *options: str) -> Result:
             ["WorkloadSLO/other: spec.targets[0].maxReplicas", "1 findings"],
             id="only the second is bad",
         ),
+        pytest.param(
+            f"{GOOD}  cost: {{currency: EUR, priceBookRef: {{name: gpus}}}}\n---{BOOK}",
+            1,
+            ["spec.cost.priceBookRef: PriceBook gpus is in USD (its spec.currency)", "in EUR (spec.cost.currency"],
+            id="two currencies",
+        ),
         pytest.param(GOOD + "  budget: 5\n", 1, ["spec.budget", "1 findings"], id="an unknown field"),
         pytest.param(
             GOOD + "  scaling: {scaleToZero: {idleAfter: 30m, wakeUp: {query: sum(waiting)}}}\n",

@@ -63,6 +63,7 @@ def test_every_option_is_an_environment_variable(started: list[Settings]) -> Non
         FLYBALL_RECORDS_SIZE="8",
         FLYBALL_LEDGER="/var/lib/flyball/ledger/ledger.db",
         FLYBALL_LEDGER_TIMEZONE="Europe/Berlin",
+        FLYBALL_CURRENCY="EUR",
         FLYBALL_LOG_LEVEL="warning",
         FLYBALL_LOG_FORMAT="text",
     )
@@ -77,6 +78,7 @@ def test_every_option_is_an_environment_variable(started: list[Settings]) -> Non
     assert (settings.log_level, settings.log_format) == ("warning", "text")
     assert (settings.records, settings.records_bytes) == (Path("/var/lib/flyball/decisions"), 8 << 20)
     assert (settings.ledger, settings.ledger_zone) == ("/var/lib/flyball/ledger/ledger.db", "Europe/Berlin")
+    assert settings.currency == "EUR"
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,7 @@ def test_every_option_is_an_environment_variable(started: list[Settings]) -> Non
         pytest.param(["--prometheus-url", "prometheus:9090"], "--prometheus-url", "http://prometheus", id="no scheme"),
         pytest.param(["--prometheus-url", f"{URL}/?query=up"], "--prometheus-url", "base and path", id="a query"),
         pytest.param(["--prometheus-timeout", "0s"], "--prometheus-timeout", "positive", id="no time"),
+        pytest.param(["--currency", "euro"], "--currency", "USD or EUR", id="no code of a currency"),
         pytest.param(["--rate-window", "0s"], "--rate-window", "positive", id="an empty window"),
         pytest.param(["--rate-window", "1 minute"], "--rate-window", "write for example", id="no duration"),
         pytest.param(["--tick", "15"], "--tick", "write for example", id="a duration without a unit"),

@@ -64,8 +64,9 @@ def test_what_has_no_price_is_named(ledger: Ledger) -> None:
 
 def test_the_newest_baseline_counts_and_all_stay(ledger: Ledger) -> None:
     first = Baseline(
-        MIDNIGHT, NOW, NOW, "abc", Decimal("12.5"), Decimal("0.1"), Decimal("0.2"), None, (("d", 0.25),), "before"
-    )
+        MIDNIGHT, NOW, NOW, "abc", Decimal("12.5"), Decimal("0.1"), Decimal("0.2"), None, (("d", 0.25),), "before",
+        (("gpu", Decimal("12.5"), Decimal("1.00000001")),), Decimal("0.2"), Decimal("1.25"), Decimal(3),
+    )  # fmt: skip
     second = replace(first, value_cost_ratio=2.5, made_at=NOW + 1, kpis=())
     for each in (first, second):
         baselines.keep(ledger, KEY, each)

@@ -12,6 +12,7 @@ import pytest
 from ledger.entries import DAY, HOUR, KEY, MIDNIGHT, charge, entry, periods, use
 
 from flyball.core.money.bill import Correction
+from flyball.ledger.currency import currency_of, settle
 from flyball.ledger.focus import COLUMNS, MANDATORY, Issuer, write
 from flyball.ledger.queries import series
 from flyball.ledger.schema import Grain
@@ -34,6 +35,7 @@ CREDIT = Correction(MIDNIGHT, MIDNIGHT + 40 * DAY, "gpu", Decimal("-2.5"), 'cred
 @pytest.fixture
 def ledger(tmp_path: Path) -> Ledger:
     opened = Ledger(str(tmp_path / "ledger.db"), "Europe/Berlin")
+    settle(opened, "EUR")
     unknown = replace(
         entry(MIDNIGHT + HOUR, uid="u-2"), charges=(charge(dollars=None),), uses=(replace(use(), unpriced_ms=0),)
     )
@@ -47,7 +49,7 @@ def ledger(tmp_path: Path) -> Ledger:
 def rows(ledger: Ledger) -> list[dict[str, str]]:
     text = io.StringIO()
     lines = series(ledger, MIDNIGHT - DAY, MIDNIGHT + DAY, Grain.DAY)
-    count = write(lines, text, ledger.calendar, Grain.DAY, Issuer("team-ml", "on premises"), 1)
+    count = write(lines, text, ledger.calendar, Grain.DAY, Issuer("team-ml", "on premises", currency_of(ledger)), 1)
     found = list(csv.DictReader(io.StringIO(text.getvalue())))
     assert len(found) == count
     return found
@@ -70,7 +72,7 @@ def test_formats_and_allowed_words(rows: list[dict[str, str]]) -> None:
     for row in rows:
         assert {row["ChargeCategory"]} <= {"Usage", "Adjustment"}
         assert {row["ChargeFrequency"]} <= {"One-Time", "Recurring", "Usage-Based"}
-        assert (row["ServiceCategory"], row["BillingCurrency"]) == ("AI and Machine Learning", "USD")
+        assert (row["ServiceCategory"], row["BillingCurrency"]) == ("AI and Machine Learning", "EUR")
         assert all(TIME.fullmatch(row[column]) for column in row if column.endswith(("PeriodStart", "PeriodEnd")))
         assert all(NUMBER.fullmatch(row[column]) for column in row if column.endswith("Cost"))
         assert json.loads(row["Tags"])["workload"] == "chat"

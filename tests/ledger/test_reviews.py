@@ -8,7 +8,7 @@ from core.cases import objective, spec
 from ledger.entries import DAY
 from ledger.weeks import BATCH, CHAT, MONDAY, fill, split
 
-from flyball.core.evidence.review import Kind
+from flyball.core.evidence.review_figures import Kind
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import WorkloadSpec
 from flyball.ledger.attainment import attained, declarations, declare
@@ -122,8 +122,18 @@ def test_a_month_says_what_to_scale_and_to_retire_and_why_not(ledger: Ledger) ->
     compared = {each["of"]: each for each in found["chat"]["forecast"]}
     assert set(compared) == {"cost", "requests", "first-token"}
     assert compared["requests"]["error"] > 0.1, "it grows by a tenth a week, which the last review did not foresee"
+    assert found["chat"]["routes"]["rows"] == []
     unproven = make(ledger, NOVEMBER, [declared(CHAT)], NOW)["workloads"]
     assert {each["recommendation"]["action"] for each in unproven} == {"Unproven"}
+
+
+def test_a_month_judges_what_a_label_tells_apart(ledger: Ledger) -> None:
+    fill(ledger, MONDAY - 70 * DAY, NOW)
+    split(ledger, MONDAY - 30 * DAY, MONDAY)
+    chat = make(ledger, NOVEMBER, SPECS, NOW, ("tenant",))["workloads"][0]
+    assert len(chat["routes"]["rows"]) == 10
+    assert {row["action"] for row in chat["routes"]["rows"]} <= {"Scale", "Re-architect", "Retire", "Keep"}
+    assert "segments" in chat
 
 
 def test_a_review_is_kept_as_it_was_made(ledger: Ledger) -> None:

@@ -81,6 +81,15 @@ def test_another_process_goes_on_where_the_ledger_ends(url: str, stopped: bool) 
     assert gpu_seconds(url) == 1600.0
 
 
+def test_costs_in_another_currency_than_the_ledger_s_are_not_written(url: str) -> None:
+    euros, dollars = Bookkeeper(url, currency="EUR"), Bookkeeper(url)
+    for keeper in (euros, dollars):
+        for at in (0, 300):
+            keeper._account(report(START + at))
+    assert (euros.failing, euros.written) == (False, 1)
+    assert (dollars.failing, dollars.written) == (True, 0)
+
+
 def test_a_ledger_that_cannot_be_opened_stops_nobody_and_is_tried_again(tmp_path: Path) -> None:
     folder = tmp_path / "late"
     keeper = Bookkeeper(f"sqlite:///{folder / 'ledger.db'}")

@@ -116,6 +116,13 @@ async def test_an_invalid_budget_holds_nobody_back_and_says_what_is_wrong(two: W
     assert "use the periods Hour, Day and Month" in condition(two, "Ready")["message"]
 
 
+async def test_a_budget_in_another_currency_holds_nobody_back_and_says_so(two: World) -> None:
+    budget(two, ceiling("0.10"), currency="EUR")
+    await surge(two)
+    assert replicas(two) == [4, 4]
+    assert condition(two, "Ready")["message"].startswith("spec.currency: amounts in EUR cannot be held against")
+
+
 async def test_a_steady_budget_writes_nothing(two: World) -> None:
     budget(two, ceiling("10"), ceiling("9000", period="Month"))
     await two.tick(8)

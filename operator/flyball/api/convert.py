@@ -13,7 +13,7 @@ from flyball.api.latencies import latencies_of, stages_of
 from flyball.api.own_counts import own_counts_of
 from flyball.api.parse import parse_resource
 from flyball.api.presets import ENGINE_PRIORS
-from flyball.api.pricing import PriceBooks, gpu_price, prices_of
+from flyball.api.pricing import FoundPrice, PriceBooks, currency_of, gpu_price, prices_of, wrong_currency
 from flyball.api.v1alpha1 import WorkloadSLO, WorkloadSLOSpec
 from flyball.api.v1alpha1.fallback import FallbackBackendSpec, FallbackRouteSpec, FallbackSpec
 from flyball.api.v1alpha1.objectives import ObjectiveSpec
@@ -42,9 +42,13 @@ from flyball.core.units import parse_duration_seconds, parse_money, parse_ratio
 
 
 def read_workload(
-    raw: Mapping[str, Any], price_books: PriceBooks, accelerators: Mapping[str, str] | None = None
+    raw: Mapping[str, Any],
+    price_books: PriceBooks,
+    accelerators: Mapping[str, str] | None = None,
+    currency: str | None = None,
 ) -> WorkloadSpec | Invalid:
-    """A WorkloadSLO as it comes from the API server, as the core sees it. `accelerators` as in `to_workload`."""
+    """A WorkloadSLO as it comes from the API server, as the core sees it. `accelerators` and `currency` are as in
+    `to_workload`."""
     metadata = raw.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     namespace, name, uid = (str(metadata.get(field, "")) for field in ("namespace", "name", "uid"))
@@ -53,7 +57,10 @@ def read_workload(
     parsed = parse_resource(WorkloadSLO, raw)
     if not isinstance(parsed, WorkloadSLO):
         return Invalid(WorkloadKey(namespace, name), uid, generation, parsed)
-    return to_workload(namespace, name, uid, generation, parsed.spec, price_books, accelerators)
+    declared = parsed.spec.cost.currency if parsed.spec.cost else None
+    if error := wrong_currency("spec.cost.currency", declared, currency):
+        return Invalid(WorkloadKey(namespace, name), uid, generation, (error,))
+    return to_workload(namespace, name, uid, generation, parsed.spec, price_books, accelerators, currency)
 
 
 def to_workload(
@@ -64,14 +71,17 @@ def to_workload(
     spec: WorkloadSLOSpec,
     price_books: PriceBooks,
     accelerators: Mapping[str, str] | None = None,
+    currency: str | None = None,
 ) -> WorkloadSpec:
     """The core's view of a valid spec.
 
     `accelerators` are those that the cluster was seen to give each variant, by the variant's name: they find the
-    price where the spec does not name the accelerator.
+    price where the spec does not name the accelerator. `currency` is the one that Flyball reckons in; None takes the
+    spec's and its book's word for it.
     """
     book_name = spec.cost.price_book_ref.name if spec.cost and spec.cost.price_book_ref else None
     observed = accelerators or {}
+    currency = currency or currency_of(spec, book_name, price_books)
     return WorkloadSpec(
         key=WorkloadKey(namespace, name),
         uid=uid,
@@ -81,27 +91,28 @@ def to_workload(
         precedence=spec.precedence,
         priority=spec.priority or 0,
         variants=tuple(
-            _variant(target, book_name, price_books, observed.get(target.effective_name)) for target in spec.targets
+            _variant(target, gpu_price(target, book_name, price_books, observed.get(target.effective_name), currency))
+            for target in spec.targets
         ),
         objectives=_objectives(spec),
         telemetry=_telemetry(spec.telemetry),
         ceilings=tuple(
-            Ceiling(ceiling.period, parse_money(ceiling.amount), ceiling.enforcement)
+            Ceiling(ceiling.period, parse_money(ceiling.amount), ceiling.enforcement, currency=currency)
             for ceiling in (spec.cost.ceilings if spec.cost else ())
         ),
         value_per_request=_money(spec.value.per_request) if spec.value else None,
-        value=value_of(spec.value, book_name, price_books),
+        value=value_of(spec.value, book_name, price_books, currency),
         roi_targets=roi_targets_of(spec),
         fallback=_fallback(spec.fallback),
         scaling=_scaling(spec.scaling),
-        prices=prices_of(spec, book_name, price_books),
+        prices=prices_of(spec, book_name, price_books, currency),
         not_acted_on=tuple(str(note) for note in not_yet_acted_on(spec)),
         shadow=tuple(str(rival) for rival in spec.shadow),
+        currency=currency,
     )
 
 
-def _variant(target: Target, book_name: str | None, books: PriceBooks, observed: str | None) -> Variant:
-    price = gpu_price(target, book_name, books, observed)
+def _variant(target: Target, price: FoundPrice) -> Variant:
     reference = target.target_ref
     return Variant(
         name=target.effective_name,

@@ -11,9 +11,10 @@ from flyball.api.v1alpha1.money import LaborSpec
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.words import CapacityType, NodePriceBasis
 from flyball.core.money.bill import LABOR_KIND
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
 from flyball.core.money.node_prices import NodePriceRule
 from flyball.core.money.prices import HOURS_PER_MONTH, NOT_ASKED
-from flyball.core.spec import BackendPrice, Component, HostedModel, Prices, Unit
+from flyball.core.spec import BackendPrice, Component, FieldError, HostedModel, Prices, Unit
 from flyball.core.units import parse_duration_seconds, parse_money
 
 PriceBooks = Mapping[str, PriceBook]
@@ -37,15 +38,56 @@ class FoundPrice:
         return self.source != INLINE_SOURCE and (self.dollars is not None or self.node_price is not None)
 
 
-def gpu_price(target: Target, book_name: str | None, books: PriceBooks, observed: str | None) -> FoundPrice:
+def currency_of(spec: WorkloadSLOSpec, book_name: str | None, books: PriceBooks) -> str:
+    """The currency that a spec's amounts are in by what it and its book say."""
+    declared = spec.cost.currency if spec.cost else None
+    book = books.get(book_name) if book_name else None
+    return declared or (book.spec.priced_in if book else DEFAULT_CURRENCY)
+
+
+def wrong_currency(field: str, declared: str | None, reckoned: str | None) -> FieldError | None:
+    """What is wrong with a currency that is declared where another one is reckoned in."""
+    if declared is None or reckoned is None or declared == reckoned:
+        return None
+    problem = (
+        f"amounts in {declared} cannot be held against the others: this Flyball reckons in {reckoned} (--currency)"
+    )
+    fix = f"write the amounts in {reckoned}, or run Flyball with currency {declared} and all prices in it"
+    return FieldError(field, problem, fix)
+
+
+def usable_book(name: str | None, books: PriceBooks, currency: str) -> PriceBook | None:
+    """The book of that name, where there is one and its prices are in that currency."""
+    book = books.get(name) if name else None
+    return book if book is not None and book.spec.priced_in == currency else None
+
+
+def no_book(name: str, books: PriceBooks, currency: str) -> str:
+    """Why a book cannot be used, in a sentence."""
+    book = books.get(name)
+    if book is None:
+        return f"PriceBook {name} does not exist or is invalid"
+    return (
+        f"PriceBook {name} is in {book.spec.priced_in} (its spec.currency), and the amounts of this WorkloadSLO are in "
+        f"{currency} (spec.cost.currency, by default what Flyball reckons in): name a book in {currency}"
+    )
+
+
+def gpu_price(
+    target: Target,
+    book_name: str | None,
+    books: PriceBooks,
+    observed: str | None,
+    currency: str = DEFAULT_CURRENCY,
+) -> FoundPrice:
     """The price of a target's GPUs."""
     if target.price_per_gpu_hour is not None:
         return FoundPrice(parse_money(target.price_per_gpu_hour), INLINE_SOURCE)
     if book_name is None:
         return FoundPrice(None, "neither targets[].pricePerGpuHour nor cost.priceBookRef is set")
-    book = books.get(book_name)
+    book = usable_book(book_name, books, currency)
     if book is None:
-        return FoundPrice(None, _no_book(book_name))
+        return FoundPrice(None, no_book(book_name, books, currency))
     accelerator = target.accelerator or observed
     if accelerator is None:
         why = f"the accelerator to look up in PriceBook {book_name} is not known; set targets[].accelerator"
@@ -88,6 +130,7 @@ def node_price(name: str, book: PriceBookSpec, accelerator: str, capacity: Capac
         own=price_per_gpu_hour(book, accelerator, capacity),
         band=_percent(asked.band or DEFAULT_BAND),
         stale_after_seconds=parse_duration_seconds(asked.stale_after or DEFAULT_NODE_PRICE_LIFE),
+        currency=book.priced_in,
     )
 
 
@@ -99,18 +142,21 @@ def _entry(book: PriceBookSpec, accelerator: str) -> tuple[pricebook.GpuPrice | 
     return entry, _percent(fraction.share) if fraction else Decimal(1)
 
 
-def prices_of(spec: WorkloadSLOSpec, book_name: str | None, books: PriceBooks) -> Prices:
+def prices_of(
+    spec: WorkloadSLOSpec, book_name: str | None, books: PriceBooks, currency: str = DEFAULT_CURRENCY
+) -> Prices:
     """The prices beside the GPUs' that concern a workload."""
     wanted = spec.fallback.hosted_model if spec.fallback else None
     backends = spec.fallback.backends if spec.fallback else ()
     labor = spec.cost.labor if spec.cost else ()
     models = list(dict.fromkeys(filter(None, (wanted, *(backend.hosted_model for backend in backends)))))
     roles = list(dict.fromkeys([*(each.role for each in labor), *(b.labor.role for b in backends if b.labor)]))
-    book = books.get(book_name) if book_name else None
+    book = usable_book(book_name, books, currency)
     if book_name is None or book is None:
         lacking = [f"the price of hosted model {model}" for model in models]
         lacking += [f"the rate of labour role {role}" for role in roles]
-        why = _no_book(book_name) if book_name else "set cost.priceBookRef"
+        lacking += ["what the book's components cost"] if book_name else []
+        why = no_book(book_name, books, currency) if book_name else "set cost.priceBookRef"
         return Prices(book_name or "", missing=tuple(f"{what} is not known: {why}" for what in lacking))
     effective_at = _midnight(book.spec.effective_from)
     life = parse_duration_seconds(book.spec.stale_after) if book.spec.stale_after else None
@@ -164,10 +210,6 @@ def _labor(labor: tuple[LaborSpec, ...], rates: Mapping[str, Decimal]) -> Iterat
         if each.role in rates:
             price = Decimal(each.minutes_per_request) * rates[each.role] / 60
             yield Component(each.role, LABOR_KIND, Unit.REQUEST, price)
-
-
-def _no_book(name: str) -> str:
-    return f"PriceBook {name} does not exist or is invalid"
 
 
 def _percent(text: str) -> Decimal:

@@ -62,6 +62,7 @@ Duration = Annotated[
 Money = Annotated[
     str, Text(r"^[0-9]{1,12}(\.[0-9]{1,9})?$", 22, "dollars as a quoted decimal string such as '2.50', without a sign")
 ]
+Currency = Annotated[str, Text(r"^[A-Z]{3}$", 3, "the ISO 4217 code of a currency, such as USD or EUR")]
 Number = Annotated[
     str, Text(r"^[0-9]{1,12}(\.[0-9]{1,12})?$", 25, "a quoted decimal string such as '3' or '0.02', without a sign")
 ]

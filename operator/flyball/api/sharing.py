@@ -33,11 +33,14 @@ def discovers(spec: GPUPoolSpec) -> bool:
     return any(stock.gpus is None for stock in spec.inventory)
 
 
-def to_budget(namespace: str, name: str, spec: BudgetSpec) -> SharedBudget:
-    """The core's view of a budget."""
+def to_budget(namespace: str, name: str, spec: BudgetSpec, currency: str) -> SharedBudget:
+    """The core's view of a budget, whose amounts are in that currency."""
     return SharedBudget(
         WorkloadKey(namespace, name),
-        tuple(Ceiling(each.period, parse_money(each.amount), each.enforcement) for each in spec.ceilings),
+        tuple(
+            Ceiling(each.period, parse_money(each.amount), each.enforcement, currency=currency)
+            for each in spec.ceilings
+        ),
         tuple(sorted(spec.selector.match_labels.items())) if spec.selector else (),
     )
 

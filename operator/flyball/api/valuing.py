@@ -5,9 +5,10 @@ from decimal import Decimal
 
 from flyball.api.declared import roi_target_acted_on
 from flyball.api.defaults import DEFAULT_ROI_WINDOW
-from flyball.api.pricing import PriceBooks
+from flyball.api.pricing import PriceBooks, no_book, usable_book
 from flyball.api.v1alpha1 import WorkloadSLOSpec, money
 from flyball.api.v1alpha1.words import RoiBaseline
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
 from flyball.core.names import KpiKind, RoiMetric
 from flyball.core.spec import RoiTarget
 from flyball.core.units import parse_duration_seconds, parse_money, parse_ratio
@@ -17,14 +18,19 @@ FEWEST_CASES = 30
 MINUTES_PER_HOUR = 60
 
 
-def value_of(declared: money.ValueSpec | None, book_name: str | None, books: PriceBooks) -> Value:
+def value_of(
+    declared: money.ValueSpec | None, book_name: str | None, books: PriceBooks, currency: str = DEFAULT_CURRENCY
+) -> Value:
     """The KPIs and guards, with dollars from the rates of the workload's PriceBook."""
     if declared is None:
         return Value()
-    book = books.get(book_name) if book_name else None
+    book = usable_book(book_name, books, currency)
+    fix = f"add it to laborRates of PriceBook {book_name}" if book_name else "set cost.priceBookRef"
+    if book_name and book is None:
+        fix = no_book(book_name, books, currency)
     rates = {rate.role: parse_money(rate.per_hour) for rate in book.spec.labor_rates} if book else {}
     return Value(
-        tuple(_kpi(kpi, rates, book_name) for kpi in declared.kpis), tuple(_guard(guard) for guard in declared.guards)
+        tuple(_kpi(kpi, rates, fix) for kpi in declared.kpis), tuple(_guard(guard) for guard in declared.guards)
     )
 
 
@@ -49,10 +55,9 @@ def _target(target: money.RoiTargetSpec, value: money.ValueSpec | None) -> RoiTa
     )
 
 
-def _kpi(kpi: money.Kpi, rates: Mapping[str, Decimal], book_name: str | None) -> Kpi:
+def _kpi(kpi: money.Kpi, rates: Mapping[str, Decimal], fix: str) -> Kpi:
     role, rate, missing = kpi.labor_role, NOTHING, ""
     if role is not None and role not in rates:
-        fix = f"add it to laborRates of PriceBook {book_name}" if book_name else "set cost.priceBookRef"
         missing = f"the rate of labour role {role} of KPI {kpi.name} is not known: {fix}"
     elif role is not None:
         rate = rates[role] / MINUTES_PER_HOUR

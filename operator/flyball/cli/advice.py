@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flyball.cli.columns import aligned
+from flyball.core.money.currency import labelled
 
 Part = Mapping[str, Any]
 
 
-def plan_lines(plan: Part) -> Iterator[str]:
+def plan_lines(plan: Part, currency: str) -> Iterator[str]:
     """The plan: load, growth, needs by day, limits, and buying against scaling."""
     if plan["state"] != "Known":
         yield f"plan: {plan['state']}: {plan.get('message', '')}"
@@ -23,12 +24,12 @@ def plan_lines(plan: Part) -> Iterator[str]:
         if name in plan:
             yield f"  {label} a day: {plan[name]}"
     yield from (f"  {pattern}" for pattern in plan.get("patterns", ()))
-    yield from (f"  {line}" for line in aligned([_HEADER, *map(_row, plan.get("needs", ()))]))
+    yield from (f"  {line}" for line in aligned([_HEADER, *(_row(need, currency) for need in plan.get("needs", ()))]))
     for limit in plan.get("limits", ()):
         expected = f"expected {limit['expected']}" if "expected" in limit else "not expected within 90 days"
         yield f"  {limit['target']}: maxReplicas will no longer do: {expected}, {limit['earliest']} at the earliest"
     if "purchase" in plan:
-        yield f"  {_purchase(plan['purchase'])}"
+        yield f"  {_purchase(plan['purchase'], currency)}"
     if "message" in plan:
         yield f"  note: {plan['message']}"
 
@@ -36,14 +37,16 @@ def plan_lines(plan: Part) -> Iterator[str]:
 _HEADER = ("day", "why", "target", "peak requests/s", "replicas", "GPUs", "30 days")
 
 
-def _row(need: Part) -> tuple[str, ...]:
+def _row(need: Part, currency: str) -> tuple[str, ...]:
     kind = f"{need['target']} ({need['accelerator']})" if "accelerator" in need else need["target"]
-    cost = f"${need['costPerMonth']}" if "costPerMonth" in need else "unknown"
+    cost = labelled(need["costPerMonth"], currency) if "costPerMonth" in need else "unknown"
     return (need["day"], need["why"], kind, need["requestsPerSecond"], need["replicas"], need["gpus"], cost)
 
 
-def _purchase(found: Part) -> str:
-    buying, scaling = (f", ${found[name]}" if name in found else "" for name in ("buying", "scaling"))
+def _purchase(found: Part, currency: str) -> str:
+    buying, scaling = (
+        f", {labelled(found[name], currency)}" if name in found else "" for name in ("buying", "scaling")
+    )
     saved = ""
     if buying and scaling and float(found["buying"]) > 0:
         saved = f" ({1 - float(found['scaling']) / float(found['buying']):.0%} less)"
@@ -53,11 +56,11 @@ def _purchase(found: Part) -> str:
     )
 
 
-def shadow_lines(rivals: Sequence[Part]) -> Iterator[str]:
+def shadow_lines(rivals: Sequence[Part], currency: str) -> Iterator[str]:
     """What each rival would have done, and at what cost."""
     yield "rivals, asked and not obeyed:"
     rows: list[tuple[str, ...]] = [("", "now", "last hour", "flyball", "last day", "flyball", "asked since")]
-    rows += [_standing(rival) for rival in rivals if rival["state"] == "Running"]
+    rows += [_standing(rival, currency) for rival in rivals if rival["state"] == "Running"]
     if len(rows) > 1:
         yield from (f"  {line}" for line in aligned(rows))
     for rival in rivals:
@@ -67,18 +70,20 @@ def shadow_lines(rivals: Sequence[Part]) -> Iterator[str]:
             yield f"  {rival['name']}: {rival['message']}"
 
 
-def _standing(rival: Part) -> tuple[str, ...]:
+def _standing(rival: Part, currency: str) -> tuple[str, ...]:
     now = ", ".join(f"{target['name']} {target['desired']}" for target in rival.get("targets", ()))
-    hour, day = (_bill(rival.get(window)) for window in ("lastHour", "lastDay"))
+    hour, day = (_bill(rival.get(window), currency) for window in ("lastHour", "lastDay"))
     return (rival["name"], now, *hour, *day, rival.get("since", ""))
 
 
-def _bill(bill: Part | None) -> tuple[str, str]:
+def _bill(bill: Part | None, currency: str) -> tuple[str, str]:
     """Replica-hours and dollars of the rival and of Flyball in the same time."""
     if bill is None:
         return "", ""
-    return _spent(bill["replicaHours"], bill.get("cost")), _spent(bill["flyballReplicaHours"], bill.get("flyballCost"))
+    pairs = (("replicaHours", "cost"), ("flyballReplicaHours", "flyballCost"))
+    mine, ours = (_spent(bill[hours], bill.get(cost), currency) for hours, cost in pairs)
+    return mine, ours
 
 
-def _spent(hours: str, dollars: str | None) -> str:
-    return f"{hours} h" + (f" ${dollars}" if dollars is not None else "")
+def _spent(hours: str, dollars: str | None, currency: str) -> str:
+    return f"{hours} h" + (f" {labelled(dollars, currency)}" if dollars is not None else "")

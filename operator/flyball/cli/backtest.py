@@ -11,6 +11,7 @@ import click
 from flyball import __version__
 from flyball.cli.options import ENVIRONMENT, Duration
 from flyball.cli.past import Past, announce, lab_missing, past_options, read_past, stretch
+from flyball.core.money.currency import money
 from flyball.core.units import format_money, format_ratio
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def _table(found: "Backtest") -> str:
             ]
         )
     rows.append(["GPU-hours", *(f"{c.gpu_hours:.1f}" for c in found.columns)])
-    rows.append(["cost", *("unknown" if c.cost is None else f"${format_money(c.cost)}" for c in found.columns)])
+    currency = found.measured.spec.currency
+    rows.append(["cost", *("unknown" if c.cost is None else money(c.cost, currency) for c in found.columns)])
     rows.append(["changes", *(str(c.changes) for c in found.columns)])
     rows.append(["replicas, mean and peak", *(f"{c.mean_replicas:.1f}, {c.peak_replicas}" for c in found.columns)])
     widths = [max(len(row[index]) for row in rows) for index in range(len(titles))]

@@ -13,12 +13,14 @@ from flyball.cli.columns import aligned
 from flyball.cli.ledger import ledger_option, opened, told
 from flyball.cli.options import Duration
 from flyball.cli.past import parse_time
+from flyball.core.money.currency import symbol
 from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.core.units import format_money
 from flyball.core.value.baseline import DAY_MS, Baseline, fingerprint, unusable
 from flyball.core.value.returns import recorded
 from flyball.ledger import baselines
+from flyball.ledger.currency import currency_of
 
 
 @click.group()
@@ -61,8 +63,9 @@ def record(
             raise click.ClickException(f"no baseline of {spec.key} can be recorded: {why}")
         made = recorded(account, now, fingerprint(spec), note[:1024])
         baselines.keep(found, spec.key, made)
+        currency = currency_of(found)
     click.echo(f"recorded the baseline of {spec.key}")
-    for text in aligned([[figure, value] for figure, value in _figures(made)]):
+    for text in aligned([[figure, value] for figure, value in _figures(made, currency)]):
         click.echo(f"  {text}")
 
 
@@ -75,26 +78,28 @@ def list_(url: str, name: str | None, namespace: str, output: str) -> None:
     """The baselines that were recorded, of all workloads or of NAME, the newest of each last."""
     with opened(url) as found, told():
         kept = baselines.recorded(found, WorkloadKey(namespace, name) if name else None)
-    rows = [(key, each) for key in sorted(kept) for each in kept[key]]
+        currency = currency_of(found)
+    rows = [(key, _figures(each, currency)) for key in sorted(kept) for each in kept[key]]
     if output == "json":
-        click.echo(json.dumps([{"workload": str(key), **dict(_figures(each))} for key, each in rows], indent=2))
+        click.echo(json.dumps([{"workload": str(key), **dict(each)} for key, each in rows], indent=2))
     elif not rows:
         click.echo("no baseline is recorded")
     else:
-        heads = list(dict.fromkeys(figure for _, each in rows for figure, _ in _figures(each)))
-        lines = [[str(key), *(dict(_figures(each)).get(head, "-") for head in heads)] for key, each in rows]
+        heads = list(dict.fromkeys(figure for _, each in rows for figure, _ in each))
+        lines = [[str(key), *(dict(each).get(head, "-") for head in heads)] for key, each in rows]
         for text in aligned([["workload", *heads], *lines]):
             click.echo(text)
 
 
-def _figures(made: Baseline) -> list[tuple[str, str]]:
+def _figures(made: Baseline, currency: str) -> list[tuple[str, str]]:
+    sign = symbol(currency)
     ratio = [("worth per dollar", f"{made.value_cost_ratio:.4g}")] if made.value_cost_ratio is not None else []
     return [
         ("from", _time(made.begin)),
         ("to", _time(made.end)),
         ("requests", f"{made.requests:.0f}"),
-        ("$/request", format_money(made.cost_per_request, 6)),
-        ("$/request with labour", format_money(made.cost_to_serve, 6)),
+        (f"{sign}/request", format_money(made.cost_per_request, 6)),
+        (f"{sign}/request with labour", format_money(made.cost_to_serve, 6)),
         *ratio,
         *((f"KPI {name}", f"{figure:.4g}") for name, figure in made.kpis),
         *([("note", made.note)] if made.note else []),

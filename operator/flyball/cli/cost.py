@@ -20,6 +20,7 @@ from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.ledger import focus, segments
 from flyball.ledger.calendar import Calendar
+from flyball.ledger.currency import currency_of
 from flyball.ledger.queries import Line, reached, series, total
 from flyball.ledger.schema import Grain
 from flyball.ledger.store import Ledger
@@ -130,13 +131,14 @@ def show(
         if by not in HEADS:
             parts = _parted(found, made, by, (since, wanted, now), asked.only)
         since, until = reached(found.calendar, since, wanted, now)
+        currency = currency_of(found)
     if output == "json":
-        whole = document(made, since, until)
+        whole = document(made, since, until, currency)
         for each, part in zip(whole["workloads"], parts, strict=False):
             each["parts"] = document_of(part, by)
         click.echo(json.dumps(whole, indent=2))
         return
-    rows = table_by(made, by) if by in HEADS else table_of(parts, by)
+    rows = table_by(made, by, currency) if by in HEADS else table_of(parts, by, currency)
     for text in lines_of(made, rows, since, min(until, now), zone):
         click.echo(text)
 
@@ -182,8 +184,8 @@ def export(
     these rows; what they cost is EffectiveCost.
     """
     grain = Grain.DAY if every == "day" else Grain.HOUR
-    issuer = focus.Issuer(billing_account, provider)
     with opened(url) as found:
+        issuer = focus.Issuer(billing_account, provider, currency_of(found))
         since, until = asked.range(found.calendar, milliseconds(time.time()))
         since, until = found.calendar.floor(since, grain), found.calendar.ceil(until, grain)
         lines = _known(found, series(found, since, until, grain, asked.only), asked.only)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from flyball.cli.columns import table
-from flyball.cli.cost_table import Stated, money, rate, text, unit
+from flyball.cli.cost_table import Stated, headed, money, rate, text, unit
 from flyball.core.money.segment_bill import SegmentUse
 from flyball.core.money.segment_statement import SegmentCost, SegmentStatement, by_segment
 from flyball.ledger.segments import SegmentLine
 
-HEAD = ("caused $", "in full $", "requests", "$/request", "$/1M tokens")
+HEAD = ("caused {sign}", "in full {sign}", "requests", "{sign}/request", "{sign}/1M tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ def parted(made: Iterable[Stated], lines: Iterable[SegmentLine], labels: Sequenc
     return found
 
 
-def table_of(found: Sequence[Parted], by: str) -> Iterator[str]:
+def table_of(found: Sequence[Parted], by: str, currency: str) -> Iterator[str]:
     """The bills as a table that adds up, and what is to be known of them."""
-    rows = [["workload", by, *HEAD]]
+    rows = [["workload", by, *headed(HEAD, currency)]]
     for each in found:
         key = str(each.stated.key)
         rows += ([key, segment.name, *_figures(segment)] for segment in each.parts.segments)

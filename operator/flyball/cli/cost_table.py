@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from flyball.cli.columns import table
+from flyball.core.money.currency import symbol
 from flyball.core.money.statement import Statement
 from flyball.core.names import WorkloadKey
 from flyball.core.units import format_money
@@ -17,18 +18,19 @@ NOTHING = Decimal(0)
 HEADS = {
     "workload": [
         "workload",
-        "bill $",
+        "bill {sign}",
         "serving",
         "idle",
         "loading",
         "unmeasured",
         "corrected",
         "requests",
-        "$/request",
+        "{sign}/request",
     ],
-    "path": ["workload", "path", "bill $", "GPU hours", "requests", "$/request", "$/1M tokens"],
-    "component": ["workload", "component", "dollars"],
+    "path": ["workload", "path", "bill {sign}", "GPU hours", "requests", "{sign}/request", "{sign}/1M tokens"],
+    "component": ["workload", "component", "{sign}"],
 }
+"""The columns; `{sign}` stands for the currency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +70,23 @@ def lines_of(made: Sequence[Stated], rows: Iterable[str], since: int, until: int
     yield from (f"prices are missing: {sentence}" for each in made for sentence in each.missing)
 
 
-def table_by(made: Sequence[Stated], by: str) -> Iterator[str]:
+def table_by(made: Sequence[Stated], by: str, currency: str) -> Iterator[str]:
     """The statements as a table by workload, path or component."""
     rows = {"workload": _by_workload, "path": _by_path, "component": _by_component}[by](made)
-    yield from table([HEADS[by], *rows], 2 if by != "workload" else 1)
+    yield from table([headed(HEADS[by], currency), *rows], 2 if by != "workload" else 1)
 
 
-def document(made: Sequence[Stated], since: int, until: int) -> dict[str, Any]:
+def headed(columns: Iterable[str], currency: str) -> list[str]:
+    """Columns with the currency in place of its sign."""
+    return [column.replace("{sign}", symbol(currency)) for column in columns]
+
+
+def document(made: Sequence[Stated], since: int, until: int, currency: str) -> dict[str, Any]:
     """The statements as JSON: dollars as decimal strings, times in UTC."""
     return {
         "from": _time(since),
         "to": _time(until),
+        "currency": currency,
         "dollars": text(sum((each.statement.dollars for each in made), NOTHING)),
         "workloads": [_workload(each) for each in made],
     }

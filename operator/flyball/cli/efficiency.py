@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from flyball.core.money.currency import DEFAULT, labelled
+
 _KINDS = (("input", "in"), ("cached", "of them cached"), ("retrievalContext", "of them retrieved"), ("output", "out"))
 
 
@@ -13,7 +15,8 @@ def efficiency_lines(status: Mapping[str, Any]) -> list[str]:
     if trend := status.get("promptTrend"):
         text = "prompts: {state}, {perDay} a day ({low} to {high}, {days} days), {tokens} tokens now"
         lines.append(text.format(**trend))
-    lines += [_cache(cache) for cache in status.get("caches", ())]
+    currency = (status.get("cost") or {}).get("currency", DEFAULT)
+    lines += [_cache(cache, currency) for cache in status.get("caches", ())]
     return lines
 
 
@@ -41,12 +44,14 @@ def _each(mean: Mapping[str, str]) -> list[str]:
     return [f"{mean[kind]} {word}" for kind, word in _KINDS if kind in mean]
 
 
-def _cache(found: Mapping[str, Any]) -> str:
+def _cache(found: Mapping[str, Any], currency: str) -> str:
     parts = [f"hit rate {found['hitRate']}"] if "hitRate" in found else []
     if "perPoint" in found:
         guess = ", by a guessed capacity" if found.get("reckonedFrom") == "Guessed" else ""
-        parts.append(f"a point is worth ${found['perPoint']}/h{guess}")
-    parts.append(f"saves ${found['saving']}/h" if "saving" in found else f"no saving: {found['state']}")
+        parts.append(f"a point is worth {labelled(found['perPoint'], currency)}/h{guess}")
+    parts.append(
+        f"saves {labelled(found['saving'], currency)}/h" if "saving" in found else f"no saving: {found['state']}"
+    )
     if "reason" in found:
         parts.append(found["reason"])
     return f"cache {found['name']} ({found['kind']}): {', '.join(parts)}"

@@ -11,6 +11,7 @@ from flyball.cli.efficiency import efficiency_lines
 from flyball.cli.stages import stage_lines
 from flyball.cluster.client import connect
 from flyball.cluster.resources import WORKLOADS
+from flyball.core.money.currency import DEFAULT
 from flyball.core.ports import PortError
 
 
@@ -54,8 +55,9 @@ def _lines(status: dict[str, Any]) -> list[str]:
     lines += stage_lines(status)
     wrong = [c for c in status.get("conditions", ()) if _wrong(c)]
     lines += [f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in wrong]
-    lines += plan_lines(status["plan"]) if status.get("plan") else []
-    lines += shadow_lines(status["shadow"]) if status.get("shadow") else []
+    currency = (status.get("cost") or {}).get("currency", DEFAULT)
+    lines += plan_lines(status["plan"], currency) if status.get("plan") else []
+    lines += shadow_lines(status["shadow"], currency) if status.get("shadow") else []
     return lines
 
 

@@ -68,7 +68,7 @@ class Dollars(click.ParamType[Decimal]):
         except InvalidOperation:
             found = Decimal("NaN")
         if not found.is_finite() or not found or abs(found) > MOST_CORRECTED:
-            self.fail(f"{value!r} is no amount to correct by; write dollars such as -12.50", param, ctx)
+            self.fail(f"{value!r} is no amount to correct by; write an amount such as -12.50", param, ctx)
         return found
 
 
@@ -114,4 +114,4 @@ def correct(url: str, name: str, namespace: str, at: str, component: str, amount
         if when > now:
             raise click.BadParameter(f"{at} lies ahead; give the time when the costs arose", param_hint="--at")
         found.correct(WorkloadKey(namespace, name), Correction(when, now, component, amount, note[:1024]))
-    click.echo(f"corrected {namespace}/{name} by {amount:f} dollars")
+    click.echo(f"corrected {namespace}/{name} by {amount:f}")

@@ -12,6 +12,7 @@ import yaml
 from flyball.api.convert import read_workload
 from flyball.api.crd import RESOURCES
 from flyball.api.parse import parse_resource, unknown_fields
+from flyball.api.pricing import no_book, usable_book
 from flyball.api.resource import Resource
 from flyball.api.sharing import discovers, to_demand_event
 from flyball.api.v1alpha1 import DemandEvent, GPUPool, PriceBook
@@ -81,6 +82,8 @@ def _of_document(path: Path, document: Any, books: dict[str, PriceBook]) -> Iter
         converted = read_workload(document, books)
         for sentence in _of_workload(converted) if isinstance(converted, WorkloadSpec) else ():
             yield _finding("warning", path, name, sentence)
+        if isinstance(converted, WorkloadSpec) and (mixed := _mixed(converted, books)):
+            yield _finding("error", path, name, mixed)
     for sentence in _notes(parsed, time.time()):
         yield _finding("warning", path, name, sentence)
 
@@ -90,6 +93,14 @@ def _of_workload(spec: WorkloadSpec) -> Iterator[str]:
     yield from spec.not_acted_on
     if refused := refusal(spec):
         yield f"spec.scaling.scaleToZero: is refused: {refused[1]}"
+
+
+def _mixed(spec: WorkloadSpec, books: dict[str, PriceBook]) -> str:
+    """What is wrong where a workload's book, which is beside it, is in another currency."""
+    name = spec.prices.book
+    if name not in books or usable_book(name, books, spec.currency) is not None:
+        return ""
+    return f"spec.cost.priceBookRef: {no_book(name, books, spec.currency)}"
 
 
 def _notes(parsed: object, now: float) -> Iterator[str]:

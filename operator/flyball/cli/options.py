@@ -88,6 +88,19 @@ class NamespacedName(click.ParamType[str]):
         return str(value)
 
 
+class Currency(click.ParamType[str]):
+    """The ISO 4217 code of a currency."""
+
+    name = "code"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check, or fail with an example."""
+        code = str(value)
+        if len(code) != 3 or not (code.isascii() and code.isalpha() and code.isupper()):
+            self.fail(f"{value!r} is no code of a currency; write one such as USD or EUR", param, ctx)
+        return code
+
+
 out_option = click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="File to write; standard output without it."
 )

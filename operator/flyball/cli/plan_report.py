@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flyball import __version__
 from flyball.cli.columns import aligned
 from flyball.core.advice.plan import Past, Plan
+from flyball.core.money.currency import money as shown
 from flyball.core.spec import WorkloadSpec
 from flyball.core.traffic.trends import WEEK_SECONDS, Range, Season, Trend, busiest
 from flyball.core.units import counted, format_duration, format_money, format_ratio
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def lines(spec: WorkloadSpec, found: Plan, past: Past, money: "Bill | None", end: datetime) -> Sequence[str]:
     """The plan as the terminal shows it; `end` is the history's end in the reader's zone."""
-    return (*_asked(spec, found, past, end), *_needed(found, end), *_money(money))
+    return (*_asked(spec, found, past, end), *_needed(found, end, spec.currency), *_money(money, spec.currency))
 
 
 def _asked(spec: WorkloadSpec, found: Plan, past: Past, end: datetime) -> Sequence[str]:
@@ -55,7 +56,7 @@ def _pattern(one: Season) -> str:
     return f"{name} pattern: busiest at {', '.join(hours)} ({most:.1f} × the mean; quietest {least:.1f} ×)"
 
 
-def _needed(found: Plan, end: datetime) -> Sequence[str]:
+def _needed(found: Plan, end: datetime, currency: str) -> Sequence[str]:
     rows = [["", "day", "why", "peak requests/s", "one carries", "replicas", "GPUs", "30 days"]]
     many = len(found.exhausted) > 1
     for need in found.needs:
@@ -69,7 +70,7 @@ def _needed(found: Plan, end: datetime) -> Sequence[str]:
                 f"{need.requests_per_second:.2f}",
                 _range(need.replicas, 0),
                 _range(need.gpus, 0),
-                "unknown" if need.per_month is None else f"${format_money(need.per_month, 0)}",
+                "unknown" if need.per_month is None else shown(need.per_month, currency, 0),
             ]
         )
     lines = aligned(rows)
@@ -88,12 +89,12 @@ def _range(found: Range, digits: int) -> str:
     return f"{found.expected:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 
 
-def _money(found: "Bill | None") -> Sequence[str]:
+def _money(found: "Bill | None", currency: str) -> Sequence[str]:
     if found is None:
         return ()
     shares = [f"{name} {format_ratio(share)}" for name, share in found.attained.items() if share is not None]
     buying, scaling = (
-        f"{hours:.0f} GPU-hours" + ("" if cost is None else f", ${format_money(cost, 0)}")
+        f"{hours:.0f} GPU-hours" + ("" if cost is None else f", {shown(cost, currency, 0)}")
         for hours, cost in ((found.buying_gpu_hours, found.buying), (found.scaling_gpu_hours, found.scaling))
     )
     change = found.scaling_gpu_hours / found.buying_gpu_hours - 1 if found.buying_gpu_hours else 0.0

@@ -21,6 +21,7 @@ from flyball.cli.columns import aligned
 from flyball.cli.options import ENVIRONMENT, prometheus_options, prometheus_settings
 from flyball.cluster.client import connect
 from flyball.cluster.resources import PRICE_BOOKS
+from flyball.core.money.currency import money
 from flyball.core.money.node_prices import NodePrice, disagreement, quote, stale
 from flyball.core.money.prices import NOT_ASKED
 from flyball.core.ports import PortError
@@ -36,7 +37,7 @@ DIGITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One price: dollars per GPU hour, where they come from, of when they are (epoch seconds), and what is wrong."""
+    """One price: what a GPU hour costs, where that comes from, of when it is (epoch seconds), and what is wrong."""
 
     book: str
     accelerator: str
@@ -45,6 +46,7 @@ class Line:
     source: str
     basis: str
     as_of: float | None
+    currency: str
     problems: tuple[str, ...] = ()
 
 
@@ -58,7 +60,7 @@ class Line:
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
 @prometheus_options(required=False)
 def prices(file: Path | None, output: str, **prometheus: Any) -> None:
-    """What a GPU hour costs by every PriceBook, in dollars, with what OpenCost says where a book or Prometheus has it.
+    """What a GPU hour costs by every PriceBook, with what OpenCost says where a book or Prometheus has it.
 
     Exits 1 when a price is missing, stale, or further from OpenCost's than its band.
     """
@@ -98,28 +100,30 @@ def _lines(
     if rule is None:
         if own is not None:
             source = f"PriceBook {name}: {accelerator}, {capacity}"
-            yield Line(name, accelerator, str(capacity), own, source, OWN, since)
+            yield Line(name, accelerator, str(capacity), own, source, OWN, since, book.priced_in)
         return
     found = NOT_ASKED if nodes is None else quote(rule, nodes)
     source, told = rule.source(found), tuple(filter(None, (stale(rule, found, at), disagreement(rule, found, at))))
     if own is not None:
-        yield Line(name, accelerator, str(capacity), own, source, OWN, since, told)
+        yield Line(name, accelerator, str(capacity), own, source, OWN, since, book.priced_in, told)
     elif found.price is None:
-        yield Line(name, accelerator, str(capacity), None, source, rule.metric, None, (found.problem,))
+        yield Line(name, accelerator, str(capacity), None, source, rule.metric, None, book.priced_in, (found.problem,))
     else:
-        yield Line(name, accelerator, str(capacity), found.price, source, rule.metric, found.seen_at, told)
+        yield Line(
+            name, accelerator, str(capacity), found.price, source, rule.metric, found.seen_at, book.priced_in, told
+        )
 
 
 def document(lines: Sequence[Line], models: Sequence[ModelCost], at: float) -> dict[str, Any]:
     """Everything, as JSON: money as text."""
     return {
-        "currency": "USD",
         "unit": "GPU hour",
         "prices": [
             {
                 "book": line.book,
                 "accelerator": line.accelerator,
                 "capacityType": line.capacity,
+                "currency": line.currency,
                 "price": None if line.dollars is None else f"{line.dollars:f}",
                 "source": line.source,
                 "basis": line.basis,
@@ -144,17 +148,17 @@ def document(lines: Sequence[Line], models: Sequence[ModelCost], at: float) -> d
 
 def text_of(lines: Sequence[Line], models: Sequence[ModelCost], at: float) -> Iterator[str]:
     """The prices as a table, what is wrong with them, and what models cost by OpenCost."""
-    head = ("book", "accelerator", "capacity", "$/GPU hour", "as of", "age", "source")
+    head = ("book", "accelerator", "capacity", "per GPU hour", "as of", "age", "source")
     rows = [
-        (line.book, line.accelerator, line.capacity, _money(line.dollars), *_when(line.as_of, at), line.source)
+        (line.book, line.accelerator, line.capacity, _money(line), *_when(line.as_of, at), line.source)
         for line in lines
     ]
     yield from aligned([head, *rows]) if rows else ["there is no price of a GPU in any PriceBook"]
     yield from (f"{line.accelerator}, {line.capacity}: {problem}" for line in lines for problem in line.problems)
     if models:
-        yield "by OpenCost's inference costs, idle GPUs included:"
-        found = [(m.namespace, m.model, m.version, _money(m.per_hour), _money(m.per_million_tokens)) for m in models]
-        yield from aligned([("namespace", "model", "version", "$/hour", "$/1M tokens"), *found])
+        yield "by OpenCost's inference costs, in its currency, idle GPUs included:"
+        found = [(m.namespace, m.model, m.version, _cost(m.per_hour), _cost(m.per_million_tokens)) for m in models]
+        yield from aligned([("namespace", "model", "version", "per hour", "per 1M tokens"), *found])
 
 
 def _asked(prometheus: Mapping[str, Any], at: float) -> tuple[tuple[NodePrice, ...] | None, tuple[ModelCost, ...]]:
@@ -200,8 +204,12 @@ def _parsed(documents: Sequence[dict[str, Any]]) -> dict[str, PriceBook]:
     return books
 
 
-def _money(dollars: Decimal | None) -> str:
-    return "-" if dollars is None else format_money(dollars, DIGITS)
+def _money(line: Line) -> str:
+    return "-" if line.dollars is None else money(line.dollars, line.currency, DIGITS)
+
+
+def _cost(amount: Decimal | None) -> str:
+    return "-" if amount is None else format_money(amount, DIGITS)
 
 
 def _when(as_of: float | None, at: float) -> tuple[str, str]:

@@ -19,12 +19,13 @@ from flyball.cli.review_markdown import lines as as_markdown
 from flyball.cli.review_page import page
 from flyball.cluster.client import connect
 from flyball.cluster.resources import PRICE_BOOKS, WORKLOADS
-from flyball.core.evidence.review import Document, Kind
+from flyball.core.evidence.review_figures import Document, Kind
 from flyball.core.money.meter import milliseconds
 from flyball.core.ports import PortError
 from flyball.core.spec import WorkloadSpec
 from flyball.ledger import reviews
 from flyball.ledger.store import Ledger
+from flyball.telemetry.dimensions import ROUTES
 
 DECISIONS = ("Scale", "ReArchitect", "Retire", "Keep", "Accept", "Reject", "Defer")
 
@@ -118,7 +119,7 @@ def _made(ledger: Ledger, name: str, now: int) -> Document:
         if name in tuple(Kind)
         else reviews.named(calendar, name)
     )
-    document = reviews.make(ledger, period, _declared(), now)
+    document = reviews.make(ledger, period, _declared(), now, ROUTES)
     if not document["workloads"]:
         raise click.ClickException(f"the ledger has nothing of {period.name}; flyball review list names what was kept")
     return document

@@ -6,7 +6,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flyball.cli.markdown import escaped, table
-from flyball.core.evidence.review import Document
+from flyball.core.evidence.review_figures import Document
+from flyball.core.money.currency import DEFAULT, labelled, symbol
 from flyball.core.units import format_ratio
 from flyball.ledger.reviews import Decision
 
@@ -35,6 +36,16 @@ def share(value: float | None, digits: int = 1) -> str:
     return "" if value is None else format_ratio(value, digits)
 
 
+def amount(document: Document, dollars: str) -> str:
+    """An amount of the review's money."""
+    return labelled(dollars, document.get("currency", DEFAULT))
+
+
+def sign_of(document: Document) -> str:
+    """What stands for the review's currency in a heading."""
+    return symbol(document.get("currency", DEFAULT))
+
+
 def unit(part: Mapping[str, Any]) -> str:
     """Dollars per request, with as many digits as say something."""
     return f"{float(part['perRequest']):.4g}" if part.get("perRequest") else ""
@@ -45,8 +56,8 @@ def summary(document: Document) -> str:
     moved = change(document)
     against = f", {moved} against the period before" if moved else ""
     return (
-        f"${document['dollars']} for {document['requests']:,.0f} requests{against}; "
-        f"${document['waste']} went to GPUs that idled or loaded."
+        f"{amount(document, document['dollars'])} for {document['requests']:,.0f} requests{against}; "
+        f"{amount(document, document['waste'])} went to GPUs that idled or loaded."
     )
 
 
@@ -54,7 +65,9 @@ def moving(document: Document, each: Document) -> str:
     """The moving average of a workload, in a sentence."""
     span_ = "week" if document["kind"] == "weekly" else "month"
     found = each["moving"]
-    return f"Mean of the last {found['periods']} {span_}s: ${found['dollars']}, {found['requests']:,.0f} requests."
+    dollars = amount(document, found["dollars"])
+    each_ = f", {amount(document, unit(found))} each" if unit(found) else ""
+    return f"Mean of the last {found['periods']} {span_}s: {dollars}, {found['requests']:,.0f} requests{each_}."
 
 
 def overview(document: Document) -> list[list[str]]:
@@ -77,7 +90,8 @@ def overview(document: Document) -> list[list[str]]:
 def head(document: Document) -> list[str]:
     """The columns of `overview`."""
     last = "return" if document["kind"] == "monthly" else "proposals"
-    return ["workload", "$", "change", "requests", "$/request", "change", "GPUs busy", "objectives", last]
+    sign = sign_of(document)
+    return ["workload", sign, "change", "requests", f"{sign}/request", "change", "GPUs busy", "objectives", last]
 
 
 def lines(document: Document, decided: Sequence[Decision]) -> Iterator[str]:
@@ -85,7 +99,7 @@ def lines(document: Document, decided: Sequence[Decision]) -> Iterator[str]:
     yield f"# {TITLES[document['kind']]} {escaped(document['id'])}"
     yield from ("", escaped(span(document)), "", escaped(summary(document)), "")
     yield from table(head(document), overview(document))
-    for title, columns, rows in by_segment(document):
+    for title, columns, rows in by_segment(document, document):
         yield from ("", f"## {escaped(title)}", "", *table(columns, rows))
     for each in document["workloads"]:
         yield from ("", *_workload(document, each))
@@ -102,10 +116,12 @@ def _workload(document: Document, each: Document) -> Iterator[str]:
     if "recommendation" in each:
         found = each["recommendation"]
         yield from ("", f"**{found['action']}**: {escaped(found['text'])}.")
+    if "routes" in each:
+        yield from ("", f"By route: {escaped(each['routes']['note'])}.")
     if each["proposals"]:
         yield ""
         for found in each["proposals"]:
-            dollars = f" (${found['dollars']})" if "dollars" in found else ""
+            dollars = f" ({amount(document, found['dollars'])})" if "dollars" in found else ""
             yield f"- {found['action']}: {escaped(found['text'])}{dollars}"
     yield from ("", escaped(moving(document, each)))
     for title, columns, rows in sections(document, each):
@@ -115,6 +131,7 @@ def _workload(document: Document, each: Document) -> Iterator[str]:
 
 def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """The tables of one workload: title, columns and rows."""
+    sign = sign_of(document)
     yield (
         "Objectives",
         ["objective", "attained", "wanted", "before"],
@@ -138,8 +155,19 @@ def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str
         ],
     )
     yield (
+        "What each route's return speaks for",
+        ["label", "route", "requests", f"worth {sign}", f"caused {sign}", f"in full {sign}", "", "why"],
+        [
+            [
+                part["label"], part["route"], f"{part['requests']:,.0f}", part["worth"], part["caused"], part["inFull"],
+                part["action"], part["text"],
+            ]
+            for part in each.get("routes", {}).get("rows", ())
+        ],
+    )  # fmt: skip
+    yield (
         "By version and route",
-        ["path", "$", "requests", "share", "$/request", "change"],
+        ["path", sign, "requests", "share", f"{sign}/request", "change"],
         [
             [
                 part["path"],
@@ -152,8 +180,8 @@ def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str
             for part in each["cohorts"]
         ],
     )
-    yield from by_segment(each)
-    yield "Waste", ["GPUs", "$", "what"], [[part["kind"], part["dollars"], part["what"]] for part in each["waste"]]
+    yield from by_segment(document, each)
+    yield "Waste", ["GPUs", sign, "what"], [[part["kind"], part["dollars"], part["what"]] for part in each["waste"]]
     yield (
         "Forecast and actual",
         ["of", "forecast", "actual", "off by"],
@@ -162,7 +190,7 @@ def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str
             for part in each.get("forecast", ())
         ],
     )
-    yield "Trend", ["from", "$", "requests", "$/request", "GPUs busy"], [
+    yield "Trend", ["from", sign, "requests", f"{sign}/request", "GPUs busy"], [
         [
             day(document, part["from"]), part["dollars"], f"{part['requests']:,.0f}", unit(part),
             share(part.get("utilization")),
@@ -171,10 +199,11 @@ def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str
     ]  # fmt: skip
 
 
-def by_segment(of: Document) -> Iterator[tuple[str, list[str], list[list[str]]]]:
+def by_segment(document: Document, of: Document) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Where the money went by each label, of a review or of one workload: title, columns and rows that add up."""
+    sign = sign_of(document)
     for part in of.get("segments", ()):
-        columns = [part["label"], "caused $", "share", "in full $", "requests", "$/request", "change"]
+        columns = [part["label"], f"caused {sign}", "share", f"in full {sign}", "requests", f"{sign}/request", "change"]
         rows = [
             [
                 row["name"], row["dollars"], share(row.get("share")), row.get("inFull", ""),

@@ -4,8 +4,19 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from flyball.cli.review_markdown import TITLES, by_segment, day, head, moving, overview, sections, span, summary
-from flyball.core.evidence.review import Document
+from flyball.cli.review_markdown import (
+    TITLES,
+    amount,
+    by_segment,
+    day,
+    head,
+    moving,
+    overview,
+    sections,
+    span,
+    summary,
+)
+from flyball.core.evidence.review_figures import Document
 from flyball.ledger.reviews import Decision
 
 WIDTH, HEIGHT, PAD = 220, 56, 6
@@ -47,7 +58,10 @@ def page(document: Document, decided: Sequence[Decision]) -> str:
         f'<p class="quiet">{escape(span(document))}</p>',
         f"<p>{escape(summary(document))}</p>",
         _table(head(document), overview(document), links=document),
-        *(f"<h2>{escape(title)}</h2>{_table(columns, rows)}" for title, columns, rows in by_segment(document)),
+        *(
+            f"<h2>{escape(title)}</h2>{_table(columns, rows)}"
+            for title, columns, rows in by_segment(document, document)
+        ),
         *(_workload(document, each) for each in document["workloads"]),
         _decided(document, decided),
         "</body></html>\n",
@@ -60,15 +74,17 @@ def _workload(document: Document, each: Document) -> str:
     if "recommendation" in each:
         found = each["recommendation"]
         parts.append(f'<p><span class="action">{escape(found["action"])}</span>: {escape(found["text"])}.</p>')
+    if "routes" in each:
+        parts.append(f'<p class="quiet">By route: {escape(each["routes"]["note"])}.</p>')
     if each["proposals"]:
         parts.append('<ul class="proposals">')
         for found in each["proposals"]:
-            dollars = f" (${escape(found['dollars'])})" if "dollars" in found else ""
+            dollars = f" ({escape(amount(document, found['dollars']))})" if "dollars" in found else ""
             parts.append(
                 f'<li><span class="action">{escape(found["action"])}</span>: {escape(found["text"])}{dollars}</li>'
             )
         parts.append("</ul>")
-    parts.append(f'<div class="trend">{"".join(_pictures(each))}</div>')
+    parts.append(f'<div class="trend">{"".join(_pictures(document, each))}</div>')
     parts.append(f'<p class="quiet">{escape(moving(document, each))}</p>')
     for title, columns, rows in sections(document, each):
         if rows and title == "Trend":
@@ -78,12 +94,13 @@ def _workload(document: Document, each: Document) -> str:
     return "\n".join(parts)
 
 
-def _pictures(each: Document) -> Iterator[str]:
+def _pictures(document: Document, each: Document) -> Iterator[str]:
     """Cost, cost per request, how busy GPUs were, and each objective, over the periods."""
     trend = each["trend"]
-    yield _picture("dollars", [float(part["dollars"]) for part in trend], f"${each['dollars']}")
+    yield _picture("cost", [float(part["dollars"]) for part in trend], amount(document, each["dollars"]))
     units = [float(part["perRequest"]) if part.get("perRequest") else None for part in trend]
-    yield _picture("dollars per request", units, f"${units[-1]:.4g}" if units[-1] is not None else "")
+    said = amount(document, f"{units[-1]:.4g}") if units[-1] is not None else ""
+    yield _picture("cost per request", units, said)
     busy = [part.get("utilization") for part in trend]
     yield _picture("GPUs busy", busy, f"{busy[-1]:.0%}" if busy[-1] is not None else "")
     for objective in each["objectives"]:

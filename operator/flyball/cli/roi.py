@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ from flyball.cli.booked import account_of, booked, shares_of, spec_of, workload_
 from flyball.cli.ledger import opened, told
 from flyball.core.decision import RoiReport
 from flyball.core.money.books import Account, Books, Window
+from flyball.core.money.currency import money
 from flyball.core.money.meter import milliseconds
 from flyball.core.spec import RoiTarget, WorkloadSpec
-from flyball.core.units import format_duration, format_money
+from flyball.core.units import format_duration
 from flyball.core.value.baseline import fingerprint
 from flyball.core.value.returns import judge_booked
 from flyball.ledger import baselines
 from flyball.ledger.calendar import HOUR_MS
+from flyball.ledger.currency import currency_of
 from flyball.ledger.store import Ledger
 
 
@@ -37,17 +40,17 @@ def roi(url: str, name: str | None, namespace: str, file: Path | None, output: s
     shares = shares_of(spec, at, prometheus)
     with opened(url) as found, told():
         windows = [_window(found, spec, target, milliseconds(at), shares) for target in spec.roi_targets]
-        books = Books(at, tuple(windows), baseline=baselines.newest(found).get(spec.key))
+        books = Books(at, tuple(windows), baseline=baselines.newest(found).get(spec.key), currency=currency_of(found))
     definitions = fingerprint(spec)
     judged = [
         (target, judge_booked(target, books, definitions, None), window.now)
         for target, window in zip(spec.roi_targets, windows, strict=True)
     ]
     if output == "json":
-        click.echo(json.dumps([_document(*each) for each in judged], indent=2))
+        click.echo(json.dumps([_document(*each, books.currency) for each in judged], indent=2))
         return
     for each in judged:
-        for line in _lines(*each):
+        for line in _lines(*each, books.currency):
             click.echo(line)
 
 
@@ -58,18 +61,21 @@ def _window(ledger: Ledger, spec: WorkloadSpec, target: RoiTarget, now: int, sha
     return Window(target.window_seconds, *made)
 
 
-def _lines(target: RoiTarget, report: RoiReport, now: Account) -> Iterator[str]:
+def _lines(target: RoiTarget, report: RoiReport, now: Account, currency: str) -> Iterator[str]:
+    def shown(amount: Decimal) -> str:
+        return money(amount, currency)
+
     interval = "" if report.low is None or report.high is None else f" (95%: {report.low:.4g} to {report.high:.4g})"
     value = report.why if report.value is None else f"{report.value:.4g}{interval}, target {float(report.target):.4g}"
     yield f"{report.name}: {report.state}, {target.metric} over {format_duration(target.window_seconds)}: {value}"
-    yield f"  {now.requests:.0f} requests; bill ${format_money(now.dollars)} = serving ${format_money(now.serving)}"
-    yield f"    + idle, loading and hourly ${format_money(now.fixed)}; people's work ${format_money(now.worth.labor)}"
-    yield f"  worth ${format_money(now.value)}{_of_requests(now)}"
+    yield f"  {now.requests:.0f} requests; bill {shown(now.dollars)} = serving {shown(now.serving)}"
+    yield f"    + idle, loading and hourly {shown(now.fixed)}; people's work {shown(now.worth.labor)}"
+    yield f"  worth {shown(now.value)}{_of_requests(now, currency)}"
     for line in now.worth.lines:
         counted = line.counted
         said = f"{counted.outcomes.normalize():f} of {counted.cases.normalize():f} cases"
-        credit = f"no credit: {line.denied}" if line.denied else f"${format_money(line.worth)}"
-        labor = f", people's work ${format_money(line.labor)}" if line.labor else ""
+        credit = f"no credit: {line.denied}" if line.denied else shown(line.worth)
+        labor = f", people's work {shown(line.labor)}" if line.labor else ""
         yield f"    {line.kpi.name}: {said}, {credit}{labor}"
     if report.cause:
         yield f"  {report.cause_code}: {report.cause}"
@@ -77,11 +83,11 @@ def _lines(target: RoiTarget, report: RoiReport, now: Account) -> Iterator[str]:
         yield f"  {report.advice}"
 
 
-def _of_requests(now: Account) -> str:
-    return "" if now.per_request is None else f" = ${format_money(now.per_request, 4)} for each request"
+def _of_requests(now: Account, currency: str) -> str:
+    return "" if now.per_request is None else f" = {money(now.per_request, currency, 4)} for each request"
 
 
-def _document(target: RoiTarget, report: RoiReport, now: Account) -> dict[str, Any]:
+def _document(target: RoiTarget, report: RoiReport, now: Account, currency: str) -> dict[str, Any]:
     return {
         "name": report.name,
         "metric": str(target.metric),
@@ -91,6 +97,7 @@ def _document(target: RoiTarget, report: RoiReport, now: Account) -> dict[str, A
         "low": report.low,
         "high": report.high,
         "target": f"{report.target:f}",
+        "currency": currency,
         "requests": f"{now.requests:f}",
         "bill": f"{now.dollars:f}",
         "serving": f"{now.serving:f}",

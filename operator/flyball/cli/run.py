@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from flyball.cli.options import ENVIRONMENT, Address, Duration, NamespacedName, prometheus_options, prometheus_settings
+from flyball.cli.options import (
+    ENVIRONMENT,
+    Address,
+    Currency,
+    Duration,
+    NamespacedName,
+    prometheus_options,
+    prometheus_settings,
+)
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
 from flyball.core.ports import PortError
 from flyball.runtime import logs
 from flyball.runtime.leadership import LEASE_SECONDS
@@ -32,6 +41,12 @@ from flyball.runtime.settings import Settings
     "--ledger",
     default="",
     help="Where what workloads use and cost is kept: a file, or postgresql://…; not kept when left out.",
+)
+@click.option(
+    "--currency",
+    type=Currency(),
+    default=DEFAULT_CURRENCY,
+    help="What all money is in, by its ISO 4217 code. A ledger keeps the one that it is begun in.",
 )
 @click.option("--ledger-timezone", default="", help="Time zone of the ledger's days; settled when it is begun, as UTC.")
 @click.option(
@@ -58,6 +73,7 @@ def run(
     records_size: int,
     ledger: str,
     ledger_timezone: str,
+    currency: str,
     lease: str,
     lease_seconds: int,
     identity: str,
@@ -78,6 +94,7 @@ def run(
         records_bytes=records_size << 20,
         ledger=ledger,
         ledger_zone=ledger_timezone,
+        currency=currency,
         lease=lease,
         lease_seconds=lease_seconds,
         identity=identity,

@@ -4,10 +4,11 @@
 ratios between 0 and 1, money is Decimal dollars.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
 
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
 from flyball.core.money.node_prices import NodePriceRule
 from flyball.core.names import (
     Enforcement,
@@ -24,6 +25,7 @@ from flyball.core.service.latency import LatencySource, Stage
 from flyball.core.service.own_counts import OwnCounts
 from flyball.core.traffic.forecast import LEVELS
 from flyball.core.value.kpi import Value
+from flyball.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +106,15 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """At most `amount` dollars per period, request or million tokens. `source` names the budget that it is part of."""
+    """At most `amount` of `currency` per period, request or million tokens. `source` names the budget that it is part
+    of.
+    """
 
     period: Period
     amount: Decimal
     enforcement: Enforcement
     source: str = ""
+    currency: str = DEFAULT_CURRENCY
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +334,7 @@ class TelemetrySource:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadSpec:
-    """Everything declared for one workload."""
+    """Everything declared for one workload. All of its money is in `currency`."""
 
     key: WorkloadKey
     uid: str
@@ -350,6 +355,7 @@ class WorkloadSpec:
     prices: Prices = Prices()
     not_acted_on: tuple[str, ...] = ()
     shadow: tuple[str, ...] = ()
+    currency: str = DEFAULT_CURRENCY
 
     def ceiling(self, period: Period) -> Ceiling | None:
         """The ceiling of that period, of which there is at most one."""

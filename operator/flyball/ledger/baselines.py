@@ -20,6 +20,10 @@ def keep(ledger: Ledger, key: WorkloadKey, found: Baseline) -> None:
         "costToServe": str(found.cost_to_serve),
         "valueCostRatio": found.value_cost_ratio,
         "kpis": dict(found.kpis),
+        "paths": [[path, str(requests), str(dollars)] for path, requests, dollars in found.paths],
+        "fixed": str(found.fixed),
+        "labor": str(found.labor),
+        "value": str(found.value),
     }
     with writing(ledger.engine) as connection:
         last = connection.scalar(select(func.coalesce(func.max(baseline.c.id), 0))) or 0
@@ -67,4 +71,6 @@ def _read(row: "Row[tuple[object, ...]]") -> Baseline:
         figures["valueCostRatio"],
         tuple(sorted(figures["kpis"].items())),
         row.note,
+        tuple((path, Decimal(requests), Decimal(dollars)) for path, requests, dollars in figures.get("paths", ())),
+        *(Decimal(figures.get(name, "0")) for name in ("fixed", "labor", "value")),
     )

@@ -77,10 +77,11 @@ _CONSUMED = {Unit.REQUEST: ("Requests", 1), Unit.MILLION_TOKENS: ("Tokens", 1_00
 
 @dataclass(frozen=True, slots=True)
 class Issuer:
-    """Who the rows say that they are from: the account that pays, and who provides what is paid for."""
+    """Who the rows say that they are from: the account that pays, who provides what is paid for, and the currency."""
 
     account: str
     provider: str
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def _common(line: Line | Part, calendar: Calendar, grain: Grain, issuer: Issuer,
         "BilledCost": "0.00",
         "BillingAccountId": issuer.account,
         "BillingAccountName": issuer.account,
-        "BillingCurrency": "USD",
+        "BillingCurrency": issuer.currency,
         "BillingPeriodStart": _time(begin),
         "BillingPeriodEnd": _time(end),
         "ChargeCategory": "Usage",

@@ -1,7 +1,7 @@
 """Reviews in the ledger: made of its rows, kept as they were made, with what people decided beside them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
-from flyball.core.evidence.review import Document, Figures, Kind, Known, build
+from flyball.core.evidence.review import build
+from flyball.core.evidence.review_figures import Document, Figures, Kind, Known
+from flyball.core.evidence.review_routes import by_route
 from flyball.core.money.segment_bill import SegmentUse
 from flyball.core.names import RoiMetric, WorkloadKey
 from flyball.core.spec import RoiTarget, WorkloadSpec
@@ -18,6 +20,7 @@ from flyball.ledger import segments
 from flyball.ledger.accounts import accounts, statement_of
 from flyball.ledger.attainment import by_objective
 from flyball.ledger.calendar import Calendar
+from flyball.ledger.currency import currency_of
 from flyball.ledger.engine import reading, writing
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.evidence import review, review_decision
@@ -82,8 +85,12 @@ def before(calendar: Calendar, period: Period) -> Period:
     return period_of(calendar, period.kind, period.begin - NOON_MS)
 
 
-def make(ledger: Ledger, period: Period, specs: Iterable[WorkloadSpec], now: int) -> Document:
-    """The review of a period, from what the ledger holds now and from what the workloads declare."""
+def make(
+    ledger: Ledger, period: Period, specs: Iterable[WorkloadSpec], now: int, routes: Sequence[str] = ()
+) -> Document:
+    """The review of a period, from what the ledger holds now and from what the workloads declare. `routes` are the
+    labels that tell routes and versions apart.
+    """
     declared = {spec.key: spec for spec in specs}
     periods = [period]
     while len(periods) < PERIODS[period.kind]:
@@ -97,10 +104,9 @@ def make(ledger: Ledger, period: Period, specs: Iterable[WorkloadSpec], now: int
     said = _first_forecasts(ledger, period) if monthly else {}
     known = {key: Known(found, _targets(declared.get(key)), forecast=said.get(key)) for key, found in present.items()}
     if monthly:
-        known = {key: _judged(ledger, period, declared.get(key), each, now) for key, each in known.items()}
-    return build(
-        period.kind, period.name, str(ledger.calendar.zone), known, find(ledger, before(ledger.calendar, period).name)
-    )
+        known = {key: _judged(ledger, period, declared.get(key), each, now, routes) for key, each in known.items()}
+    last = find(ledger, before(ledger.calendar, period).name)
+    return build(period.kind, period.name, str(ledger.calendar.zone), known, last) | {"currency": currency_of(ledger)}
 
 
 def keep(ledger: Ledger, document: Document, at: int) -> bool:
@@ -198,7 +204,9 @@ def _targets(spec: WorkloadSpec | None) -> Mapping[str, float]:
     return {} if spec is None else {each.name: each.target for each in spec.objectives}
 
 
-def _judged(ledger: Ledger, period: Period, spec: WorkloadSpec | None, known: Known, now: int) -> Known:
+def _judged(
+    ledger: Ledger, period: Period, spec: WorkloadSpec | None, known: Known, now: int, routes: Sequence[str]
+) -> Known:
     """A workload's month with what its return speaks for."""
     if spec is None:
         why = "the workload is no longer declared: what it was worth is not known"
@@ -214,8 +222,15 @@ def _judged(ledger: Ledger, period: Period, spec: WorkloadSpec | None, known: Kn
         why = "; ".join(lacking) or "there is nothing to divide by"
         return Known(known.figures, known.targets, unproven=why, forecast=known.forecast)
     target = _ratio_target(spec)
-    advice = advise(target, account, target.amount, found)
-    return Known(known.figures, known.targets, advice, value=account.value, forecast=known.forecast)
+    currency = currency_of(ledger)
+    return Known(
+        known.figures,
+        known.targets,
+        advise(target, account, target.amount, found, currency),
+        value=account.value,
+        routes=by_route(target, account, known.figures[-1].split, routes, currency),
+        forecast=known.forecast,
+    )
 
 
 def _ratio_target(spec: WorkloadSpec) -> RoiTarget:

@@ -23,6 +23,7 @@ from flyball.core.value.outcomes import Outcome
 from flyball.ledger import baselines, forecasts, outcomes
 from flyball.ledger.accounts import accounts
 from flyball.ledger.calendar import HOUR_MS
+from flyball.ledger.currency import currency_of
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.queries import series
 from flyball.ledger.schema import Grain
@@ -183,6 +184,7 @@ def _books(ledger: Ledger, at: float, hour: float, seen: Sequence[Seen], shares:
             rests.get(spec.uid),
             score(list(known.get(spec.uid, {}).values())),
             recorded.get(spec.key),
+            currency_of(ledger),
         )
         for spec in specs
     }

@@ -8,13 +8,16 @@ are let go: the next one accounts for their time too, from the pods' own times.
 import queue
 import threading
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import structlog
 
 from flyball.core.money.bill import Entry
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
 from flyball.core.money.meter import Meter, begin, close, milliseconds, read
 from flyball.core.spec import WorkloadSpec
+from flyball.ledger.currency import settle
 from flyball.ledger.errors import LedgerError, UnwritableError
 from flyball.ledger.store import DAY_MS, Ledger
 from flyball.runtime.tick import Outcome, TickReport
@@ -35,13 +38,14 @@ class _Account:
 
 class Bookkeeper:
     """Keeps the ledger at a URL, from `start` to `close`. `zone` is that of its days; empty leaves it to the ledger.
+    All money is in `currency`.
 
     `written` counts the entries that this process wrote, `lost` those that cannot be written at all, and `failing` says
     that the last write, or the opening, went wrong.
     """
 
-    def __init__(self, url: str, zone: str = "") -> None:
-        self._url, self._zone = url, zone
+    def __init__(self, url: str, zone: str = "", currency: str = DEFAULT_CURRENCY) -> None:
+        self._url, self._zone, self._currency = url, zone, currency
         self._reports: queue.Queue[TickReport | None] = queue.Queue(REPORTS_WAITING)
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._ledger: Ledger | None = None
@@ -98,7 +102,11 @@ class Bookkeeper:
         if self._ledger is None:
             try:
                 ledger = Ledger(self._url, self._zone)
-                self._through = ledger.through()
+                with ExitStack() as failing:
+                    failing.callback(ledger.close)
+                    settle(ledger, self._currency)
+                    self._through = ledger.through()
+                    failing.pop_all()
             except LedgerError as error:
                 self._fail(error)
                 return None

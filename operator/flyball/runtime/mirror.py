@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from flyball.api.convert import read_workload
+from flyball.api.pricing import wrong_currency
 from flyball.api.v1alpha1 import Budget, DemandEvent, GPUPool, PriceBook, ROIExperiment
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
 from flyball.core.names import WorkloadKey
-from flyball.core.spec import Invalid, WorkloadSpec
+from flyball.core.spec import FieldError, Invalid, WorkloadSpec
 from flyball.runtime.shelf import Raw, Shelf, identity
 
 FINALIZER = "flyball.dev/restore-routes"
@@ -56,15 +58,16 @@ class Mirror:
     """Everything declared, by name. `synced` is set by the first reconcile: before it nothing is decided.
 
     A PriceBook, GPUPool, DemandEvent or ROIExperiment that is invalid counts as absent; workloads that name such a book
-    say so.
+    say so. Money in another currency than `currency` is refused.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, currency: str = DEFAULT_CURRENCY) -> None:
+        self.currency = currency
         self._declared: dict[WorkloadKey, Declared] = {}
         self.books: Shelf[str, PriceBook] = Shelf(PriceBook, _name)
         self.pools: Shelf[str, GPUPool] = Shelf(GPUPool, _name)
         self.demand_events: Shelf[WorkloadKey, DemandEvent] = Shelf(DemandEvent, _key)
-        self.budgets: Shelf[WorkloadKey, Budget] = Shelf(Budget, _key)
+        self.budgets: Shelf[WorkloadKey, Budget] = Shelf(Budget, _key, self._refused)
         self.experiments: Shelf[WorkloadKey, ROIExperiment] = Shelf(ROIExperiment, _key)
         self._moves = 0
         self._moved: dict[tuple[str, object], int] = {}
@@ -177,7 +180,7 @@ class Mirror:
             return spec
         if not accelerators.items() <= declared.accelerators.items():
             declared.accelerators = {**declared.accelerators, **accelerators}
-            declared.spec = read_workload(declared.raw, self.books.valid, declared.accelerators)
+            declared.spec = self._converted(declared.raw, declared.accelerators)
         found = declared.spec
         return found if isinstance(found, WorkloadSpec) and found.generation == spec.generation else spec
 
@@ -206,12 +209,18 @@ class Mirror:
             return False
         same = known is not None and known.uid == str(raw["metadata"].get("uid", ""))
         accelerators = known.accelerators if known is not None and same else {}
-        self._declared[key] = Declared(key, raw, read_workload(raw, self.books.valid, accelerators), accelerators)
+        self._declared[key] = Declared(key, raw, self._converted(raw, accelerators), accelerators)
         return True
 
     def _convert_all(self) -> None:
         for declared in self._declared.values():
-            declared.spec = read_workload(declared.raw, self.books.valid, declared.accelerators)
+            declared.spec = self._converted(declared.raw, declared.accelerators)
+
+    def _converted(self, raw: Raw, accelerators: Mapping[str, str]) -> WorkloadSpec | Invalid:
+        return read_workload(raw, self.books.valid, accelerators, self.currency)
+
+    def _refused(self, budget: Budget) -> FieldError | None:
+        return wrong_currency("spec.currency", budget.spec.currency, self.currency)
 
 
 def _key(raw: Raw) -> WorkloadKey:

@@ -112,7 +112,7 @@ async def operate(
     node_prices: ReadNodePrices = no_node_prices,
 ) -> None:
     """Run the whole operator over a connection and a source of telemetry, until `stop` is set."""
-    mirror, unwatch = Mirror(), asyncio.Event()
+    mirror, unwatch = Mirror(settings.currency), asyncio.Event()
     cluster = KubernetesCluster(api, namespaces=settings.namespaces, routes=settings.routes)
     recorder = _recorder(settings, tally)
     record = recorder.record if recorder else lambda _: None
@@ -181,7 +181,7 @@ def _bookkeeper(settings: Settings, tally: Tally) -> Bookkeeper | None:
     """The keeper of the ledger, running and counted; None where none is kept."""
     if not settings.ledger:
         return None
-    keeper = Bookkeeper(settings.ledger, settings.ledger_zone)
+    keeper = Bookkeeper(settings.ledger, settings.ledger_zone, settings.currency)
     tally.ledger_written, tally.ledger_lost = lambda: keeper.written, lambda: keeper.lost
     tally.ledger_failing = lambda: int(keeper.failing)
     keeper.start()

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from flyball.core.evidence.review import Kind
+from flyball.core.evidence.review_figures import Kind
 from flyball.core.money.meter import milliseconds
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import WorkloadSpec
@@ -21,6 +21,7 @@ from flyball.runtime.aside import in_thread_of_its_own
 from flyball.runtime.beside_ledger import BesideLedger
 from flyball.runtime.counts import HOUR_MS, Counts
 from flyball.runtime.tick import TickReport
+from flyball.telemetry.dimensions import ROUTES
 
 SETTLED_MS = 1_800_000
 """How long after its end a period is reviewed: its last rows are in the ledger by then."""
@@ -75,7 +76,7 @@ class Reviews(BesideLedger):
             period = reviews.before(ledger.calendar, reviews.period_of(ledger.calendar, kind, now))
             if period.end + SETTLED_MS > now or reviews.find(ledger, period.name) is not None:
                 continue
-            document = reviews.make(ledger, period, specs, now)
+            document = reviews.make(ledger, period, specs, now, ROUTES)
             if document["workloads"] and reviews.keep(ledger, document, now):
                 made.append(period.name)
         return made

@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from flyball.core.decision import Decision, Event, FallbackReport
 from flyball.core.memory import FallbackMemory, Memory, SpendMemory
+from flyball.core.money.currency import labelled
 from flyball.core.money.prices import overflow_cost
 from flyball.core.names import ConditionType, EventReason, FallbackState, Mode
 from flyball.core.observation import Observation, RouteState
@@ -225,4 +226,7 @@ def _price(spec: WorkloadSpec, route: FallbackRoute, part: float, decision: Deci
         return ""
     price = overflow_cost(declared, spec.prices, None, route.fallback)
     moved = arrivals * part * overflow.traffic(declared)[declared.routes.index(route)]
-    return f"; about {moved:.2f} requests/s at ${price} each, ${float(price) * moved * 3600:.2f}/h" if price else ""
+    if not price:
+        return ""
+    each, hour = labelled(str(price), spec.currency), labelled(f"{float(price) * moved * 3600:.2f}", spec.currency)
+    return f"; about {moved:.2f} requests/s at {each} each, {hour}/h"

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
 from flyball.runtime.leadership import LEASE_SECONDS
 from flyball.telemetry.settings import PrometheusSettings
 
@@ -15,9 +16,9 @@ class Settings:
     correct the watch. `namespaces` are the only ones looked at, all of them when empty. `listen` is host and port of
     /metrics, /healthz, /readyz and /decisions. `records` is the folder where decisions are recorded, None where they
     are not; its files take at most `records_bytes`. `ledger` is the URL or file of the ledger, empty where none is
-    kept, and `ledger_zone` the time zone of its days. `lease` is NAMESPACE/NAME of the Lease whose holder acts, empty
-    where this operator is alone, `lease_seconds` how long it lasts, and `identity` this pod's name. `stalled_seconds`
-    without a finished tick make the process unhealthy.
+    kept, and `ledger_zone` the time zone of its days. All money is in `currency`. `lease` is NAMESPACE/NAME of the
+    Lease whose holder acts, empty where this operator is alone, `lease_seconds` how long it lasts, and `identity` this
+    pod's name. `stalled_seconds` without a finished tick make the process unhealthy.
     """
 
     prometheus: PrometheusSettings
@@ -32,6 +33,7 @@ class Settings:
     records_bytes: int = 64 << 20
     ledger: str = ""
     ledger_zone: str = ""
+    currency: str = DEFAULT_CURRENCY
     lease: str = ""
     lease_seconds: int = LEASE_SECONDS
     identity: str = ""

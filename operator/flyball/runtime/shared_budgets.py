@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from flyball.api.sharing import to_budget
@@ -10,6 +10,7 @@ from flyball.core import periods
 from flyball.core.decision import Condition, Event
 from flyball.core.memory import Memory
 from flyball.core.money.cost import accrued, replica_price
+from flyball.core.money.currency import money
 from flyball.core.money.pacing import HOLD_SECONDS, PERIOD_WORDS
 from flyball.core.money.shared_budget import NOTHING, Claim, SharedBudget, amounts, share_of, within
 from flyball.core.names import ConditionType, Enforcement, EventReason, Period, WorkloadKey
@@ -17,7 +18,7 @@ from flyball.core.observation import WorkloadState
 from flyball.core.ports import Cluster
 from flyball.core.spec import Ceiling, WorkloadSpec
 from flyball.core.told.findings import APPROACHING, HALF
-from flyball.core.units import counted, format_money, format_ratio
+from flyball.core.units import counted, format_ratio
 from flyball.runtime import pool_status
 from flyball.runtime.mirror import Mirror
 from flyball.runtime.own_status import OwnStatuses
@@ -74,7 +75,7 @@ class SharedBudgets:
         """Share out every budget among the workloads that it concerns."""
         self._ceilings, self._events, self._stands = {}, {}, {}
         for key, declared in self._mirror.budgets.valid.items():
-            budget = to_budget(key.namespace, key.name, declared.spec)
+            budget = to_budget(key.namespace, key.name, declared.spec, self._mirror.currency)
             mine = [m for m in members if budget.concerns(m.spec.key, m.labels)]
             stand = self._stands.setdefault(key, _Stand(sorted(m.spec.key for m in mine)))
             stand.known = all(m.memory.pacing.at > 0 for m in mine)
@@ -117,7 +118,7 @@ class SharedBudgets:
         source = f"Budget {budget.key.name}"
         if ceiling.enforcement is not Enforcement.ALERT:
             for key, amount in held.amounts.items():
-                self._ceilings.setdefault(key, []).append(Ceiling(ceiling.period, amount, ceiling.enforcement, source))
+                self._ceilings.setdefault(key, []).append(replace(ceiling, amount=amount, source=source))
         if stand.known:
             self._note(budget, ceiling, claims, stand)
 
@@ -134,13 +135,13 @@ class SharedBudgets:
             if share_of(ceiling.amount, claims) >= 1
             else (f", pays for {format_ratio(share_of(ceiling.amount, claims), 0)} of what is wanted beyond minimums")
         )
-        limit = f"${format_money(ceiling.amount)} {_WHEN[ceiling.period]}"
+        limit = f"{money(ceiling.amount, ceiling.currency)} {_WHEN[ceiling.period]}"
         forecast = "" if hourly else f", {format_ratio(float(rest / ceiling.amount), 0)} if all demand is served"
         stand.texts.append(f"{format_ratio(float(spent / ceiling.amount), 0)} of {limit}{forecast}{share}")
         stand.over += [limit] if over else []
         said = f"Budget {budget.key.name} of {counted(len(claims), 'workload')}"
-        spend = f"{said}: spend of ${format_money(spent)} {_WHEN[ceiling.period]}"
-        of = f"its ceiling of ${format_money(ceiling.amount)} (enforcement {ceiling.enforcement})"
+        spend = f"{said}: spend of {money(spent, ceiling.currency)} {_WHEN[ceiling.period]}"
+        of = f"its ceiling of {money(ceiling.amount, ceiling.currency)} (enforcement {ceiling.enforcement})"
         near = EventReason.BUDGET_CEILING_APPROACHING
         told = {
             "Half": Event(near, f"{spend} is more than half of {of}", "Observe"),
@@ -150,7 +151,7 @@ class SharedBudgets:
         }
         self._tell_members(budget.key, str(ceiling.period), state, told, claims)
         text = f"{said}: the {PERIOD_WORDS[ceiling.period]} ceiling would be exceeded if all demand is served"
-        ahead = {"Over": Event(near, f"{text}: ${format_money(rest)} of {of}", "Observe", warning=True)}
+        ahead = {"Over": Event(near, f"{text}: {money(rest, ceiling.currency)} of {of}", "Observe", warning=True)}
         self._tell_members(budget.key, f"forecast/{ceiling.period}", "Over" if over else "Within", ahead, claims)
 
     def _tell_members(

@@ -13,11 +13,19 @@ ResourceT = TypeVar("ResourceT", bound=Resource)
 
 
 class Shelf(Generic[NameT, ResourceT]):
-    """Objects of one kind. `name_of` tells them apart; a change of status or labels alone is no news."""
+    """Objects of one kind. `name_of` tells them apart; a change of status or labels alone is no news. `refused` says
+    what is wrong with one that is valid by itself.
+    """
 
-    def __init__(self, model: type[ResourceT], name_of: Callable[[Raw], NameT]) -> None:
+    def __init__(
+        self,
+        model: type[ResourceT],
+        name_of: Callable[[Raw], NameT],
+        refused: Callable[[ResourceT], FieldError | None] = lambda _: None,
+    ) -> None:
         self._model = model
         self._name_of = name_of
+        self._refused = refused
         self.raw: dict[NameT, Raw] = {}
         self.valid: dict[NameT, ResourceT] = {}
         self.invalid: dict[NameT, tuple[FieldError, ...]] = {}
@@ -33,6 +41,8 @@ class Shelf(Generic[NameT, ResourceT]):
         parsed = parse_resource(self._model, raw)
         if isinstance(parsed, tuple):
             self.invalid[name] = parsed
+        elif error := self._refused(parsed):
+            self.invalid[name] = (error,)
         else:
             self.valid[name] = parsed
         return True

@@ -14,6 +14,7 @@ from flyball.core.decision import (
     SegmentsReport,
     StageReport,
 )
+from flyball.core.money.currency import money
 from flyball.core.names import ConditionType, Period, RouteKind
 from flyball.core.observation import Observation
 from flyball.core.service.latency import ACTIVE_SESSIONS
@@ -61,7 +62,7 @@ def render(spec: WorkloadSpec, observation: Observation, decision: Decision, kno
         "targets": _targets(spec, observation, decision),
         "gpu": _gpu(decision),
         **efficiency_status.render(decision.efficiency),
-        "cost": _cost(decision),
+        "cost": _cost(spec, decision),
         "roi": [_roi(spec, report) for report in decision.roi],
         "fallback": _fallback(spec, observation, decision),
         "lastDecision": {"id": decision.id, "time": rfc3339(decision.at), "summary": decision.summary[:1024]},
@@ -140,8 +141,8 @@ def _cost_column(spec: WorkloadSpec, cost: CostReport) -> str:
     if cost.per_hour is None:
         return "no price"
     ceiling = spec.ceiling(Period.HOUR)
-    limit = f" of ${format_money(ceiling.amount)}" if ceiling else ""
-    return f"${format_money(cost.per_hour)}/h{limit}"
+    limit = f" of {money(ceiling.amount, ceiling.currency)}" if ceiling else ""
+    return f"{money(cost.per_hour, spec.currency)}/h{limit}"
 
 
 def _roi_column(reports: Sequence[RoiReport]) -> str | None:
@@ -290,9 +291,10 @@ def _gpu(decision: Decision) -> Status:
     return {key: value for key, value in status.items() if value is not None}
 
 
-def _cost(decision: Decision) -> Status:
+def _cost(spec: WorkloadSpec, decision: Decision) -> Status:
     cost = decision.cost
     status = {
+        "currency": spec.currency,
         "perHour": None if cost.per_hour is None else format_money(cost.per_hour, 4),
         "monthToDate": f"{cost.month_to_date:.6f}",
         "dayToDate": f"{cost.day_to_date:.6f}",

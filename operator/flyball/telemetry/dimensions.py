@@ -24,6 +24,10 @@ DIMENSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 
 
+ROUTES = (*DIMENSIONS["route"], *DIMENSIONS["version"])
+"""The labels that tell the routes and versions of a workload apart."""
+
+
 def labels_of(by: str) -> tuple[str, ...]:
     """The labels that a word means, the first counting where there are several; of any other word the label itself."""
     return DIMENSIONS.get(by, (by,))

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from flyball.core.evidence.review import Figures, Kind, Known, build
+from flyball.core.evidence.review import build
+from flyball.core.evidence.review_figures import Figures, Kind, Known
 from flyball.core.money.bill import FALLBACK_PATH, PathUse
 from flyball.core.money.statement import Statement, state
 from flyball.core.names import WorkloadKey
@@ -72,7 +73,7 @@ def test_changes_are_against_the_period_before_and_averages_over_four() -> None:
     weeks = [figures(replace(BUSY, requests=Decimal(1000 + 100 * week)), week=week) for week in range(6)]
     each = review(*weeks)
     assert each["change"] == {"dollars": 0.0, "requests": 0.0714, "perRequest": -0.0667}
-    assert each["moving"] == {"periods": 4, "dollars": "20.00", "requests": 1350.0}
+    assert each["moving"] == {"periods": 4, "dollars": "20.00", "requests": 1350.0, "perRequest": "0.014814815"}
     assert [part["requests"] for part in each["trend"]] == [1000.0, 1100.0, 1200.0, 1300.0, 1400.0, 1500.0]
 
 

@@ -7,13 +7,13 @@ import pytest
 from core.accounts import NOW_MS, WEEK, WEEK_MS, account, books, line
 from core.cases import spec, variant
 
-from flyball.core.money.books import Account, Books
+from flyball.core.money.books import Account, Books, Window
 from flyball.core.names import KpiKind, RoiMetric
 from flyball.core.spec import RoiTarget
 from flyball.core.value.baseline import Baseline, fingerprint, stale, unusable
 from flyball.core.value.kpi import Kpi, KpiLine, Value, Worth
 from flyball.core.value.outcomes import DAY_MS, Counted
-from flyball.core.value.returns import judge_booked, recorded
+from flyball.core.value.returns import cause, judge_booked, recorded
 
 RATIO, UNIT, SERVE, KPI = RoiMetric.VALUE_COST_RATIO, RoiMetric.COST_PER_REQUEST, RoiMetric.COST_TO_SERVE, RoiMetric.KPI
 BASELINE = Baseline(
@@ -135,6 +135,44 @@ def test_a_breach_has_its_cause(before: Account | None, code: str) -> None:
     judged = judge_booked(target(amount="9"), books(account(), before), "", None)
     assert (judged.state, judged.cause_code) == ("Breached", code)
     assert bool(judged.cause) == bool(code)
+
+
+THEN = account("2000", "100", "20", "900")
+
+
+@pytest.mark.parametrize(
+    ("relative", "known", "said", "old"),
+    [
+        pytest.param(
+            True, recorded(THEN, NOW_MS, "same", ""), "in the baseline of 2", 7.5, id="relative to a baseline"
+        ),
+        pytest.param(False, recorded(THEN, NOW_MS, "same", ""), "in the 7d before", 6.0, id="an amount by itself"),
+        pytest.param(
+            True,
+            replace(recorded(THEN, NOW_MS, "same", ""), paths=()),
+            "in the 7d before (the baseline does not tell its parts)",
+            6.0,
+            id="a baseline of before parts were kept",
+        ),
+    ],
+)
+def test_a_cause_is_told_since_the_baseline_where_the_target_is_relative_to_it(
+    relative: bool, known: Baseline, said: str, old: float
+) -> None:
+    window = Window(WEEK, account(), account(worth="600"))
+    found = cause(target(relative=relative), window, known)
+    assert found is not None
+    assert found.text.startswith(f"from {old:.3g} {said}")
+    assert old + sum(part for _, part in found.numbers) == pytest.approx(3.0)
+
+
+def test_a_baseline_of_twice_as_long_at_the_same_pace_is_no_move_of_volume() -> None:
+    fortnight = replace(account("2000", "140", "60", "600"), begin=NOW_MS - 2 * WEEK_MS)
+    known = recorded(fortnight, NOW_MS, "same", "")
+    now = account("1000", "70", "30", "300")
+    found = cause(target(relative=True), Window(WEEK, now), known)
+    assert found is not None
+    assert dict(found.numbers) == {"volume": 0.0, "mix": 0.0, "cost": 0.0, "value": 0.0}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from flyball.api.model import ApiModel, ListMap, rule
 from flyball.api.resource import PrinterColumn, Resource, ResourceNames
-from flyball.api.scalars import Prose
+from flyball.api.scalars import Currency, Prose
 from flyball.api.v1alpha1.demandevent import WorkloadSelector
 from flyball.api.v1alpha1.money import CeilingSpec
 from flyball.api.v1alpha1.status import StatusCondition
@@ -18,6 +18,8 @@ class BudgetSpec(ApiModel):
 
     description: Prose | None = None
     """Whose budget it is, and who agreed to it."""
+    currency: Currency | None = None
+    """The currency of the amounts: the one that Flyball reckons in, which it defaults to."""
     ceilings: Annotated[tuple[CeilingSpec, ...], Field(min_length=1, max_length=3), ListMap("period")]
     """Dollars per Hour, Day or Month, of all workloads together, with what happens there."""
     selector: WorkloadSelector | None = None

@@ -7,6 +7,7 @@ from pydantic import Field
 from flyball.api.model import ApiModel, ListMap, rule
 from flyball.api.scalars import (
     Count,
+    Currency,
     Duration,
     ItemName,
     Money,
@@ -64,6 +65,9 @@ class LaborSpec(ApiModel):
 class CostSpec(ApiModel):
     """Prices and ceilings."""
 
+    currency: Currency | None = None
+    """The currency of every amount in this WorkloadSLO, wherever fields say dollars. It must be that of its PriceBook,
+    and the one that Flyball reckons in, which it defaults to: nothing is converted."""
     price_book_ref: PriceBookRef | None = None
     """The PriceBook for GPU prices that targets leave out and for the rest of a request's cost."""
     ceilings: Annotated[tuple[CeilingSpec, ...], Field(max_length=5), ListMap("period")] = ()

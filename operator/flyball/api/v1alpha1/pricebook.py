@@ -8,6 +8,7 @@ from flyball.api.model import ApiModel, ListMap, rule
 from flyball.api.resource import PrinterColumn, Resource, ResourceNames
 from flyball.api.scalars import (
     Accelerator,
+    Currency,
     Date,
     Duration,
     InstanceType,
@@ -24,6 +25,7 @@ from flyball.api.scalars import (
 )
 from flyball.api.v1alpha1.status import StatusCondition
 from flyball.api.v1alpha1.words import CapacityType, ComponentKind, NodePriceBasis
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
 
 _CAPACITY_FIELDS = ("onDemand", "spot", "reserved")
 _UNIT_FIELDS = ("perRequest", "perMillionTokens", "perHour", "perGibibyte")
@@ -38,13 +40,16 @@ def _count_of_set(fields: tuple[str, ...]) -> str:
 class OpenCostPrice(ApiModel):
     """The nodes whose prices are read from OpenCost's metrics in Prometheus: their mean, by their GPUs.
 
-    A node whose GPUs OpenCost has no price for, or only its built-in default of $0.95, counts as one without a price.
+    A node whose GPUs OpenCost has no price for, or only its built-in default of 0.95, counts as one without a price.
     """
 
     instance_types: Annotated[tuple[InstanceType, ...], Field(max_length=32)] = ()
     """Only nodes of these instance types."""
     node_prefixes: Annotated[tuple[NodePrefix, ...], Field(max_length=32)] = ()
     """Only nodes whose names begin with one of these, such as those of a node pool."""
+    currency: Currency | None = None
+    """The currency that OpenCost reckons in, as its pricing configuration says (currencyCode); its metrics do not. It
+    must be the book's. Defaults to USD, as OpenCost does."""
     basis: NodePriceBasis | None = None
     """GPU is the price of the GPU (node_gpu_hourly_cost), to which nodeOverhead is added. Node is that of the whole
     node (node_total_hourly_cost) over its GPUs, without nodeOverhead. Defaults to GPU."""
@@ -193,8 +198,11 @@ class LaborRate(ApiModel):
 
 
 class PriceBookSpec(ApiModel):
-    """Prices in dollars, and where they come from."""
+    """Prices, their currency, and where they come from."""
 
+    currency: Currency | None = None
+    """The currency of every price in this book, wherever fields say dollars. It must be the one that Flyball reckons
+    in: nothing is converted. Defaults to USD."""
     source: Prose | None = None
     """Where the prices come from: a contract, a bill, a price list."""
     effective_from: Date | None = None
@@ -234,6 +242,24 @@ class PriceBookSpec(ApiModel):
         priced = {gpu.accelerator for gpu in self.gpus}
         return all(fraction.of in priced for fraction in self.fractions)
 
+    @rule(
+        cel=(
+            "self.gpus.all(g, !has(g.openCost) || (has(g.openCost.currency) ? g.openCost.currency : 'USD') "
+            "== (has(self.currency) ? self.currency : 'USD'))"
+        ),
+        field=".gpus",
+        problem="openCost.currency is not the book's currency (both are USD where they are not set)",
+        fix="set openCost.currency to what OpenCost reckons in, and write another book for another currency",
+    )
+    def _open_cost_is_in_its_currency(self) -> bool:
+        asked = (gpu.open_cost for gpu in self.gpus if gpu.open_cost is not None)
+        return all((each.currency or DEFAULT_CURRENCY) == self.priced_in for each in asked)
+
+    @property
+    def priced_in(self) -> str:
+        """The currency of its prices."""
+        return self.currency or DEFAULT_CURRENCY
+
 
 class PriceBookStatus(ApiModel):
     """What became of the prices."""
@@ -254,6 +280,7 @@ class PriceBook(Resource):
     )
     columns: ClassVar[tuple[PrinterColumn, ...]] = (
         PrinterColumn("Source", ".spec.source", "Where the prices come from"),
+        PrinterColumn("Currency", ".spec.currency", "The currency of the prices; USD where it is not set"),
         PrinterColumn("Overhead", ".spec.nodeOverhead", "Share added for the nodes around the GPUs"),
         PrinterColumn("Effective", ".spec.effectiveFrom", "First day on which the prices hold"),
         PrinterColumn("Age", ".metadata.creationTimestamp", "Time since creation", kind="date"),

@@ -172,8 +172,10 @@ class GpuStatus(ApiModel):
 
 
 class CostStatus(ApiModel):
-    """Dollars."""
+    """What the workload costs. Dollars stand for the currency."""
 
+    currency: str | None = None
+    """The currency that Flyball reckons in (ISO 4217)."""
     per_hour: str | None = None
     """Dollars per hour now; absent where a price is missing."""
     month_to_date: str | None = None

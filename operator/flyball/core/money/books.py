@@ -3,13 +3,15 @@
 Read beside the ticks, now and then; a tick takes the newest. Times are milliseconds since the epoch.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 
 from flyball.core.money.budgets import TrackRecord
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
 from flyball.core.money.statement import Statement
 from flyball.core.value.baseline import Baseline
 from flyball.core.value.kpi import NOTHING, Worth, events
+from flyball.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Books:
     rest: tuple[float, float] | None = None
     record: TrackRecord | None = None
     baseline: Baseline | None = None
+    currency: str = DEFAULT_CURRENCY
 
     def window(self, seconds: float) -> Window | None:
         """The accounts of that window; None where it was not read."""

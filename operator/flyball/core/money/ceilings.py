@@ -6,16 +6,16 @@ the bill.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.fleet.misses import MissCurve
 from flyball.core.fleet.sizing import VariantPlan, carried_by, clamp_to_ceiling
 from flyball.core.money.cost import replica_price
+from flyball.core.money.currency import money
 from flyball.core.money.pacing import PERIOD_WORDS, Pace
 from flyball.core.names import Enforcement, Period
 from flyball.core.spec import WorkloadSpec
-from flyball.core.units import format_money
+from flyball.core.values import dataclass
 
 SECONDS_PER_HOUR = Decimal(3600)
 
@@ -84,7 +84,8 @@ def _dearer(pace: Pace, spared: Decimal, demand: float | None, carried: float) -
     price = moved * SECONDS_PER_HOUR * pace.overflow_price
     if price < spared:
         return ""
+    dear, saved = (money(amount, pace.ceiling.currency) for amount in (price, spared))
     return (
-        f"the {PERIOD_WORDS[pace.ceiling.period]} ceiling holds nothing back: overflow would cost "
-        f"${format_money(price)}/h, and spare replicas for ${format_money(spared)}/h"
+        f"the {PERIOD_WORDS[pace.ceiling.period]} ceiling holds nothing back: overflow would cost {dear}/h, and spare "
+        f"replicas for {saved}/h"
     )

@@ -2,16 +2,18 @@
 
 As of OpenCost 1.120 (pkg/costmodel/metrics.go): node_gpu_hourly_cost is per GPU and hour, node_total_hourly_cost per
 node and hour, GPUs included, and a GPU whose price OpenCost does not know has 0 there, or a built-in default. Neither
-is a price of anybody's. The gauges carry no currency: what OpenCost reckons in is taken for dollars.
+is a price of anybody's. The gauges carry no currency: the PriceBook says which OpenCost reckons in.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from flyball.core.money.currency import DEFAULT, labelled
+from flyball.core.values import dataclass
+
 BUILT_IN_DEFAULT = Decimal("0.95")
-"""Dollars per GPU hour in the configurations that OpenCost 1.120 is shipped with, whatever the GPU."""
+"""What a GPU hour costs in the configurations that OpenCost 1.120 is shipped with, whatever the GPU."""
 TOGETHER_SECONDS = 300.0
 """Nodes seen this long before the newest of their kind are gone: only those that are there count."""
 MICRO, CENT = Decimal("0.000001"), Decimal("0.01")
@@ -53,6 +55,7 @@ class NodePriceRule:
     own: Decimal | None = None
     band: Decimal = Decimal("0.1")
     stale_after_seconds: float = 3600.0
+    currency: str = DEFAULT
 
     @property
     def metric(self) -> str:
@@ -128,11 +131,11 @@ def disagreement(rule: NodePriceRule, found: Quote, at: float) -> str:
     band = f"more than {float(rule.band) * 100:.4g}%"
     if rule.own is not None and abs(rule.own - found.price) > rule.band * found.price:
         return (
-            f"PriceBook {rule.book} says ${_shown(rule.own)} per GPU hour of {rule.accelerator}, {rule.capacity}, and "
-            f"OpenCost ${_shown(found.price)}: {band} apart"
+            f"PriceBook {rule.book} says {_shown(rule, rule.own)} per GPU hour of {rule.accelerator}, {rule.capacity}, "
+            f"and OpenCost {_shown(rule, found.price)}: {band} apart"
         )
     if rule.own is None and found.highest > found.lowest * (1 + rule.band):
-        apart = f"from ${_shown(found.lowest)} to ${_shown(found.highest)} per GPU hour"
+        apart = f"from {_shown(rule, found.lowest)} to {_shown(rule, found.highest)} per GPU hour"
         return f"OpenCost's prices of {rule.nodes} go {apart}, {band} apart: their mean is charged"
     return ""
 
@@ -157,7 +160,8 @@ def _per_gpu(rule: NodePriceRule, node: NodePrice) -> Decimal | None:
 def _unpriced(rule: NodePriceRule, nodes: Sequence[NodePrice]) -> str:
     if any(node.per_gpu == BUILT_IN_DEFAULT for node in nodes):
         fix = "set GPU in OpenCost's custom pricing, or write the price into the book"
-        return f"OpenCost's ${BUILT_IN_DEFAULT} for {rule.nodes} is its built-in default, no price of yours: {fix}"
+        price = labelled(str(BUILT_IN_DEFAULT), rule.currency)
+        return f"OpenCost's {price} for {rule.nodes} is its built-in default, no price of yours: {fix}"
     return f"OpenCost has no {rule.metric} for {rule.nodes}: set GPU in its custom pricing"
 
 
@@ -167,5 +171,5 @@ def _tidy(price: Decimal) -> Decimal:
     return cents if cents == price else price.normalize()
 
 
-def _shown(price: Decimal) -> str:
-    return f"{_tidy(price):f}"
+def _shown(rule: NodePriceRule, price: Decimal) -> str:
+    return labelled(f"{_tidy(price):f}", rule.currency)

@@ -16,7 +16,6 @@ the mean of what was spent this month, and before there is a day of that, what i
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -26,6 +25,7 @@ from flyball.core.fleet.misses import PRIOR_SHARE, MissCurve
 from flyball.core.fleet.sizing import VariantPlan
 from flyball.core.memory import HeldPace, Memory, SpendMemory
 from flyball.core.money.cost import accrued, hourly, replica_price
+from flyball.core.money.currency import money
 from flyball.core.names import Enforcement, Period
 from flyball.core.observation import Observation
 from flyball.core.routing import overflow
@@ -34,7 +34,7 @@ from flyball.core.traffic import forecast
 from flyball.core.traffic.demand import Situation
 from flyball.core.traffic.demand_events import DemandWindow, multiplier
 from flyball.core.traffic.forecast import SLOT_SECONDS, Numbers
-from flyball.core.units import format_money
+from flyball.core.values import dataclass, replace
 
 HOUR_SECONDS, DAY_SECONDS = 3600.0, 86_400.0
 # A share stands for this long, or for a sixth of what is left of the period: recomputed with every tick it would move a
@@ -86,12 +86,12 @@ class Pace:
     @property
     def text(self) -> str:
         """Where the budget stands and what that leaves, in a sentence."""
-        word, amount = PERIOD_WORDS[self.ceiling.period], format_money(self.ceiling.amount)
-        spent, forecast_ = format_money(self.spent), format_money(self.forecast)
+        word, currency = PERIOD_WORDS[self.ceiling.period], self.ceiling.currency
+        amount, spent, forecast_ = (money(m, currency) for m in (self.ceiling.amount, self.spent, self.forecast))
         of = f", its part of {self.ceiling.source}," if self.ceiling.source else ""
         return (
-            f"the {word} ceiling of ${amount}{of} pays for {self.held.share:.0%} of what is wanted beyond the minimum: "
-            f"${spent} are spent, and serving everything would make it ${forecast_}"
+            f"the {word} ceiling of {amount}{of} pays for {self.held.share:.0%} of what is wanted beyond the minimum: "
+            f"{spent} are spent, and serving everything would make it {forecast_}"
         )
 
     @property

@@ -6,7 +6,6 @@ up over the month (UTC). What overflows to a fallback is counted as missed here:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -16,8 +15,9 @@ from flyball.core.fleet.misses import MissCurve
 from flyball.core.fleet.sizing import VariantPlan
 from flyball.core.memory import TollMemory
 from flyball.core.money.ceilings import per_hour
+from flyball.core.money.currency import DEFAULT, money
 from flyball.core.names import Period
-from flyball.core.units import format_money
+from flyball.core.values import dataclass, replace
 
 SECONDS_PER_HOUR = 3600.0
 MOST_SECONDS = 300.0
@@ -30,14 +30,17 @@ class Toll:
 
     spared: Decimal
     missed: float
+    currency: str = DEFAULT
 
     @property
     def text(self) -> str:
         """What lifting the ceilings would cost and buy, in a sentence."""
-        each = f", ${format_money(self.spared / Decimal(str(self.missed)), 4)} for each" if self.missed >= 1 else ""
+        each = ""
+        if self.missed >= 1:
+            each = f", {money(self.spared / Decimal(str(self.missed)), self.currency, 4)} for each"
         return (
-            f"lifting it would cost ${format_money(self.spared)} an hour more and keep {self.missed:.0f} more requests "
-            f"an hour within their objectives{each}"
+            f"lifting it would cost {money(self.spared, self.currency)} an hour more and keep {self.missed:.0f} more "
+            f"requests an hour within their objectives{each}"
         )
 
 
@@ -47,13 +50,14 @@ def toll(
     allowed: Mapping[str, int],
     demand: float | None,
     curve: MissCurve,
+    currency: str = DEFAULT,
 ) -> Toll | None:
     """What the difference between two sets of counts costs at that demand (requests/s); None where nobody can tell."""
     if demand is None or not any(plan.capacity for plan in plans):
         return None
     spared = per_hour(plans, wanted) - per_hour(plans, allowed)
     more = _missed(plans, allowed, demand, curve) - _missed(plans, wanted, demand, curve)
-    return Toll(max(Decimal(0), spared), max(0.0, more) * SECONDS_PER_HOUR)
+    return Toll(max(Decimal(0), spared), max(0.0, more) * SECONDS_PER_HOUR, currency)
 
 
 def account(memory: TollMemory, at: float, now: Toll | None) -> TollMemory:

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from flyball.core.decision import Condition, CostReport, Event, FallbackReport, VariantDecision
 from flyball.core.memory import Memory
+from flyball.core.money.currency import money
 from flyball.core.money.pacing import Pace
 from flyball.core.names import ConditionType, FallbackState, Mode, Period
 from flyball.core.observation import BucketEdges
@@ -22,8 +22,9 @@ from flyball.core.told.findings import (
     spent_against,
 )
 from flyball.core.told.subjects import States, announce
-from flyball.core.units import counted, format_duration, format_money, format_ratio
+from flyball.core.units import counted, format_duration, format_ratio
 from flyball.core.value import baseline, roi
+from flyball.core.values import dataclass
 
 _FALLBACK_REASONS = {
     FallbackState.PRIMARY: "GivingBack",
@@ -97,10 +98,10 @@ def _within_budget(findings: Findings, costs: CostReport, memory: Memory) -> Con
         (c, ceiling_state(findings, c, spent_against(c, costs), memory.state(f"ceiling/{c.period}")))
         for c in findings.spec.ceilings
     ]
-    reached = [f"${format_money(c.amount)} per {c.period}" for c, state in judged if state == "Reached"]
+    reached = [f"{money(c.amount, c.currency)} per {c.period}" for c, state in judged if state == "Reached"]
     unknown = [f"{c.period}" for c, state in judged if state == "Unknown"]
     over = [
-        f"${format_money(pace.ceiling.amount)} per {pace.ceiling.period}"
+        f"{money(pace.ceiling.amount, pace.ceiling.currency)} per {pace.ceiling.period}"
         for pace in findings.budgets.paces
         if forecast_state(pace, memory.state(f"forecast/{pace.ceiling.period}")) == "Over"
     ]
@@ -116,12 +117,13 @@ def _within_budget(findings: Findings, costs: CostReport, memory: Memory) -> Con
 
 
 def _budget(pace: Pace) -> str:
-    """Where a day's or month's budget stands, in dollars."""
+    """Where a day's or month's budget stands."""
     word = "today" if pace.ceiling.period is Period.DAY else "this month"
-    spent, amount = format_money(pace.spent), format_money(pace.ceiling.amount)
-    expected = f", ${format_money(pace.forecast)} if all demand is served" if pace.held.known else ""
+    currency = pace.ceiling.currency
+    spent, amount, forecast = (money(m, currency) for m in (pace.spent, pace.ceiling.amount, pace.forecast))
+    expected = f", {forecast} if all demand is served" if pace.held.known else ""
     part = f" (its part of {pace.ceiling.source})" if pace.ceiling.source else ""
-    return f"{word} ${spent} of ${amount}{part} are spent{expected}"
+    return f"{word} {spent} of {amount}{part} are spent{expected}"
 
 
 def _roi_met(findings: Findings) -> list[Condition]:

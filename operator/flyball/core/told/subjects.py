@@ -5,20 +5,21 @@ order announces nothing. Where nothing new is known of a subject, the state anno
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from flyball.core.decision import CostReport, Event, ObjectiveReport, RoiReport
 from flyball.core.memory import Memory
+from flyball.core.money.currency import money
 from flyball.core.money.pacing import Pace
 from flyball.core.names import EventReason, Period, RoiMetric
 from flyball.core.service import segments, slo
 from flyball.core.service.stages import because
 from flyball.core.spec import Ceiling, Objective, RoiTarget
 from flyball.core.told.findings import Findings, awaited, ceiling_state, forecast_state, spent_against
-from flyball.core.units import counted, format_duration, format_money, format_ratio
+from flyball.core.units import counted, format_duration, format_ratio
 from flyball.core.value import roi
 from flyball.core.value.kpi import LOWER_IS_BETTER
+from flyball.core.values import dataclass
 
 KEEP = ""
 """The state of a subject of which nothing new is known: the one announced before stays."""
@@ -141,8 +142,8 @@ def _of_error_budget(objective: Objective, report: ObjectiveReport) -> dict[str,
 def _ceiling(findings: Findings, ceiling: Ceiling, costs: CostReport, memory: Memory) -> Subject:
     name, now = f"ceiling/{ceiling.period}", spent_against(ceiling, costs)
     state = ceiling_state(findings, ceiling, now, memory.state(name))
-    spend = f"spend of {_dollars(now)} {_PERIODS[ceiling.period]}"
-    limit = f"its ceiling of {_dollars(ceiling.amount)}"
+    spend = f"spend of {_money(now, ceiling.currency)} {_PERIODS[ceiling.period]}"
+    limit = f"its ceiling of {_money(ceiling.amount, ceiling.currency)}"
     short = ""
     if findings.short.by_ceiling is ceiling.period:
         short = f": {findings.short.allowed} of the {counted(findings.short.wanted, 'replica')} needed are allowed"
@@ -161,9 +162,9 @@ def _ceiling(findings: Findings, ceiling: Ceiling, costs: CostReport, memory: Me
 def _forecast(pace: Pace, memory: Memory) -> Subject:
     ceiling, name = pace.ceiling, f"forecast/{pace.ceiling.period}"
     state = forecast_state(pace, memory.state(name))
-    told_of = f"{_PERIODS[ceiling.period]} costs {_dollars(pace.forecast)} if all demand is served"
-    limit = f"its ceiling of {_dollars(ceiling.amount)} (enforcement {ceiling.enforcement})"
-    over = f"{told_of}, more than {limit}; {_dollars(pace.spent)} are spent"
+    told_of = f"{_PERIODS[ceiling.period]} costs {_money(pace.forecast, ceiling.currency)} if all demand is served"
+    limit = f"its ceiling of {_money(ceiling.amount, ceiling.currency)} (enforcement {ceiling.enforcement})"
+    over = f"{told_of}, more than {limit}; {_money(pace.spent, ceiling.currency)} are spent"
     told = {
         "Over": Event(EventReason.BUDGET_CEILING_APPROACHING, over, "Observe", warning=True),
         "Within": Event(EventReason.BUDGET_RECOVERED, f"{told_of}, within {limit}", "Observe"),
@@ -177,9 +178,8 @@ def _roi(findings: Findings, report: RoiReport) -> Subject:
     goal += format_duration(target.window_seconds)
     interval = f"95% interval {_number(report.low)} to {_number(report.high)}"
     paid = counted(sum(state.ready + state.starting for state in findings.states), "replica")
-    seen = (
-        f"{target.metric} {_number(report.value)}, {goal} ({interval}); spend {_dollars(findings.per_hour)}/h on {paid}"
-    )
+    spend = _money(findings.per_hour, findings.spec.currency)
+    seen = f"{target.metric} {_number(report.value)}, {goal} ({interval}); spend {spend}/h on {paid}"
     seen += f". {report.cause_code}: {report.cause}" if report.cause else ""
     seen += f". {report.advice}" if report.advice else ""
     told = {
@@ -197,8 +197,8 @@ def _sense(findings: Findings, target: RoiTarget) -> str:
     return "at least" if floor else "at most"
 
 
-def _dollars(amount: Decimal | None) -> str:
-    return "unknown" if amount is None else f"${format_money(amount, 2)}"
+def _money(amount: Decimal | None, currency: str) -> str:
+    return "unknown" if amount is None else money(amount, currency)
 
 
 def _number(value: float | None) -> str:

@@ -62,8 +62,8 @@ def dollars_per_request(drivers: Drivers) -> Fraction:
 
 
 def decompose(before: Account, after: Account, figure: Figure, *, labor: bool = True) -> dict[Factor, Fraction] | None:
-    """By how much each factor moved the figure; without `labor`, people's work is left out of the cost. What happened in
-    a longer or shorter time than the other is taken at its pace.
+    """By how much each factor moved the figure; without `labor`, people's work is left out of the cost. What happened
+    in a longer or shorter time than the other is taken at its pace.
 
     None where one of the windows had no requests or cost nothing: nothing can be divided then.
     """

@@ -8,20 +8,23 @@ said of a relative target, and without enough evidence for a guard nothing of th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 
 from flyball.core.decision import Cause, RoiReport
-from flyball.core.money.books import Account, Books, Window
+from flyball.core.money.books import Account, Books, PathAccount, Window
+from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
+from flyball.core.money.currency import money
 from flyball.core.names import RoiMetric
 from flyball.core.spec import RoiTarget
-from flyball.core.units import format_duration, format_money
+from flyball.core.units import format_duration
 from flyball.core.value import baseline, roi
 from flyball.core.value.baseline import Baseline
 from flyball.core.value.decomposition import Factor, decompose, dollars_per_request, value_per_dollar
-from flyball.core.value.kpi import LOWER_IS_BETTER, TIMES, KpiLine
+from flyball.core.value.kpi import LOWER_IS_BETTER, TIMES, KpiLine, Worth
 from flyball.core.value.roi import Estimate, falling, growing
+from flyball.core.values import dataclass, replace
 
 _NOUNS = {Factor.VOLUME: "volume", Factor.MIX: "mix", Factor.COST: "cost", Factor.VALUE: "value"}
 
@@ -45,13 +48,14 @@ def judge_booked(target: RoiTarget, books: Books | None, fingerprint: str, befor
     estimate_, window = found
     state = estimate_.state(float(goal), before, at_least=sense(target, window.now))
     judged = replace(blank, state=state, value=estimate_.value, low=estimate_.low, high=estimate_.high, target=goal)
-    return replace(explained(target, judged, books), advice=advise(target, window.now, goal, estimate_))
+    currency = books.currency if books else DEFAULT_CURRENCY
+    return replace(explained(target, judged, books), advice=advise(target, window.now, goal, estimate_, currency))
 
 
 def explained(target: RoiTarget, judged: RoiReport, books: Books | None) -> RoiReport:
     """A report with what moved its figure, where the ledger can tell."""
     window = books.window(target.window_seconds) if books else None
-    moved = cause(target, window) if window else None
+    moved = cause(target, window, books.baseline) if books and window else None
     return replace(judged, cause=moved.text, cause_code=moved.code) if moved else judged
 
 
@@ -81,11 +85,18 @@ def estimate(metric: RoiMetric, account: Account, kpi: str = "") -> Estimate | N
     return falling(full / requests, 1.0 / (1.0 / requests + labor))
 
 
-def cause(target: RoiTarget, window: Window) -> Cause | None:
-    """Why the figure moved since as long before, the factor that moved it most the wrong way first; None where that
-    cannot be told.
+def cause(target: RoiTarget, window: Window, recorded_: Baseline | None) -> Cause | None:
+    """Why the figure moved, the factor that moved it most the wrong way first; None where that cannot be told.
+
+    A target that is relative to a baseline is told since that baseline, any other since as long before. A baseline that
+    was recorded without what its figures were made of cannot be told by; then that is said.
     """
     before, now = window.before, window.now
+    since = f"in the {format_duration(window.seconds)} before"
+    if target.relative and recorded_ is not None:
+        known = account_of(recorded_)
+        since = f"in the baseline of {_days(recorded_)}" if known else f"{since} (the baseline does not tell its parts)"
+        before = known or before
     if before is None or not before.whole or before.unpriced or target.metric is RoiMetric.KPI:
         return None
     if target.metric is RoiMetric.VALUE_COST_RATIO:
@@ -101,11 +112,11 @@ def cause(target: RoiTarget, window: Window) -> Cause | None:
     code = _code(worst, by * bad > 0, now.requests > before.requests)
     moves = ", ".join(f"{_NOUNS[factor]} {_signed(part)}" for factor, part in ordered)
     old, new = (found.value for found in figures if found is not None)
-    text = f"from {_figure_text(old)} in the {format_duration(window.seconds)} before to {_figure_text(new)}: {moves}"
+    text = f"from {_figure_text(old)} {since} to {_figure_text(new)}: {moves}"
     return Cause(code, text, tuple((_NOUNS[factor], float(part)) for factor, part in parts.items()))
 
 
-def advise(target: RoiTarget, account: Account, goal: Decimal, found: Estimate) -> str:
+def advise(target: RoiTarget, account: Account, goal: Decimal, found: Estimate, currency: str) -> str:
     """Retire, re-architect or scale, with the arithmetic; empty where none of the three follows."""
     if target.metric is not RoiMetric.VALUE_COST_RATIO or not account.requests:
         return ""
@@ -116,20 +127,20 @@ def advise(target: RoiTarget, account: Account, goal: Decimal, found: Estimate) 
     span = f"in {days.normalize():f} days"
     if at_best < float(serving):
         return (
-            f"Retire: {span} the answers were worth ${format_money(value)}, and serving them, with people's work, "
-            f"cost ${format_money(serving)}: without it ${format_money(full - value)} would be left over"
+            f"Retire: {span} the answers were worth {money(value, currency)}, and serving them, with people's work, "
+            f"cost {money(serving, currency)}: without it {money(full - value, currency)} would be left over"
         )
     if found.high < float(goal) and serving > 0 and float(value / serving) >= float(goal):
         return (
-            f"Re-architect: {span} ${format_money(fixed)} of ${format_money(full)} went to what no request causes "
+            f"Re-architect: {span} {money(fixed, currency)} of {money(full, currency)} went to what no request causes "
             f"(idle and loading GPUs, hourly components); without it a dollar brings {float(value / serving):.2f}, "
             f"the target is {float(goal):.2f}"
         )
     if found.low > float(goal) and serving > 0:
         each, cost = value / account.requests, serving / account.requests
         return (
-            f"Scale: a request is worth ${format_money(each, 4)} and causes ${format_money(cost, 4)}: a tenth more of "
-            f"them would bring about ${format_money((value - serving) / 10)} {span}"
+            f"Scale: a request is worth {money(each, currency, 4)} and causes {money(cost, currency, 4)}: a tenth more "
+            f"of them would bring about {money((value - serving) / 10, currency)} {span}"
         )
     return ""
 
@@ -149,7 +160,19 @@ def recorded(account: Account, made_at: int, fingerprint: str, note: str) -> Bas
         ratio.value if ratio else None,
         tuple((name, figure) for name, figure in figures if figure is not None),
         note,
+        tuple((path.path, path.requests, path.dollars) for path in account.paths),
+        account.fixed,
+        account.worth.labor,
+        account.value,
     )
+
+
+def account_of(known: Baseline) -> Account | None:
+    """The account that a baseline was made of, as far as its figures need it; None where it was not kept."""
+    if not known.paths:
+        return None
+    paths = tuple(PathAccount(*path) for path in known.paths)
+    return Account(known.begin, known.end, paths, known.fixed, Worth(known.value, known.labor, float(known.value)))
 
 
 def _figure(target: RoiTarget, books: Books | None, before: str | None) -> tuple[Estimate, Window] | Unjudged:
@@ -216,6 +239,11 @@ def _code(factor: Factor, worse: bool, more_requests: bool) -> str:
         return "VolumeUp" if more_requests else "VolumeDown"
     up = worse if factor is Factor.COST else not worse
     return f"{factor}{'Up' if up else 'Down'}"
+
+
+def _days(known: Baseline) -> str:
+    begin, end = (datetime.fromtimestamp(at / 1000, UTC) for at in (known.begin, known.end))
+    return f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}"
 
 
 def _signed(part: Fraction) -> str:
