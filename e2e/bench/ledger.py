@@ -30,7 +30,7 @@ from flyball.ledger import accounts, forecasts
 from flyball.ledger.calendar import HOUR_MS
 from flyball.ledger.engine import writing
 from flyball.ledger.queries import series, total
-from flyball.ledger.schema import Grain, charge, usage
+from flyball.ledger.schema import Grain, charge, spent, usage
 from flyball.ledger.store import DAY_MS, KEPT_MS, Ledger
 
 if TYPE_CHECKING:
@@ -134,9 +134,12 @@ def _fill(ledger: Ledger, whole: bool) -> None:
         (Grain.PERIOD, NOW - periods, NOW - 2 * HOUR_MS),
     ]
     for grain, begin, end in spans:
-        for table in (usage, charge):
+        for table in (usage, charge) if grain is not Grain.DAY else (usage, charge, spent):
             columns = [column for column in table.c if column.name not in ("grain", "start")]
-            newest = select(table).where(table.c.grain == Grain.PERIOD, table.c.start == NOW - PERIOD_MS).subquery()
+            last = [table.c.grain == Grain.PERIOD, table.c.start == NOW - PERIOD_MS]
+            if table is spent:
+                last = [table.c.grain == Grain.DAY, table.c.start == ledger.calendar.floor(NOW - 1, Grain.DAY)]
+            newest = select(table).where(*last).subquery()
             names = ["grain", "start", *(column.name for column in columns)]
             with writing(ledger.engine) as connection:
                 for start in _starts(ledger, grain, begin, end):

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from alembic import command
 from alembic.config import Config
 from ledger.entries import DAY, HOUR, KEY, MIDNIGHT, PERIOD, entry, use
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, create_engine, text
 from flyball.core.money.bill import Charge, PathUse
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import Unit
+from flyball.ledger import forecasts
 from flyball.ledger.accounts import since
 from flyball.ledger.queries import Line, series, total
 from flyball.ledger.schema import Grain
@@ -92,6 +94,10 @@ def test_rows_of_0005_are_the_same_when_they_are_narrow(url: str) -> None:
         (MIDNIGHT, 3 * use().loading_ms), (MIDNIGHT + PERIOD, use().loading_ms),
     ]  # fmt: skip
     assert [line.what for line in total(ledger, MONTH, NOW, NOW, BATCH)] == [use()]
+    fourfold = float(4 * (use().dollars + Decimal("8e-9")))
+    assert forecasts.by_day(ledger, MONTH, NOW) == {
+        "u-1": {MIDNIGHT: pytest.approx(fourfold)}, "u-2": {MIDNIGHT - DAY: pytest.approx(float(use().dollars))},
+    }  # fmt: skip
     assert since(ledger) == {KEY: MIDNIGHT, BATCH: MIDNIGHT - DAY, WorkloadKey("lab", "new"): NOW}
     assert ledger.append([entry(MIDNIGHT), entry(NOW)]) == 1
     assert len(total(ledger, NOW, NOW + HOUR, NOW + HOUR, KEY)) == 2

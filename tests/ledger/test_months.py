@@ -1,5 +1,5 @@
-"""Months of a ledger's own zone hold their own hours: where clocks change, with a leap day, half an hour off. And one in
-which a target is renamed, and the workload made anew, closes. On SQLite and on a real PostgreSQL.
+"""Months of a ledger's own zone hold their own hours: where clocks change, with a leap day, half an hour off. And one
+in which a target is renamed, and the workload made anew, closes. On SQLite and on a real PostgreSQL.
 """
 
 from dataclasses import replace

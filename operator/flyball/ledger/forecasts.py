@@ -1,18 +1,17 @@
 """Forecasts of months, kept as they were made, and what those months did cost; and what every day cost."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, Integer, select, type_coerce
+from sqlalchemy import select
 
 from flyball.core.money.budgets import PastForecast
 from flyball.core.names import Period, WorkloadKey
 from flyball.core.periods import end
 from flyball.ledger.engine import insert_into, reading, writing
-from flyball.ledger.queries import total, whole_sum
-from flyball.ledger.schema import Grain, Moment, charge, forecast, usage, workload
+from flyball.ledger.queries import total
+from flyball.ledger.schema import Grain, forecast, spent, workload
 from flyball.ledger.store import DAY_MS, Ledger
 
 
@@ -75,19 +74,14 @@ def kept(ledger: Ledger, now: int, only: WorkloadKey | None = None) -> dict[str,
 
 def by_day(ledger: Ledger, begin: int, end_: int) -> dict[str, dict[int, float]]:
     """Dollars of each day that begins from `begin` (inclusive) to `end_`, by uid and the day's beginning."""
-    states = usage.c.loading + usage.c.idle + usage.c.serving + usage.c.unmeasured
-    found: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    asked = select(spent.c.workload_id, spent.c.start, spent.c.dollars)
+    asked = asked.where(spent.c.grain == Grain.DAY, spent.c.start >= begin, spent.c.start < end_)
+    found: dict[int, dict[int, float]] = {}
     with reading(ledger.engine) as connection:
         uids = {row.id: row.uid for row in connection.execute(select(workload.c.id, workload.c.uid))}
-        for table, dollars in ((usage, states), (charge, charge.c.dollars)):
-            start = type_coerce(table.c.start, Integer)
-            asked = select(table.c.workload_id, start, whole_sum(type_coerce(dollars, BigInteger)))
-            asked = asked.where(table.c.grain == Grain.DAY, table.c.start >= begin, table.c.start < end_)
-            # in the order of the key, which needs no sorting; there may be a hundred thousand rows
-            for id_, at, billionths in connection.execute(asked.group_by(table.c.start, table.c.workload_id)).all():
-                found[id_][at] += billionths
-    starts = {at: Moment.milliseconds(at) for at in {at for days in found.values() for at in days}}
-    return {uids[id_]: {starts[at]: whole / 1e9 for at, whole in days.items()} for id_, days in found.items()}
+        for id_, start, dollars in connection.execute(asked).all():
+            found.setdefault(id_, {})[start] = float(dollars)
+    return {uids[id_]: days for id_, days in found.items()}
 
 
 def month_end(start: int) -> int:

@@ -224,11 +224,11 @@ def _sums(
         parts.append(_within(calendar, chosen, table, each, ids))
     rows = union_all(*parts).subquery()
     found = [rows.c[name] for name in keys]
-    sums = [whole_sum(rows.c[name]) for name in counts]
+    sums = [_whole_sum(rows.c[name]) for name in counts]
     return select(literal(begin), *found, *sums).group_by(*found)
 
 
-def whole_sum(column: Any) -> Any:
+def _whole_sum(column: Any) -> Any:
     """The sum of a column of whole numbers as one, which PostgreSQL would make a slow numeric of."""
     return type_coerce(cast(func.sum(type_coerce(column, BigInteger)), BigInteger), column.type)
 

@@ -85,12 +85,7 @@ class Moment(TypeDecorator[int]):
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - as above
         """Back."""
-        return None if value is None else self.milliseconds(int(value))
-
-    @classmethod
-    def milliseconds(cls, kept: int) -> int:
-        """The time that is kept so."""
-        return (kept + cls.ZERO) * 1000
+        return None if value is None else (int(value) + self.ZERO) * 1000
 
 
 DOLLARS, QUANTITY, COUNT = Fixed(9), Fixed(6), Fixed(3)
@@ -177,6 +172,18 @@ charge = Table(
     sqlite_with_rowid=False,
 )
 """What components cost a workload."""
+
+spent = Table(
+    "spent",
+    metadata,
+    Column("dollars", DOLLARS, nullable=False),
+    Column("start", Moment, nullable=False, autoincrement=False),
+    Column("workload_id", Integer, ForeignKey("workload.id"), nullable=False, autoincrement=False),
+    Column("grain", SmallInteger, nullable=False, autoincrement=False),
+    PrimaryKeyConstraint("grain", "start", "workload_id"),
+    sqlite_with_rowid=False,
+)
+"""What a workload cost in all on a day, corrections left out: a row where the other two have four and more."""
 
 segment = Table(
     "segment",

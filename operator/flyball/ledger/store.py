@@ -11,7 +11,7 @@ from flyball.core.names import WorkloadKey
 from flyball.ledger.calendar import Calendar
 from flyball.ledger.engine import insert_into, open_engine, reading, writing
 from flyball.ledger.errors import LedgerError
-from flyball.ledger.schema import Grain, charge, component, correction, path, setting, usage, workload
+from flyball.ledger.schema import Grain, charge, component, correction, path, setting, spent, usage, workload
 
 DAY_MS = 86_400_000
 KEPT_MS = {Grain.PERIOD: 7 * DAY_MS, Grain.HOUR: 60 * DAY_MS}
@@ -66,6 +66,8 @@ class Ledger:
             ids = _workload_ids(connection, fresh)
             _append_uses(connection, self.calendar, fresh, ids)
             _append_charges(connection, self.calendar, fresh, ids)
+            sums = [_key(entry, ids) | {"dollars": entry.dollars} for entry in fresh]
+            add_up(connection, spent, self.calendar, sums, ("dollars",), (Grain.DAY,))
             ends = {entry.uid: entry.end for entry in fresh}
             move = update(workload).where(workload.c.id == bindparam("of")).values(through=bindparam("end"))
             connection.execute(move, [{"of": ids[uid], "end": end} for uid, end in ends.items()])
