@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import signal
 import tempfile
 import time
 from collections import Counter
@@ -77,13 +76,8 @@ def _deploy_twin(kit: tools.Kit) -> None:
 @contextlib.contextmanager
 def _loaded(kit: tools.Kit, folder: Path, name: str, scale: float, length: str, trace: str = "") -> Iterator[None]:
     host = "chat.demo.test" if name == "recorded" else f"chat.{name}.test"
-    with (folder / f"{name}.log").open("w") as log:
-        load = kit.load(scale, "0s", length, folder / f"{name}.csv", log, trace=trace, host=host)
-        try:
-            yield
-        finally:
-            load.send_signal(signal.SIGINT)
-            load.wait(timeout=120)
+    with kit.load(scale, "0s", length, folder, name, trace=trace, host=host):
+        yield
 
 
 def _reasons(kit: tools.Kit, namespace: str, since: float, until: float) -> str:

@@ -20,8 +20,6 @@ from e2e.story import kit as tools
 from e2e.story.watch import Snapshot, events, look, settled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from e2e.story.kit import Kit
 
 # The recorded trace brings 5.5 requests/s on average: a trickle that one replica carries, and a surge that four don't.
@@ -68,30 +66,16 @@ def _play(kit: Kit, folder: Path, started: float) -> None:
     told: set[str] = set()
     with contextlib.ExitStack() as stack:
         length = f"{CALM_SECONDS + SURGE_SECONDS + SETTLE_LIMIT_SECONDS}s"
-        stack.enter_context(_load(kit, folder, "calm", CALM, "5m", length))
+        stack.enter_context(kit.load(CALM, "5m", length, folder, "calm"))
         _watch(kit, started, told, CALM_SECONDS)
         say("--- the surge begins")
-        surge = stack.enter_context(_load(kit, folder, "surge", SURGE, "10m", f"{SURGE_SECONDS}s"))
+        surge = stack.enter_context(kit.load(SURGE, "10m", f"{SURGE_SECONDS}s", folder, "surge"))
         _watch(kit, started, told, SURGE_SECONDS)
         say("--- the surge is over; the calm load goes on")
         _watch(kit, started, told, SETTLE_LIMIT_SECONDS, until_settled=True)
-        surge.wait()
+        surge.process.wait()
     say("what the surge's clients saw:")
-    say(_tail(folder / "surge.log"))
-
-
-@contextlib.contextmanager
-def _load(
-    kit: Kit, folder: Path, name: str, scale: float, start: str, duration: str
-) -> Iterator[subprocess.Popen[str]]:
-    with (folder / f"{name}.log").open("w") as log:
-        process = kit.load(scale, start, duration, folder / f"{name}.csv", log)
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                process.wait(timeout=60)
+    say(_tail(surge.log))
 
 
 def _watch(kit: Kit, started: float, told: set[str], seconds: float, *, until_settled: bool = False) -> None:

@@ -155,3 +155,8 @@ FAULTS = (
     Fault("Prometheus restarted", "Prometheus is killed and started again", _restarted("prometheus")),
     Fault("gateway stopped", "the gateway passes nothing on for 10 s", _stopped("traefik"), 10.0, in_path=True),
 )
+
+
+def named(name: str) -> Fault:
+    """The fault of that name."""
+    return next(fault for fault in FAULTS if fault.name == name)

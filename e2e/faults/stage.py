@@ -8,9 +8,7 @@ takes.
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from e2e.faults.audit import Write, strays, writes
 from e2e.story import kit as tools
+from e2e.story import workloads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,31 +45,8 @@ spec:
       nodeSelector: {nobody: is-here}
       containers: [{name: none, image: flyball:dev, args: [--help]}]
 """
-
-
-def workload(name: str, least: int, most: int, fallback: str = "") -> str:
-    """A WorkloadSLO on the Deployment of its name."""
-    return f"""
-apiVersion: flyball.dev/v1alpha1
-kind: WorkloadSLO
-metadata: {{name: {name}}}
-spec:
-  workloadType: Assistant
-  mode: Auto
-  targets:
-    - targetRef: {{name: {name}}}
-      minReplicas: {least}
-      maxReplicas: {most}
-      accelerator: NVIDIA-L4
-      gpusPerReplica: 1
-      pricePerGpuHour: "2"
-{fallback}"""
-
-
-FALLBACK = """  fallback:
-    routes: [{httpRoute: chat, primary: chat, fallback: hosted}]
-    triggerFor: 10s
-"""
+GPUS = {"accelerator": "NVIDIA-L4", "gpusPerReplica": 1}
+FALLBACK = {"routes": workloads.FALLBACK["routes"], "triggerFor": "10s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +88,16 @@ class Stage:
         self.kit.install(*values, chart=chart)
         namespace = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"
         self.kit.apply(namespace)
-        self._kubectl("apply", "-f", str(tools.MANIFESTS / "small.yaml"))
+        workloads.deploy(self.kit, NAMESPACE)
         self._kubectl("scale", "deploy/chat", "--replicas=2")
-        self._kubectl("rollout", "status", "deploy/chat", "deploy/hosted", "--timeout=180s")
-        self._apply(NUDGED + "---" + workload("nudged", 1, 200) + "---" + workload("chat", 2, 2, FALLBACK))
+        workloads.wait_until_ready(self.kit, NAMESPACE)
+        nudged = {"minReplicas": 1, "maxReplicas": 200, **GPUS}
+        for text in (
+            NUDGED,
+            workloads.workload_slo(name="nudged", of="nudged", target=nudged),
+            workloads.workload_slo(target={"minReplicas": 2, "maxReplicas": 2, **GPUS}, fallback=FALLBACK),
+        ):
+            self.kit.apply(text, NAMESPACE)
         found = self.kit.get("-n", NAMESPACE, "deploy", "nudged")
         self.floor = int(found["spec"]["replicas"])
         self.nudge()
@@ -196,16 +178,9 @@ class Stage:
     def load(self, folder: Path) -> Iterator[list[dict[str, str]]]:
         """Requests through the gateway as long as the context lasts; its list then has what clients saw."""
         rows: list[dict[str, str]] = []
-        results = folder / "load.csv"
-        with (folder / "load.log").open("w") as log:
-            process = self.kit.load(1.0, "0s", "3h", results, log, trace=LOAD)
-            try:
-                yield rows
-            finally:
-                process.send_signal(signal.SIGINT)
-                process.wait(timeout=180)
-        with results.open() as file:
-            rows += csv.DictReader(file)
+        with self.kit.load(1.0, "0s", "3h", folder, trace=LOAD, host=workloads.host(NAMESPACE)) as load:
+            yield rows
+        rows += load.rows()
 
     def judge(self, began: float, recovery: float, rows: list[dict[str, str]], asked: int, before: int) -> Seen:
         """What there is to say of a fault that began then, and during which so many nudges were given."""
@@ -228,9 +203,6 @@ class Stage:
 
     def _kubectl(self, *arguments: str) -> str:
         return self.kit.kubectl("-n", NAMESPACE, *arguments)
-
-    def _apply(self, text: str) -> None:
-        self.kit.kubectl("-n", NAMESPACE, "apply", "-f", "-", text=text)
 
     def _retried(self, *arguments: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -11,17 +11,14 @@ with the next leg. The report goes to docs/benchmarks/soak.md.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import csv
 import json
 import random
-import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from e2e.bench.report import machine, today, write_section
 from e2e.faults.audit import strays
@@ -30,9 +27,6 @@ from e2e.faults.stage import LEASE, Stage
 from e2e.soak.probe import Probe, growth, missed_ticks
 from e2e.story import kit as tools
 from e2e.story.watch import events
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 STORE = tools.REPOSITORY / "build" / "soak"
 REPORT = tools.REPOSITORY / "docs" / "benchmarks" / "soak.md"
@@ -101,11 +95,11 @@ def _soak(legs: list[int], length: float, seed: int, folder: Path, *, keep: bool
 
 def _leg(stage: Stage, dice: random.Random, leg: int, length: float) -> dict[str, Any]:
     probe, began, before = Probe(stage.kit), time.time(), _told(stage)
+    start = f"{int(leg * LEG_SECONDS) % 2700}s"  # where the last leg's traffic ended
     with tempfile.TemporaryDirectory() as folder:
-        with probe.running(), _traffic(stage, Path(folder), leg, length):
+        with probe.running(), stage.kit.load(SCALE, start, f"{int(length) + 60}s", Path(folder)) as load:
             played = _play_faults(stage, dice, began + length)
-        with (Path(folder) / "load.csv").open() as file:
-            rows = list(csv.DictReader(file))
+        rows = load.rows()
     errors = Counter(row["error"] for row in rows)
     found, spans = stage.audit(began), [(begin, end) for _, begin, end in played]
     scaled = sum(w.resource == "deployments/scale" and w.namespace == "demo" and w.code < 300 for w in found)
@@ -147,19 +141,6 @@ def _play_faults(stage: Stage, dice: random.Random, until: float) -> list[tuple[
         played.append((fault.name, began, time.time()))
     time.sleep(max(0.0, until - time.time()))
     return played
-
-
-@contextlib.contextmanager
-def _traffic(stage: Stage, folder: Path, leg: int, length: float) -> Iterator[None]:
-    """A leg of the trace, from where the last leg's ended."""
-    start = f"{int(leg * LEG_SECONDS) % 2700}s"
-    with (folder / "load.log").open("w") as log:
-        process = stage.kit.load(SCALE, start, f"{int(length) + 60}s", folder / "load.csv", log)
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=180)
 
 
 def _told(stage: Stage) -> int:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DRIVER = REPOSITORY / "e2e" / "cluster" / "cluster.py"
@@ -21,6 +26,20 @@ GENERATED_TRACE = "generate:conversation?rate=5.5&seed=1"
 
 class ToolError(Exception):
     """A command that a user would have typed failed; the text is what it printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A load that plays: its process, its progress and summary, and what clients saw of each request."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    results: Path
+
+    def rows(self) -> list[dict[str, str]]:
+        """The requests, once it is over."""
+        with self.results.open() as file:
+            return list(csv.DictReader(file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +74,13 @@ class Kit:
         found: dict[str, Any] = json.loads(self.kubectl("get", *arguments, "-o", "json"))
         return found
 
-    def apply(self, manifest: Path | str) -> None:
-        """`kubectl apply` of a file of the manifests' folder, or of text."""
+    def apply(self, manifest: Path | str, namespace: str = "") -> None:
+        """`kubectl apply` of a file or of text; `namespace` is that of objects which name none."""
+        where = ("-n", namespace) if namespace else ()
         if isinstance(manifest, Path):
-            self.kubectl("apply", "-f", str(manifest))
+            self.kubectl(*where, "apply", "-f", str(manifest))
         else:
-            self.kubectl("apply", "-f", "-", text=manifest)
+            self.kubectl(*where, "apply", "-f", "-", text=manifest)
 
     def helm(self, *arguments: str) -> str:
         """Run helm and return what it printed."""
@@ -83,28 +103,35 @@ class Kit:
             "--wait", "--timeout", "3m", *settings,
         )  # fmt: skip
 
+    @contextmanager
     def load(
         self,
         rate_scale: float,
         start: str,
         duration: str,
-        out: Path,
-        log: IO[str],
+        folder: Path,
+        name: str = "load",
         *,
         trace: str = "",
         host: str = "chat.demo.test",
-    ) -> subprocess.Popen[str]:
-        """Start `flyball load` of the story's trace, or another, on a route; its progress goes to `log`, its results to
-        `out`.
-        """
+    ) -> Iterator[Load]:
+        """`flyball load` of the story's trace, or another, on a route: for its duration, or as long as the context."""
         trace = trace or (str(RECORDED_TRACE) if RECORDED_TRACE.exists() else GENERATED_TRACE)
+        results = folder / f"{name}.csv"
         command = [
             str(Path(sys.executable).parent / "flyball"), "load", trace, "--url", self.gateway,
             "--host-header", host, "--model", "chat-8b", "--rate-scale", str(rate_scale),
-            "--start", start, "--duration", duration, "--timeout", "2m", "--out", str(out),
+            "--start", start, "--duration", duration, "--timeout", "2m", "--out", str(results),
             "--objective", "TimeToFirstToken<2500ms@90%",
         ]  # fmt: skip
-        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True, env=self.environment)
+        log = folder / f"{name}.log"
+        with log.open("w") as out:
+            process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=self.environment)
+            try:
+                yield Load(process, log, results)
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(timeout=180)
 
     def _run(self, command: list[str], text: str | None, check: bool) -> str:
         done = subprocess.run(command, input=text, capture_output=True, text=True, env=self.environment, check=False)

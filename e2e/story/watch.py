@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from e2e.story.kit import Kit
 
+PATIENCE_SECONDS = 180.0
+LOOK_SECONDS = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -56,20 +59,34 @@ def events(kit: Kit, namespace: str = "demo") -> list[dict[str, Any]]:
     return sorted(ours, key=lambda event: str(event.get("eventTime") or event["metadata"]["creationTimestamp"]))
 
 
+def until(what: str, holds: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
+    """Look twice a second until it holds; raises TimeoutError that says what was waited for."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(LOOK_SECONDS)
+
+
 def wait_for(
-    kit: Kit, what: str, seen: Callable[[Snapshot], bool], seconds: float, namespace: str = "demo"
+    kit: Kit, namespace: str, what: str, seen: Callable[[Snapshot], bool], seconds: float = PATIENCE_SECONDS
 ) -> Snapshot:
-    """Look every second until `seen`; raises TimeoutError that says what was waited for and what is there instead."""
+    """The workload's first snapshot in which it is seen; raises TimeoutError that says what is there instead."""
     started = time.monotonic()
-    while True:
-        snapshot = look(kit, started, namespace)
-        if seen(snapshot):
-            return snapshot
-        if snapshot.at > seconds:
-            summary = snapshot.status.get("summary", {})
-            conditions = [f"{c['type']}={c['status']} ({c['reason']})" for c in snapshot.status.get("conditions", ())]
-            raise TimeoutError(
-                f"waited {seconds:.0f} s for {what}; replicas {snapshot.replicas}, ready {snapshot.ready}, "
-                f"weights {snapshot.weights}, {summary}, {', '.join(conditions)}"
-            )
-        time.sleep(1)
+    found: list[Snapshot] = []
+
+    def sees() -> bool:
+        found[:] = [look(kit, started, namespace)]
+        return seen(found[0])
+
+    try:
+        until(what, sees, seconds)
+    except TimeoutError as error:
+        snapshot = found[0]
+        summary = snapshot.status.get("summary", {})
+        conditions = [f"{c['type']}={c['status']} ({c['reason']})" for c in snapshot.status.get("conditions", ())]
+        raise TimeoutError(
+            f"{error}; replicas {snapshot.replicas}, ready {snapshot.ready}, weights {snapshot.weights}, {summary}, "
+            f"{', '.join(conditions)}"
+        ) from None
+    return found[0]

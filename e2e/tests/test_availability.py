@@ -9,12 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from e2e.faults.cases import FAULTS, Fault
-from e2e.faults.stage import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from e2e.story.kit import Kit
+    from e2e.faults.stage import Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -26,13 +23,10 @@ STALL_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
-def stage(flyball: Kit) -> Iterator[Stage]:
-    """Set up once; the operator is one replica again afterwards."""
-    found = Stage(flyball)
-    found.set_up("replicaCount=2")
-    yield found
-    found.tear_down()
-    flyball.install()
+def stage(stage: Stage) -> Stage:
+    """Two replicas of the operator, and workloads."""
+    stage.set_up("replicaCount=2")
+    return stage
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.name in HERE], ids=lambda fault: fault.name)

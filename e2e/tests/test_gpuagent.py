@@ -6,7 +6,6 @@ The node has no GPU: the agent is given the fake libnvidia-ml.so.1, and the kube
 from __future__ import annotations
 
 import json
-import time
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -15,17 +14,15 @@ from typing import TYPE_CHECKING
 import pytest
 from e2e.gpu import fake
 from e2e.gpu.device_plugin import RESOURCE, plugged_in
+from e2e.story.watch import PATIENCE_SECONDS, until
 
 from flyball.gpuagent.nvml import code_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from e2e.story.kit import Kit
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-PATIENCE = 180
 GPUS = [f"GPU-00000000-0000-0000-0000-{index:012}" for index in range(2)]
 UTILIZATION = dict(zip(GPUS, (88, 33), strict=True))
 OURS = 'namespace="flyball-system"'
@@ -45,12 +42,17 @@ def ask(kit: Kit, query: str) -> list[Series]:
 
 def wait_for(kit: Kit, query: str, count: int) -> list[Series]:
     """The series, once there are so many."""
-    deadline = time.monotonic() + PATIENCE
-    while len(found := ask(kit, query)) != count:
-        if time.monotonic() > deadline:
-            logs = kit.kubectl("-n", "flyball-system", "logs", "ds/flyball-gpuagent", check=False)
-            pytest.fail(f"{query} has {len(found)} series, not {count}: {found}\n{logs}")
-        time.sleep(1)
+    found: list[Series] = []
+
+    def there() -> bool:
+        found[:] = ask(kit, query)
+        return len(found) == count
+
+    try:
+        until(f"{count} series of {query}", there)
+    except TimeoutError as error:
+        logs = kit.kubectl("-n", "flyball-system", "logs", "ds/flyball-gpuagent", check=False)
+        pytest.fail(f"{error}: {found}\n{logs}")
     return found
 
 
@@ -64,17 +66,16 @@ def gpus(tmp_path: Path) -> fake.Script:
 
 
 @pytest.fixture
-def agent(flyball: Kit, gpus: fake.Script) -> Iterator[Kit]:
+def agent(cluster: Kit, gpus: fake.Script) -> Kit:
     """Flyball with its agent, which sweeps every second."""
-    sockets = Path(flyball.kubeconfig).parent / "kubelet" / "pod-resources"
-    flyball.install(
+    sockets = Path(cluster.kubeconfig).parent / "kubelet" / "pod-resources"
+    cluster.install(
         "gpuagent.enabled=true",
         "gpuagent.interval=1s",
         f"gpuagent.podResourcesDir={sockets}",
         f"gpuagent.libraryDir={gpus.path.parent}",
     )
-    yield flyball
-    flyball.install()
+    return cluster
 
 
 def hold_a_gpu(kit: Kit, namespace: str) -> None:
@@ -96,8 +97,8 @@ def hold_a_gpu(kit: Kit, namespace: str) -> None:
             ],
         },
     }
-    kit.kubectl("-n", namespace, "apply", "-f", "-", text=json.dumps(pod))
-    kit.kubectl("-n", namespace, "wait", "pod/busy", "--for=condition=Ready", f"--timeout={PATIENCE}s")
+    kit.apply(json.dumps(pod), namespace)
+    kit.kubectl("-n", namespace, "wait", "pod/busy", "--for=condition=Ready", f"--timeout={PATIENCE_SECONDS:.0f}s")
 
 
 def test_a_gpu_s_series_name_the_pod_that_the_kubelet_gave_it_to(agent: Kit, namespace: str, gpus: fake.Script) -> None:

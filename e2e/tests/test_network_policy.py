@@ -8,14 +8,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from e2e.faults.stage import SYSTEM
-from e2e.story import kit as tools
-from e2e.story.watch import wait_for
+from e2e.story.watch import until, wait_for
+from e2e.story.workloads import workload_slo
 from flyball_cluster import dns
 from flyball_cluster.builds import POLICIES, Builds
 from flyball_cluster.prerequisites import POLICY_TOOLS, require_tools
@@ -23,7 +22,7 @@ from flyball_cluster.settings import settings_from
 from flyball_cluster.toolchain import find_go
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from e2e.story.kit import Kit
 
@@ -35,7 +34,6 @@ pytestmark = [
     ),
 ]
 
-PATIENCE = 120
 OPERATOR = "deploy/flyball"
 METRICS_PORT, OTHER_PORT = 8080, 9999
 LISTEN = (
@@ -67,15 +65,6 @@ spec:
       command: [/opt/flyball/bin/python, -m, http.server, "8000", --directory, /var/empty]
       readinessProbe: {tcpSocket: {port: 8000}, periodSeconds: 1}
 """
-WORKLOAD = """
-apiVersion: flyball.dev/v1alpha1
-kind: WorkloadSLO
-metadata: {name: chat}
-spec:
-  workloadType: Assistant
-  mode: Auto
-  targets: [{targetRef: {name: chat}, minReplicas: 2, maxReplicas: 3, pricePerGpuHour: "2"}]
-"""
 
 
 @pytest.fixture
@@ -99,27 +88,12 @@ def engine(cluster: Kit) -> Iterator[None]:
     assert "KUBE-ROUTER" not in subprocess.run(["iptables-save"], capture_output=True, text=True, check=True).stdout
 
 
-@pytest.fixture
-def chart(flyball: Kit) -> Iterator[Kit]:
-    """Flyball, whose installation is as all tests have it again afterwards."""
-    yield flyball
-    flyball.install()
-
-
 def reaches(kit: Kit, namespace: str, pod: str, where: str, port: int) -> bool:
     """Whether a process in that pod can connect."""
     python = ("--", "/opt/flyball/bin/python", "-c", CONNECT, where, str(port))
     told = kit.kubectl("-n", namespace, "exec", pod, *python).strip()
     assert told in ("True", "False"), told
     return told == "True"
-
-
-def eventually(what: str, holds: Callable[[], bool]) -> None:
-    """Wait until it holds: rules follow an object within seconds."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, f"never so: {what}"
-        time.sleep(1)
 
 
 @contextmanager
@@ -141,35 +115,31 @@ def address(kit: Kit, namespace: str, *which: str) -> str:
     return str(pod["status"]["podIP"])
 
 
-def test_only_metrics_come_in_and_only_what_the_operator_needs_goes_out(
-    chart: Kit, engine: None, namespace: str
-) -> None:
-    kit = chart
-    kit.kubectl("-n", namespace, "apply", "-f", str(tools.MANIFESTS / "small.yaml"))
-    kit.kubectl("-n", namespace, "apply", "-f", "-", text=CLIENT)
+def test_only_metrics_come_in_and_only_what_the_operator_needs_goes_out(flyball: Kit, engine: None, small: str) -> None:
+    kit, namespace = flyball, small
+    kit.apply(CLIENT, namespace)
     kit.kubectl("-n", namespace, "wait", "pod/client", "--for=condition=Ready", "--timeout=120s")
     kit.kubectl("label", "namespace", namespace, "metrics=read")
     client, server = "pod/client", address(kit, namespace, "client")
     with another_port(kit):
         operator = address(kit, SYSTEM, "-l", "app.kubernetes.io/component=operator")
-        eventually("everything goes out", lambda: reaches(kit, SYSTEM, OPERATOR, server, 8000))
-        eventually("by default only metrics come in", lambda: not reaches(kit, namespace, client, operator, OTHER_PORT))
+        until("everything goes out", lambda: reaches(kit, SYSTEM, OPERATOR, server, 8000))
+        until("by default only metrics come in", lambda: not reaches(kit, namespace, client, operator, OTHER_PORT))
         kit.kubectl("-n", SYSTEM, "delete", "networkpolicy", "flyball")
-        eventually("another port comes in", lambda: reaches(kit, namespace, client, operator, OTHER_PORT))
+        until("another port comes in", lambda: reaches(kit, namespace, client, operator, OTHER_PORT))
         kit.install(*(f"{key}={value}" for key, value in CLOSED.items()))
-        eventually("nothing else goes out", lambda: not reaches(kit, SYSTEM, OPERATOR, server, 8000))
+        until("nothing else goes out", lambda: not reaches(kit, SYSTEM, OPERATOR, server, 8000))
         assert reaches(kit, namespace, client, operator, METRICS_PORT)
         assert not reaches(kit, namespace, client, operator, OTHER_PORT)
         kit.kubectl("label", "namespace", namespace, "metrics=none", "--overwrite")
-        eventually(
+        until(
             "metrics are for whom they are meant", lambda: not reaches(kit, namespace, client, operator, METRICS_PORT)
         )
-    kit.kubectl("-n", namespace, "apply", "-f", "-", text=WORKLOAD)
+    kit.apply(workload_slo(target={"minReplicas": 2, "maxReplicas": 3}), namespace)
     told = wait_for(
         kit,
+        namespace,
         "2 replicas and telemetry: DNS, the API server and Prometheus are reached",
         lambda s: s.replicas == 2 and s.condition("TelemetryHealthy") == "True",
-        PATIENCE,
-        namespace,
     )
     assert told.condition("Ready") == "True"

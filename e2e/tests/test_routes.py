@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import http.client
 import json
 import math
-import signal
 import time
 from collections import Counter
-from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-import grpc
 import pytest
 from e2e.story import kit as tools
-from e2e.story.clients import Clients
-from e2e.story.watch import events, wait_for
+from e2e.story import workloads
+from e2e.story.clients import COMPLETION, Clients, over_grpc, over_http
+from e2e.story.watch import events, until, wait_for
 
 from flyball.cluster.adapter import KubernetesCluster
 from flyball.cluster.client import connect
@@ -28,7 +23,6 @@ from flyball.core.observation import RouteState
 from flyball.core.spec import FallbackRoute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from e2e.story.kit import Kit
@@ -36,7 +30,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-PATIENCE = 180
 SETTLE_SECONDS, COUNT_SECONDS = 5.0, 4.0
 """For how long a gateway may take to follow a weight, and for how long answers are counted then."""
 WEIGHTS = ((75, 25), (50, 50), (5, 95), (0, 100), (50, 50), (100, 0))
@@ -76,54 +69,28 @@ spec:
     - {{name: grpc, port: 8001, appProtocol: kubernetes.io/h2c}}
 ---
 """
-ROUTES = """
+ROUTE = """
 apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: who}
+kind: {kind}
+metadata: {{name: {name}}}
 spec:
-  parentRefs: [{name: flyball, namespace: gateway}]
-  hostnames: [who.test]
-  rules:
-    - name: free
-      matches: [{headers: [{name: x-tier, value: free}]}]
-      backendRefs: [{name: own, port: 8000, weight: 9}, {name: other, port: 8000, weight: 0}]
-    - name: paid
-      backendRefs: [{name: own, port: 8000, weight: 9}, {name: other, port: 8000, weight: 0}]
+  parentRefs: [{{name: flyball, namespace: gateway}}]
+  hostnames: [{host}]
+  rules: {rules}
 ---
-apiVersion: gateway.networking.k8s.io/v1
-kind: GRPCRoute
-metadata: {name: who}
-spec:
-  parentRefs: [{name: flyball, namespace: gateway}]
-  hostnames: [grpc.test]
-  rules:
-    - backendRefs: [{name: own, port: 8001, weight: 9}, {name: other, port: 8001, weight: 0}]
 """
 
 
-@contextmanager
-def over_http(kit: Kit, tier: str) -> Iterator[Callable[[], str]]:
-    """A client with a connection of its own."""
-    with closing(http.client.HTTPConnection(urlsplit(kit.gateway).netloc, timeout=10)) as connection:
-
-        def ask() -> str:
-            connection.request("GET", "/", headers={"Host": "who.test", "x-tier": tier})
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            if answer.status != 200:
-                raise http.client.HTTPException(f"{answer.status}: {text}")
-            return text
-
-        yield ask
-
-
-@contextmanager
-def over_grpc(kit: Kit) -> Iterator[Callable[[], str]]:
-    """The same over gRPC."""
-    options = [("grpc.default_authority", "grpc.test")]
-    with grpc.insecure_channel(urlsplit(kit.gateway).netloc, options=options) as channel:
-        call = channel.unary_unary("/flyball.Who/Ask")
-        yield lambda: bytes(call(b"", timeout=10)).decode()
+def tiers(primary: str, fallback: str, weight: int) -> str:
+    """Rules of a route that tell free users from those who pay, all of whose traffic the primary gets."""
+    backends = [{"name": primary, "port": 8000, "weight": weight}, {"name": fallback, "port": 8000, "weight": 0}]
+    free = {"headers": [{"name": "x-tier", "value": "free"}]}
+    return json.dumps(
+        [
+            {"name": "free", "matches": [free], "backendRefs": backends},
+            {"name": "paid", "backendRefs": backends},
+        ]
+    )
 
 
 async def move(kit: Kit, namespace: str, route: FallbackRoute, clients: Clients) -> Seen:
@@ -154,34 +121,24 @@ def who(cluster: Kit, namespace: str) -> str:
     """A namespace with two backends that say who they are, and routes to them."""
     script = str(tools.REPOSITORY / "e2e" / "story" / "whoami.py")
     cluster.kubectl("-n", namespace, "create", "configmap", "whoami", f"--from-file=whoami.py={script}")
-    text = "".join(BACKEND.format(name=name) for name in ("own", "other")) + ROUTES
-    cluster.kubectl("-n", namespace, "apply", "-f", "-", text=text)
+    calls = [
+        {"backendRefs": [{"name": "own", "port": 8001, "weight": 9}, {"name": "other", "port": 8001, "weight": 0}]}
+    ]
+    cluster.apply(
+        "".join(BACKEND.format(name=name) for name in ("own", "other"))
+        + ROUTE.format(kind="HTTPRoute", name="who", host="who.test", rules=tiers("own", "other", 9))
+        + ROUTE.format(kind="GRPCRoute", name="who", host="grpc.test", rules=json.dumps(calls)),
+        namespace,
+    )
     cluster.kubectl("-n", namespace, "rollout", "status", "deploy/own", "deploy/other", "--timeout=120s")
     return namespace
 
 
-def served(clients: Clients, by: str) -> bool:
-    """Whether the gateway has taken the route."""
-    try:
-        with clients.ask() as ask:
-            return ask() == by
-    except (OSError, http.client.HTTPException, grpc.RpcError):
-        return False
-
-
-def wait_until_served(clients: Clients, by: str = "own") -> None:
-    """Wait for the gateway."""
-    deadline = time.monotonic() + 60
-    while not served(clients, by):
-        assert time.monotonic() < deadline, "the gateway never took the route"
-        time.sleep(0.5)
-
-
 def test_weights_move_by_tier_and_kind_and_nobody_loses_a_request(cluster: Kit, who: str) -> None:
-    free, paid = Clients(partial(over_http, cluster, "free")), Clients(partial(over_http, cluster, "paid"))
-    calls = Clients(partial(over_grpc, cluster))
+    free, paid = (Clients(partial(over_http, cluster, "who.test", x_tier=tier)) for tier in ("free", "paid"))
+    calls = Clients(partial(over_grpc, cluster, "grpc.test"))
     for clients in (free, calls):
-        wait_until_served(clients)
+        clients.wait_until_served()
 
     async def both() -> tuple[Seen, Seen]:
         return await asyncio.gather(
@@ -202,151 +159,92 @@ def test_weights_move_by_tier_and_kind_and_nobody_loses_a_request(cluster: Kit, 
     assert [[b["weight"] for b in rule["backendRefs"]] for rule in rules] == [[9, 0]] * 3
 
 
-WORKLOAD = """
-apiVersion: flyball.dev/v1alpha1
-kind: WorkloadSLO
-metadata: {name: chat}
-spec:
-  workloadType: Assistant
-  mode: Auto
-  targets: [{targetRef: {name: chat}, maxReplicas: 2, pricePerGpuHour: "2", enginePreset: Llama8BOnA100}]
-  fallback:
-    routes: [{httpRoute: chat, primary: chat, fallback: hosted}]
-    triggerFor: 5s
-    minHold: 10s
-    returnHold: 10s
-    pricePerRequest: "0.002"
-"""
-
-
 # Each return that did not last, since the machine's other work slowed the first answers, doubles the next hold.
 RETURN_PATIENCE = 480
-
-
-def starting_after(kit: Kit, namespace: str, seconds: int) -> None:
-    """Replace the primary's pods by ones that take so long to load."""
-    arguments = ["modelserver", "--preset", "a100_8b", "--model-name", "chat-8b", "--startup-seconds", str(seconds)]
-    template = {"spec": {"containers": [{"name": "vllm", "args": arguments}]}}
-    patch = json.dumps({"spec": {"strategy": {"type": "Recreate", "rollingUpdate": None}, "template": template}})
-    kit.kubectl("-n", namespace, "patch", "deploy", "chat", "--type=strategic", "-p", patch)
+# A tick: no step is held for longer than it takes to be seen.
+HOLDS = {"minHold": "5s", "returnHold": "5s", "pricePerRequest": "0.002"}
 
 
 def test_a_primary_that_comes_back_is_probed_and_gets_its_traffic_in_steps(
-    flyball: Kit, namespace: str, tmp_path: Path
+    flyball: Kit, small: str, tmp_path: Path
 ) -> None:
-    flyball.kubectl("-n", namespace, "apply", "-f", str(tools.MANIFESTS / "small.yaml"))
-    flyball.kubectl("-n", namespace, "rollout", "status", "deploy/chat", "deploy/hosted", "--timeout=180s")
-    flyball.kubectl("-n", namespace, "apply", "-f", "-", text=WORKLOAD)
-    starting_after(flyball, namespace, 3600)
-    wait_for(flyball, "weights 0:100", lambda s: s.weights == (0, 100), PATIENCE, namespace)
+    workloads.replace_primary(flyball, small, 3600)
+    flyball.apply(
+        workloads.workload_slo(target={"maxReplicas": 2, **workloads.PRESET}, fallback={**workloads.FALLBACK, **HOLDS}),
+        small,
+    )
+    wait_for(flyball, small, "weights 0:100", lambda s: s.weights == (0, 100))
+    Clients(partial(over_http, flyball, workloads.host(small), *COMPLETION)).wait_until_served()  # by the fallback
     weights: list[tuple[int, int]] = []
 
     def back(snapshot: Snapshot) -> bool:
         weights.append(snapshot.weights)
         return bool(snapshot.weights == (7, 0))
 
-    with (tmp_path / "load.log").open("w") as log:
-        load = flyball.load(0.6, "10m", f"{RETURN_PATIENCE + 60}s", tmp_path / "load.csv", log, host="chat.test")
-        try:
-            time.sleep(5)
-            starting_after(flyball, namespace, 0)
-            wait_for(flyball, "the user's own weights", back, RETURN_PATIENCE, namespace)
-            time.sleep(5)
-        finally:
-            load.send_signal(signal.SIGINT)
-            load.wait(timeout=120)
+    length = f"{RETURN_PATIENCE + 60}s"
+    with flyball.load(0.6, "10m", length, tmp_path, host=workloads.host(small)) as load:
+        time.sleep(5)
+        workloads.replace_primary(flyball, small, 0)
+        wait_for(flyball, small, "the user's own weights", back, RETURN_PATIENCE)
+        time.sleep(5)
     steps = list(dict.fromkeys(weights))
     assert steps[:2] == [(0, 100), (5, 95)]
     assert steps[-1] == (7, 0)
     assert sorted(steps[:-1]) == steps[:-1], "the primary's share only grows"
     assert len(steps) >= 4
-    told = [str(event["reason"]) for event in events(flyball, namespace) if str(event["reason"]).startswith("Fallback")]
+    told = [str(event["reason"]) for event in events(flyball, small) if str(event["reason"]).startswith("Fallback")]
     assert told[0] == "FallbackActivated"
     assert "FallbackReturning" in told
     assert told[-1] == "FallbackCleared"
-    with (tmp_path / "load.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    rows = load.rows()
     print(steps, len(rows))
-    assert {row["error"] for row in rows} <= {"", "cancelled"}
+    assert [row for row in rows if row["error"] not in ("", "cancelled")] == []
     assert sum(row["error"] == "" for row in rows) > 50
 
 
-TIERS = """
-apiVersion: gateway.networking.k8s.io/v1
-kind: HTTPRoute
-metadata: {name: chat}
-spec:
-  parentRefs: [{name: flyball, namespace: gateway}]
-  hostnames: [tiers.test]
-  rules:
-    - name: free
-      matches: [{headers: [{name: x-tier, value: free}]}]
-      backendRefs: [{name: chat, port: 8000, weight: 7}, {name: hosted, port: 8000, weight: 0}]
-    - name: paid
-      backendRefs: [{name: chat, port: 8000, weight: 7}, {name: hosted, port: 8000, weight: 0}]
----
-apiVersion: flyball.dev/v1alpha1
-kind: WorkloadSLO
-metadata: {name: chat}
-spec:
-  workloadType: Assistant
-  mode: Auto
-  targets: [{targetRef: {name: chat}, maxReplicas: 1, pricePerGpuHour: "2", enginePreset: Llama8BOnA100}]
-  objectives: [{name: first-token, indicator: TimeToFirstToken, threshold: 5ms, target: "90%", window: 1h}]
-  fallback:
-    routes:
-      - {httpRoute: chat, ruleName: free, primary: chat, fallback: hosted, order: 0, trafficShare: 60%}
-      - {httpRoute: chat, ruleName: paid, primary: chat, fallback: hosted, order: 1, trafficShare: 40%}
-    maxOverflow: 90%
-    triggerFor: 5s
-    minHold: 10s
-    returnHold: 10s
-    pricePerRequest: "0.002"
-"""
-
-
-@contextmanager
-def completions(kit: Kit, tier: str) -> Iterator[Callable[[], str]]:
-    """A client of the model servers."""
-    headers = {"Host": "tiers.test", "x-tier": tier, "Content-Type": "application/json"}
-    question = json.dumps({"model": "chat-8b", "prompt": "Can an order be returned?", "max_tokens": 4})
-    with closing(http.client.HTTPConnection(urlsplit(kit.gateway).netloc, timeout=60)) as connection:
-
-        def ask() -> str:
-            connection.request("POST", "/v1/completions", question, headers)
-            answer = connection.getresponse()
-            text = answer.read().decode()
-            if answer.status != 200:
-                raise http.client.HTTPException(f"{answer.status}: {text}")
-            return "answered"
-
-        yield ask
-
-
-def test_free_users_overflow_before_those_who_pay(flyball: Kit, namespace: str) -> None:
+def test_free_users_overflow_before_those_who_pay(flyball: Kit, small: str) -> None:
     """No answer is fast enough for the objective, so that traffic moves step by step for as long as the test lasts."""
-    flyball.kubectl("-n", namespace, "apply", "-f", str(tools.MANIFESTS / "small.yaml"))
-    flyball.kubectl("-n", namespace, "rollout", "status", "deploy/chat", "deploy/hosted", "--timeout=180s")
-    free, paid = (Clients(partial(completions, flyball, tier)) for tier in ("free", "paid"))
+    rules = tiers("chat", "hosted", 7)
+    flyball.apply(ROUTE.format(kind="HTTPRoute", name="chat", host=workloads.host(small), rules=rules), small)
+    target = {"maxReplicas": 1, **workloads.PRESET}
+    objective = {
+        "name": "first-token",
+        "indicator": "TimeToFirstToken",
+        "threshold": "5ms",
+        "target": "90%",
+        "window": "1h",
+    }
+    route = {"httpRoute": "chat", "primary": "chat", "fallback": "hosted"}
+    routes = [
+        {**route, "ruleName": "free", "order": 0, "trafficShare": "60%"},
+        {**route, "ruleName": "paid", "order": 1, "trafficShare": "40%"},
+    ]
+    fallback = {"routes": routes, "triggerFor": "5s", **HOLDS, "steps": ["40%"], "maxOverflow": "90%"}
+    overflowing = workloads.workload_slo(target=target, objectives=[objective], fallback=fallback)
+    paused = workloads.workload_slo("Paused", target=target, objectives=[objective], fallback=fallback)
+    free, paid = (
+        Clients(partial(over_http, flyball, workloads.host(small), *COMPLETION, x_tier=tier))
+        for tier in ("free", "paid")
+    )
     seen: list[tuple[int, int]] = []
 
     def moved() -> tuple[int, int]:
         """What share of each tier is on the fallback."""
-        rules = flyball.get("-n", namespace, "httproute", "chat")["spec"]["rules"]
+        rules = flyball.get("-n", small, "httproute", "chat")["spec"]["rules"]
         shares = [[backend["weight"] for backend in rule["backendRefs"]] for rule in rules]
         return shares[0][1], shares[1][1]
 
-    def those_who_pay_too(_: Snapshot) -> bool:
+    def those_who_pay_too() -> bool:
         seen.append(moved())
         return seen[-1][1] > 0
 
-    flyball.kubectl("-n", namespace, "apply", "-f", "-", text=TIERS)
+    flyball.apply(overflowing, small)
     for clients in (free, paid):
-        wait_until_served(clients, "answered")
+        clients.wait_until_served()
     with free.asking(3), paid.asking(2):
-        wait_for(flyball, "an overflow of those who pay", those_who_pay_too, RETURN_PATIENCE, namespace)
-        flyball.kubectl("-n", namespace, "patch", "wslo", "chat", "--type=merge", "-p", '{"spec": {"mode": "Paused"}}')
-        wait_for(flyball, "the user's own weights", lambda _: moved() == (0, 0), PATIENCE, namespace)
+        until("an overflow of those who pay", those_who_pay_too, RETURN_PATIENCE)
+        flyball.apply(paused, small)
+        until("the user's own weights", lambda: moved() == (0, 0))
         time.sleep(SETTLE_SECONDS)
     steps = list(dict.fromkeys(seen))
     print(steps, len(free.answers), len(paid.answers))

@@ -10,13 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from e2e.story.clients import Clients, over_http
 from e2e.story.kit import DRIVER, REPOSITORY
+from e2e.story.watch import until
 from flyball_cluster.builds import COLLECTOR, Builds
 from flyball_cluster.oci import write_image
 from flyball_cluster.settings import settings_from
@@ -30,11 +32,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 MANIFESTS = REPOSITORY / "e2e" / "retrieval"
-PATIENCE = 120
 REQUESTS_PER_SECOND = 2.0
 SLOW_SECONDS = 5.0
 STAGES = ["Retrieval", "Rerank", "PromptAssembly", "Generation", "PostProcessing", "Serialization"]
-QUESTION = json.dumps({"question": "Can an order be returned?"}).encode()
+HOST = "shop.test"
+QUESTION = json.dumps({"question": "Can an order be returned?"})
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +52,10 @@ def collector(cluster: Kit, tmp_path_factory: pytest.TempPathFactory) -> Kit:
     return cluster
 
 
-def send(kit: Kit, path: str, body: bytes, method: str = "POST", **headers: str) -> bytes:
-    """What the application answers through the gateway."""
-    url = f"{kit.gateway}{path}"
-    told = {"Host": "shop.test", "Content-Type": "application/json", **headers}
-    asked = urllib.request.Request(url, data=body, method=method, headers=told)
-    with urllib.request.urlopen(asked, timeout=60) as answer:
-        content: bytes = answer.read()
-    return content
+def ask(kit: Kit, **headers: str) -> None:
+    """Ask the application once, through the gateway."""
+    with over_http(kit, HOST, "/ask", QUESTION, **headers) as once:
+        once()
 
 
 @contextmanager
@@ -65,14 +63,11 @@ def questions(kit: Kit) -> Iterator[None]:
     """Ask twice a second while inside, a third of it by gold customers."""
     done = threading.Event()
 
-    def ask(number: int) -> None:
-        send(kit, "/ask", QUESTION, **{"X-Tier": "free" if number % 3 else "gold", "X-Tenant": f"t{number % 5}"})
-
     def run() -> None:
         with ThreadPoolExecutor(32) as callers:
             number = 0
             while not done.wait(1 / REQUESTS_PER_SECOND):
-                callers.submit(ask, number)
+                callers.submit(ask, kit, x_tier="free" if number % 3 else "gold", x_tenant=f"t{number % 5}")
                 number += 1
 
     asking = threading.Thread(target=run)
@@ -91,11 +86,17 @@ def status(kit: Kit, namespace: str) -> dict[str, Any]:
 
 def wait_for(kit: Kit, namespace: str, what: str, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The status, once it holds."""
-    deadline = time.monotonic() + PATIENCE
-    while not holds(found := status(kit, namespace)):
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} was not seen within {PATIENCE} s:\n{json.dumps(found, indent=1)}")
-        time.sleep(1)
+    found: dict[str, Any] = {}
+
+    def there() -> bool:
+        found.clear()
+        found.update(status(kit, namespace))
+        return holds(found)
+
+    try:
+        until(what, there)
+    except TimeoutError as error:
+        pytest.fail(f"{error}:\n{json.dumps(found, indent=1)}")
     return found
 
 
@@ -104,34 +105,17 @@ def objective(found: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def deploy(kit: Kit, namespace: str) -> None:
-    text = (MANIFESTS / "collector.yaml").read_text()
-    config = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": "collector"},
-        "data": {"collector.yaml": text},
-    }
-    kit.kubectl("-n", namespace, "apply", "-f", "-", text=json.dumps(config))
-    kit.kubectl("-n", namespace, "apply", "-f", str(MANIFESTS / "application.yaml"))
+    config = f"--from-file=collector.yaml={MANIFESTS / 'collector.yaml'}"
+    kit.kubectl("-n", namespace, "create", "configmap", "collector", config)
+    kit.apply(MANIFESTS / "application.yaml", namespace)
     for name in ("chat", "collector", "shop"):
         kit.kubectl("-n", namespace, "rollout", "status", f"deploy/{name}", "--timeout=120s")
-    kit.kubectl("-n", namespace, "apply", "-f", str(MANIFESTS / "workloadslo.yaml"))
-
-
-def answers(kit: Kit) -> bool:
-    try:
-        send(kit, "/ask", QUESTION)
-    except OSError:
-        return False
-    return True
+    kit.apply(MANIFESTS / "workloadslo.yaml", namespace)
 
 
 def test_a_slow_stage_is_named_and_adds_no_gpu(collector: Kit, flyball: Kit, namespace: str) -> None:
     deploy(flyball, namespace)
-    deadline = time.monotonic() + PATIENCE
-    while not answers(flyball):
-        assert time.monotonic() < deadline, "the application never answered through the gateway"
-        time.sleep(0.5)
+    Clients(partial(over_http, flyball, HOST, "/ask", QUESTION)).wait_until_served()
     with questions(flyball):
         calm = wait_for(
             flyball,
@@ -145,7 +129,8 @@ def test_a_slow_stage_is_named_and_adds_no_gpu(collector: Kit, flyball: Kit, nam
         assert objective(calm, "gold-answer")["state"] in ("Met", "Insufficient")
         assert {stage["name"]: "p95" in stage for stage in calm["stages"]} == dict.fromkeys(STAGES, True)
 
-        send(flyball, "/delays", json.dumps({"retrieval": SLOW_SECONDS}).encode(), method="PUT")
+        with over_http(flyball, HOST, "/delays", json.dumps({"retrieval": SLOW_SECONDS}), method="PUT") as put:
+            put()
         slow = wait_for(
             flyball,
             namespace,

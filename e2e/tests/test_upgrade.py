@@ -10,30 +10,27 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e.faults.stage import NAMESPACE, SYSTEM, Stage
+from e2e.faults.stage import NAMESPACE, SYSTEM
 from e2e.story import kit as tools
 from e2e.story import versions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from e2e.story.kit import Kit
+    from e2e.faults.stage import Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
-def stage(cluster: Kit, tmp_path: Path) -> Iterator[Stage]:
-    """The version before, with a workload under load; this version is installed again afterwards."""
-    sources, found = tmp_path / "previous", Stage(cluster)
+def stage(stage: Stage, tmp_path: Path) -> Stage:
+    """The version before, with a workload under load."""
+    sources = tmp_path / "previous"
     if not versions.previous(sources):
         pytest.skip("the version before is not at hand: this is no clone, or a shallow one")
     tools.build_image("flyball:previous", sources)
-    found.set_up("image.tag=previous", chart=sources / "charts" / "flyball")
-    yield found
-    found.tear_down()
-    cluster.install()
+    stage.set_up("image.tag=previous", chart=sources / "charts" / "flyball")
+    return stage
 
 
 def test_up_and_down_again_under_traffic(stage: Stage, tmp_path: Path) -> None:
