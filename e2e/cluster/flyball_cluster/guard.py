@@ -3,8 +3,6 @@
 A second process waits for the end of a pipe whose other end the first one holds. The kernel closes that whatever
 happens, so there is no signal that leaves a server behind. What is to end carries the folder's mark
 (`processes.MARK`).
-
-    python -m flyball_cluster.guard FOLDER      # by `guarded` only
 """
 
 from __future__ import annotations
@@ -28,7 +26,7 @@ _GRACE_SECONDS = 5.0
 @contextmanager
 def guarded(folder: Path) -> Iterator[None]:
     """While this lasts, and whenever this process ends in it, nothing that carries the folder's mark outlives it."""
-    command = [sys.executable, "-m", "flyball_cluster.guard", str(folder)]
+    command = [sys.executable, "-c", "from flyball_cluster.guard import main; main()", str(folder)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     # A session of its own: a signal to all of this process's group is not for the one that cleans up.
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, start_new_session=True) as watcher:
@@ -44,7 +42,3 @@ def main() -> None:
     sys.stdin.buffer.read()
     end(Processes(folder).stragglers(), _GRACE_SECONDS)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    main()
