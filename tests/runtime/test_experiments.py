@@ -1,6 +1,7 @@
 """Experiments from their registration to their verdict: what is switched, measured, written, and kept."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,38 @@ async def test_blocks_in_which_nobody_answers_are_lost_and_traffic_stays(url: st
     lost = [each for each in blocks(world.ledger, "x-1") if each.unusable]
     assert {each.block.arm for each in lost} == {Arm.TREATMENT}
     assert "no pod behind Service chat-int4 is ready" in lost[0].unusable
+
+
+@pytest.mark.parametrize("dead", [Arm.BASELINE, Arm.TREATMENT], ids=str)
+async def test_an_arm_that_dies_in_its_block_loses_its_traffic_at_once_and_the_block_is_lost(
+    url: str, dead: Arm
+) -> None:
+    world = await ExperimentWorld.of(url, same)
+    world.apply(**SWITCHED)
+    whole, other = ((0, 100), (100, 0)) if dead is Arm.TREATMENT else ((100, 0), (0, 100))
+    while (world.cluster.route.primary_weight, world.cluster.route.fallback_weight) != whole:
+        await world.run(1)
+    endpoints = "fallback_ready_endpoints" if dead is Arm.TREATMENT else "primary_ready_endpoints"
+    world.cluster.route = replace(world.cluster.route, **{endpoints: 0})
+    await world.run(1)
+    assert (world.cluster.route.primary_weight, world.cluster.route.fallback_weight) == other
+    await world.run(3 * HOURS)
+    assert (world.cluster.route.primary_weight, world.cluster.route.fallback_weight) == other
+    lost = [each for each in blocks(world.ledger, "x-1") if each.unusable]
+    assert {each.block.arm for each in lost} == {dead}
+    world.cluster.route = replace(world.cluster.route, **{endpoints: 1})
+    await world.run(2 * HOURS)
+    assert [each for each in blocks(world.ledger, "x-1") if each.block.arm is dead and not each.unusable], "it goes on"
+
+
+async def test_where_nobody_serves_an_experiment_moves_nothing(url: str) -> None:
+    world = await ExperimentWorld.of(url, same)
+    world.apply(**SWITCHED)
+    await world.run(50)
+    world.cluster.route = replace(world.cluster.route, primary_ready_endpoints=0, fallback_ready_endpoints=0)
+    before = world.cluster.route
+    await world.run(2 * HOURS)
+    assert world.cluster.route == before
 
 
 async def test_somebody_else_s_weights_stay(url: str) -> None:

@@ -59,15 +59,14 @@ async def switch(
     if seen.applied_weights not in (None, present):
         text = f"somebody else changed the weights of HTTPRoute {route.route}; set them back, or delete the experiment"
         return state.failed(block, text)
-    wanted = weights(seen, plan, block, now)
+    # A block that is lost is not begun anew: what comes back gets its traffic in the quarters of the next one.
+    planned = present if (block.pair, block.place) in state.spoilt else weights(seen, plan, block, now)
+    wanted, nobody = _where_somebody_serves(planned, seen, route)
+    problem = state.failed(block, f"no pod behind Service {nobody} is ready; it gets no traffic") if nobody else ""
     if wanted == present:
-        if wanted == _all_to(block.arm):
+        if wanted == _all_to(block.arm) and not problem:
             state.arrived(block, block.start if first else now)
-        return ""
-    treated = block.arm is Arm.TREATMENT
-    if not (seen.fallback_ready_endpoints if treated else seen.primary_ready_endpoints):
-        backend = route.fallback if treated else route.primary
-        return state.failed(block, f"no pod behind Service {backend} is ready; traffic stays where it is")
+        return problem
     try:
         await cluster.hold_finalizer(plan.key, True)
         await cluster.set_weights(plan.key, route, seen, *wanted)
@@ -75,9 +74,27 @@ async def switch(
         return ""  # the next look tells what is there now
     except PortError as error:
         return state.failed(block, str(error))
-    if wanted == _all_to(block.arm):
+    if wanted == _all_to(block.arm) and not problem:
         state.arrived(block, now)
-    return ""
+    return problem
+
+
+def _where_somebody_serves(
+    wanted: tuple[int, int], seen: RouteState, route: FallbackRoute
+) -> tuple[tuple[int, int], str]:
+    """The weights with all traffic on the other arm where one has no ready endpoint, and that one's backend.
+
+    What has no traffic already stays as it is, and so does all where nobody serves: there is no better place.
+    """
+    present, ready = (
+        (seen.primary_weight, seen.fallback_weight),
+        (seen.primary_ready_endpoints, seen.fallback_ready_endpoints),
+    )
+    for arm, backend in enumerate((route.primary, route.fallback)):
+        if wanted[arm] and not ready[arm]:
+            moved = (0, 100) if arm == 0 else (100, 0)
+            return (moved if present[arm] and ready[1 - arm] else present), backend
+    return wanted, ""
 
 
 def weights(seen: RouteState, plan: Plan, block: Block, now: int) -> tuple[int, int]:
