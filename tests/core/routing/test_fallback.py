@@ -221,6 +221,9 @@ def test_a_restart_that_lost_the_memory_goes_on_from_the_applied_weights() -> No
     found = route(primary_weight=50, fallback_weight=50, applied_weights=(50, 50))
     after = step(DECLARED, (found,), at(0, CALM), FallbackMemory())
     assert (after.state, after.share, after.moved_over(START, 60.0)) == ("Shedding", 0.5, 0.5)
+    whole = route(primary_weight=0, fallback_weight=100, applied_weights=(0, 100))
+    after = step(DECLARED, (whole,), at(0, CALM), FallbackMemory())
+    assert (after.state, after.share) == ("Fallback", 1.0), "what served nothing is probed after a restart, too"
 
 
 def test_a_return_whose_restoration_failed_is_no_restart() -> None:
@@ -236,6 +239,21 @@ def test_a_primary_without_endpoints_gets_nothing_and_the_others_keep_their_part
     assert [d.weights for d in decisions((down, up), memory)] == [(0, 100), (40, 60)]
     assert primary_down((up, down))
     assert not primary_down((up,))
+
+
+def test_one_of_several_primaries_that_served_nothing_is_tried_with_a_little_first() -> None:
+    down, up, other = route("a", primary_ready_endpoints=0), route("a"), route("b")
+    two = fallback("a", "b", trigger_for_seconds=0.0, min_hold_seconds=30.0, return_hold_seconds=60.0)
+    memory, seen = FallbackMemory(), []
+    for seconds in range(0, 300, 15):
+        first = down if seconds < 60 else up
+        inputs = at(seconds, GONE if first is down else {**CALM, "trigger": "short" if seconds < 90 else ""})
+        memory = step(two, (first, other), inputs, memory)
+        seen.append(decisions((first, other), memory)[0].weights)
+    assert seen[:4] == [(0, 100)] * 4
+    assert seen[4:8] == [(5, 95)] * 4, "tried for as long as a step of a return is held"
+    assert seen[8] not in [(0, 100), (5, 95)]
+    assert seen[-1] is None, "its own weights in the end"
 
 
 def test_some_traffic_stays_on_a_primary_that_serves() -> None:

@@ -68,6 +68,7 @@ def step(
     now = _next(fallback, routes, inputs, memory)
     if now.active:
         parts = overflow.parts(fallback, routes, now.level, inputs.bounds, memory.parts)
+        parts = _tried_first(fallback, routes, parts, inputs.at, memory)
         share = sum(share for _, share in overflow.flows(fallback, parts))
         # What has no room is not meant to move either: else the way back would begin with steps that change nothing.
         now = replace(now, parts=parts, share=share, level=min(now.level, share))
@@ -77,6 +78,27 @@ def step(
         stepped_at=inputs.at if moved else memory.stepped_at,
         moved_before=memory.moved_over(inputs.at, inputs.settle_seconds) if moved else memory.moved_before,
         moved_at=inputs.at if moved else memory.moved_at,
+    )
+
+
+def _tried_first(
+    fallback: Fallback, routes: tuple[RouteState, ...], parts: tuple[float, ...], at: float, memory: FallbackMemory
+) -> tuple[float, ...]:
+    """The parts, but for a route all of whose traffic was away while others' was not: it too is tried with a little.
+
+    That holds whatever bounds overflow: what was away because nothing served is no more to pay for by being tried.
+    """
+    if memory.state not in (FallbackState.SHEDDING, FallbackState.RETURNING) or len(memory.parts) != len(parts):
+        return parts
+    most = 1.0 - PROBE_SHARE
+    tried = at - memory.stepped_at >= _hold(fallback.return_hold_seconds, memory)
+    return tuple(
+        most
+        if part < most - 1e-9
+        and (before > most + 1e-9 or (before > most - 1e-9 and not tried))
+        and not overflow.refusal(route, state)
+        else part
+        for part, before, route, state in zip(parts, memory.parts, fallback.routes, routes, strict=True)
     )
 
 
@@ -251,7 +273,7 @@ def _adopt(fallback: Fallback, routes: tuple[RouteState, ...], at: float, memory
         return memory
     share = sum(share for _, share in overflow.flows(fallback, found))
     return FallbackMemory(
-        FallbackState.SHEDDING,
+        FallbackState.FALLBACK if share >= 1.0 else FallbackState.SHEDDING,
         level=share,
         share=share,
         parts=found,
