@@ -35,6 +35,7 @@ class Source:
 
     def __init__(self) -> None:
         self.asked: list[tuple[float, float]] = []
+        self.guarded: list[tuple[str, float, float]] = []
         self.fails = False
 
     async def count(self, query: str, begin: float, end: float) -> Mapping[float, float]:
@@ -44,7 +45,8 @@ class Source:
         self.asked.append((begin, end))
         return {begin + HOUR * index: 10.0 for index in range(round((end - begin) / HOUR))}
 
-    async def share(self, query: str, at: float) -> float | None:
+    async def share(self, query: str, begin: float, end: float) -> float | None:
+        self.guarded.append((query, begin, end))
         return 0.95
 
 
@@ -134,14 +136,18 @@ async def test_a_ledger_that_cannot_be_opened_costs_the_books_only(tmp_path: Pat
     assert accountant.books(KEY) is None
 
 
-async def test_guards_by_query_are_asked_for(url: str) -> None:
-    guarded = replace(SOLVED, guard="good")
+async def test_guards_by_query_are_asked_for_the_windows_whose_outcomes_they_stand_for(url: str) -> None:
+    source, guarded = Source(), replace(SOLVED, guard="good")
     value = Value((guarded,), (Guard("good", 0.9, query="share"), Guard("bad", 0.99, query="share")))
-    accountant = Accountant(url, "", Source())
+    accountant = Accountant(url, "", source)
     await look(accountant, NOON, replace(CHAT, value=value))
     books = accountant.books(KEY)
     assert books is not None
-    assert books.windows[0].now.value == 120
+    [window] = books.windows
+    assert window.now.value == 120
+    assert window.before is not None
+    stretches = sorted((each.begin / 1000, each.end / 1000) for each in (window.before, window.now))
+    assert source.guarded == [("share", *stretch) for _ in range(2) for stretch in stretches]
 
 
 async def test_targets_by_the_ledger_are_judged_by_the_books(url: str) -> None:

@@ -63,11 +63,24 @@ async def test_hours_without_a_believable_sample_are_left_out_and_not_zero() -> 
     ],
 )
 async def test_a_guards_share(values: Sequence[float], share: float | None) -> None:
-    assert await source(Answer(rows(*values))).share("q", BEGIN) == share
+    answer = RangeAnswer({BEGIN + 300 * look: rows(*values) for look in range(1, 13)})
+    assert await source(answer).share("q", BEGIN, BEGIN + 3600) == (None if share is None else pytest.approx(share))
+
+
+@pytest.mark.parametrize(
+    ("looks", "share"),
+    [
+        pytest.param({1: 0.5, 2: 0.5, 3: 1.0, 4: 1.0}, None, id="a third of the window says nothing of it"),
+        pytest.param(dict.fromkeys(range(1, 7), 1.0) | {7: 0.3}, 0.9, id="the mean of the looks that found one"),
+    ],
+)
+async def test_a_guard_is_of_the_whole_window(looks: dict[int, float], share: float | None) -> None:
+    answer = RangeAnswer({BEGIN + 300 * look: rows(value) for look, value in looks.items()})
+    assert await source(answer).share("q", BEGIN, BEGIN + 3600) == (None if share is None else pytest.approx(share))
 
 
 async def test_a_failure_is_told() -> None:
     with pytest.raises(Unavailable, match="down"):
         await source(RangeAnswer({}, "down")).count("q", BEGIN, BEGIN + 3600)
     with pytest.raises(Unavailable, match="down"):
-        await source(Answer((), "down")).share("q", BEGIN)
+        await source(RangeAnswer({}, "down")).share("q", BEGIN, BEGIN + 3600)

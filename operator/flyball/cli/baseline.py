@@ -51,12 +51,13 @@ def record(
     """
     at = time.time()
     spec, now = spec_of(name, namespace, file, at), milliseconds(at)
-    shares = shares_of(spec, at, prometheus)
     with opened(url) as found, told():
         until = milliseconds(parse_time(end, found.calendar.zone, "--to")) if end else now
         if until > now:
             raise click.BadParameter(f"{end} is ahead", param_hint="--to")
-        account = account_of(found, spec, until - milliseconds(last), until, now, shares)
+        begin = until - milliseconds(last)
+        shares = shares_of(spec, begin, until, prometheus)
+        account = account_of(found, spec, begin, until, now, shares)
         days = (account.end - account.begin) / DAY_MS
         unknown = (*account.worth.unknown, *account.worth.unproven)
         if why := unusable(days, account.requests, account.unpriced, account.whole, unknown):

@@ -35,15 +35,17 @@ def spec_of(name: str | None, namespace: str, file: Path | None, now: float) -> 
     return in_force(load_spec(name, namespace, file), now)
 
 
-def shares_of(spec: WorkloadSpec, at: float, prometheus: dict[str, Any]) -> Shares:
-    """The shares of guards that have a query; none without a Prometheus to ask. Raises click's errors."""
+def shares_of(spec: WorkloadSpec, begin: int, end: int, prometheus: dict[str, Any]) -> Shares:
+    """What guards by a query gave in that stretch (milliseconds); none without a Prometheus to ask. Raises click's
+    errors.
+    """
     asked = [guard for guard in spec.value.guards if guard.query]
     if not asked or not prometheus["prometheus_url"]:
         return {}
     source = OutcomeMetrics(prometheus_settings(prometheus))
 
     async def ask() -> Shares:
-        found = {guard.name: await source.share(guard.query, at) for guard in asked}
+        found = {guard.name: await source.share(guard.query, begin / 1000, end / 1000) for guard in asked}
         return {(spec.key, name): share for name, share in found.items() if share is not None}
 
     try:

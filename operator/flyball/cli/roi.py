@@ -37,9 +37,8 @@ def roi(url: str, name: str | None, namespace: str, file: Path | None, output: s
     spec = booked(spec_of(name, namespace, file, at))
     if not spec.roi_targets:
         raise click.ClickException(f"{spec.key} has no roiTargets that can be judged; add one to its spec")
-    shares = shares_of(spec, at, prometheus)
     with opened(url) as found, told():
-        windows = [_window(found, spec, target, milliseconds(at), shares) for target in spec.roi_targets]
+        windows = [_window(found, spec, target, milliseconds(at), prometheus) for target in spec.roi_targets]
         books = Books(at, tuple(windows), baseline=baselines.newest(found).get(spec.key), currency=currency_of(found))
     definitions = fingerprint(spec)
     judged = [
@@ -54,10 +53,10 @@ def roi(url: str, name: str | None, namespace: str, file: Path | None, output: s
             click.echo(line)
 
 
-def _window(ledger: Ledger, spec: WorkloadSpec, target: RoiTarget, now: int, shares: Any) -> Window:
+def _window(ledger: Ledger, spec: WorkloadSpec, target: RoiTarget, now: int, prometheus: dict[str, Any]) -> Window:
     span = max(HOUR_MS, milliseconds(target.window_seconds))
-    begins = (now - span, now - 2 * span)
-    made = [account_of(ledger, spec, begin, begin + span, now, shares) for begin in begins]
+    stretches = [(begin, begin + span) for begin in (now - span, now - 2 * span)]
+    made = [account_of(ledger, spec, *stretch, now, shares_of(spec, *stretch, prometheus)) for stretch in stretches]
     return Window(target.window_seconds, *made)
 
 

@@ -184,8 +184,10 @@ class OutcomeSource(Protocol):
         """
         ...
 
-    async def share(self, query: str, at: float) -> float | None:
-        """The share that a query gives at that time; None where it gives none. Raises PortError."""
+    async def share(self, query: str, begin: float, end: float) -> float | None:
+        """The mean share that a query gave from `begin` to `end`; None where it gave none in half of that time. Raises
+        PortError.
+        """
         ...
 
 

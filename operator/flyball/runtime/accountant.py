@@ -45,7 +45,8 @@ MOST_QUERIES = 200
 
 log = structlog.get_logger("flyball.ledger")
 
-Shares = dict[tuple[WorkloadKey, str], float]
+Shares = dict[tuple[int, int], dict[tuple[WorkloadKey, str], float]]
+"""What guards by a query gave in stretches of time (milliseconds), by workload and guard."""
 
 
 class Accountant(Beside):
@@ -85,7 +86,7 @@ class Accountant(Beside):
         self._not_before = at + RETRY_SECONDS
         try:
             found = await self._ask(specs, hour)
-            shares = await self._shares(specs, at)
+            shares = await self._shares(specs, milliseconds(hour))
             self._books = await in_thread_of_its_own(lambda: self._read(at, hour, seen, found, shares), READING_SECONDS)
         except (PortError, LedgerError, TimeoutError) as error:
             self._tell(str(error) or "reading the ledger took too long")
@@ -112,13 +113,24 @@ class Accountant(Beside):
             log.warning("KPIs are left out: push their outcomes instead", asked=len(asked), most=MOST_QUERIES)
         return found
 
-    async def _shares(self, specs: Sequence[WorkloadSpec], at: float) -> Shares:
+    async def _shares(self, specs: Sequence[WorkloadSpec], until: int) -> Shares:
+        """What guards gave in the very windows whose outcomes they stand for."""
         found: Shares = {}
-        asked = [(spec, guard) for spec in specs for guard in spec.value.guards if guard.query]
-        for spec, guard in asked[:MOST_QUERIES]:
-            share = await self._source.share(guard.query, at)
+        asked = [
+            (spec.key, guard, stretch)
+            for spec in specs
+            for guard in spec.value.guards
+            for stretch in sorted(
+                {each for target in spec.roi_targets for each in _stretches(target.window_seconds, until)}
+            )
+            if guard.query
+        ]
+        for key, guard, (begin_, end_) in asked[:MOST_QUERIES]:
+            share = await self._source.share(guard.query, begin_ / 1000, end_ / 1000)
             if share is not None:
-                found[spec.key, guard.name] = share
+                found.setdefault((begin_, end_), {})[key, guard.name] = share
+        if len(asked) > MOST_QUERIES:
+            log.warning("guards are left out: guard by a KPI instead", asked=len(asked), most=MOST_QUERIES)
         return found
 
     def _read(
@@ -138,6 +150,12 @@ class Accountant(Beside):
         elif not problem and self._problem:
             log.info("the books are read again")
         self._problem = problem
+
+
+def _stretches(seconds: float, until: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """A window, and as long before it."""
+    span = max(HOUR_MS, milliseconds(seconds))
+    return (until - span, until), (until - 2 * span, until - span)
 
 
 def _count(ledger: Ledger, found: Sequence[Outcome], specs: Mapping[WorkloadKey, WorkloadSpec]) -> None:
@@ -165,11 +183,10 @@ def _books(ledger: Ledger, at: float, hour: float, seen: Sequence[Seen], shares:
     by_window: dict[float, tuple[dict[WorkloadKey, Account], dict[WorkloadKey, Account]]] = {}
     for seconds in sorted({target.window_seconds for spec in specs for target in spec.roi_targets}):
         mine = [spec for spec in specs if any(target.window_seconds == seconds for target in spec.roi_targets)]
-        span = max(HOUR_MS, milliseconds(seconds))
-        by_window[seconds] = (
-            accounts(ledger, mine, until - span, until, now, shares),
-            accounts(ledger, mine, until - 2 * span, until - span, now, shares),
+        own, before = (
+            accounts(ledger, mine, *stretch, now, shares.get(stretch, {})) for stretch in _stretches(seconds, until)
         )
+        by_window[seconds] = own, before
     _keep_forecasts(ledger, at, seen)
     known, recorded = forecasts.kept(ledger, now), baselines.newest(ledger)
     rests = _rests(ledger, at)

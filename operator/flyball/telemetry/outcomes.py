@@ -1,4 +1,5 @@
-"""Business outcomes by users' own PromQL: one range query for each KPI and stretch of hours, one query for each guard.
+"""Business outcomes by users' own PromQL: one range query for each KPI and stretch of hours, one for each guard and
+window.
 
 Asked for once an hour and beside the ticks, with a client of its own. An outcome is counted for the five minutes whose
 rate was read: minutes without a sample count nothing, and an hour without any is not counted at all.
@@ -6,6 +7,7 @@ rate was read: minutes without a sample count nothing, and an hour without any i
 
 import asyncio
 import math
+from statistics import fmean
 
 from flyball.core.ports import Unavailable
 from flyball.telemetry.settings import PrometheusSettings
@@ -13,6 +15,10 @@ from flyball.telemetry.transport import PrometheusClient
 
 STEP_SECONDS, HOUR_SECONDS = 300.0, 3600.0
 TIMEOUT_SECONDS = 30.0
+LOOKS = 168
+"""So many times in a window a guard is looked at, every five minutes at the most: a week by the hour."""
+LEAST_SEEN = 0.5
+"""The share of these looks that must have found a figure."""
 
 
 class OutcomeMetrics:
@@ -38,13 +44,19 @@ class OutcomeMetrics:
                 found[hour] = found.get(hour, 0.0) + sum(values) * STEP_SECONDS
         return found
 
-    async def share(self, query: str, at: float) -> float | None:
-        """The share that a query gives at that time; None where it gives none, or several. Raises Unavailable."""
-        answer = await asyncio.to_thread(self._client.ask, query, at, TIMEOUT_SECONDS)
+    async def share(self, query: str, begin: float, end: float) -> float | None:
+        """The mean share that a query gave from `begin` to `end`; None where it gave none, or several at a time, in
+        half of the looks. Raises Unavailable.
+        """
+        step = max(STEP_SECONDS, math.ceil((end - begin) / LOOKS))
+        answer = await asyncio.to_thread(
+            self._client.ask_range, query, begin + step, max(end, begin + step), step, TIMEOUT_SECONDS
+        )
         if answer.failure:
             raise Unavailable(answer.failure)
-        values = [row.value for row in answer.rows]
-        return values[0] if len(values) == 1 and 0 <= values[0] <= 1 else None
+        values = [rows[0].value for rows in answer.rows.values() if len(rows) == 1 and 0 <= rows[0].value <= 1]
+        looks = max(1, int((end - begin) // step))
+        return fmean(values) if values and len(values) >= LEAST_SEEN * looks else None
 
     def close(self) -> None:
         """Give the connections back."""
