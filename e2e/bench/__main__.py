@@ -20,7 +20,7 @@ import argparse
 import json
 import sys
 
-from e2e.bench import decide, gpuagent, ledger, outcomes, reading, segments, simulator, steady, tenants
+from e2e.bench import decide, gpuagent, ledger, modelserver, outcomes, reading, segments, simulator, steady, tenants
 from e2e.bench.report import machine, today, write_section
 from e2e.story.kit import REPOSITORY
 
@@ -29,6 +29,7 @@ PARTS = {
     "decide": decide.measure,
     "gpuagent": gpuagent.measure,
     "ledger": ledger.measure,
+    "modelserver": modelserver.measure,
     "outcomes": outcomes.measure,
     "reading": reading.measure,
     "segments": segments.measure,

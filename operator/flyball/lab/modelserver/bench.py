@@ -30,6 +30,26 @@ class Reading:
     peak_lag_seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What serving took while it was measured."""
+
+    running: float
+    """Requests in the batch at the end."""
+    tokens_per_second: float
+    core_share: float
+    resident_mib: float
+    peak_lag_seconds: float
+    """The most by which an iteration ended late."""
+
+    @override
+    def __str__(self) -> str:
+        return (
+            f"{self.running:.0f} in the batch, {self.tokens_per_second:.0f} tokens/s, {self.core_share:.1%} of a core, "
+            f"{self.resident_mib:.0f} MiB resident, peak lag {self.peak_lag_seconds * 1000:.0f} ms"
+        )
+
+
 class Client(asyncio.Protocol):
     """Keeps one stream open: when an answer ends, asks again."""
 
@@ -79,7 +99,8 @@ async def _read(server: ServerProcess) -> Reading:
     )
 
 
-async def _bench(preset: str, streams: int, tokens: tuple[int, int], seconds: float) -> None:
+async def measure(preset: str, streams: int, tokens: tuple[int, int], seconds: float) -> Cost:
+    """Serve that many streams for so long, requests of so many prompt and output tokens each."""
     loop = asyncio.get_running_loop()
     async with model_server("--preset", preset) as server:
         for client in range(streams):
@@ -90,11 +111,12 @@ async def _bench(preset: str, streams: int, tokens: tuple[int, int], seconds: fl
         after = await _read(server)
         resident_mib = _resident_mib(server.pid)
     wall = after.at_seconds - before.at_seconds
-    rate = (after.tokens - before.tokens) / wall
-    share = (after.processor_seconds - before.processor_seconds) / wall
-    click.echo(
-        f"{preset}: {streams} streams, {after.running:.0f} in the batch, {rate:.0f} tokens/s, {share:.1%} of a core, "
-        f"{resident_mib:.0f} MiB resident, peak lag {after.peak_lag_seconds * 1000:.0f} ms"
+    return Cost(
+        running=after.running,
+        tokens_per_second=(after.tokens - before.tokens) / wall,
+        core_share=(after.processor_seconds - before.processor_seconds) / wall,
+        resident_mib=resident_mib,
+        peak_lag_seconds=after.peak_lag_seconds,
     )
 
 
@@ -106,7 +128,8 @@ async def _bench(preset: str, streams: int, tokens: tuple[int, int], seconds: fl
 @click.option("--seconds", default=20.0, help="Time measured, after a quarter of it to warm up.")
 def bench(preset: str, streams: int, prompt_tokens: int, output_tokens: int, seconds: float) -> None:
     """Print what a model server costs."""
-    asyncio.run(_bench(preset, streams, (prompt_tokens, output_tokens), seconds))
+    cost = asyncio.run(measure(preset, streams, (prompt_tokens, output_tokens), seconds))
+    click.echo(f"{preset}: {streams} streams, {cost}")
 
 
 if __name__ == "__main__":
