@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
+from click.testing import CliRunner
 from support.world import World
 
 from flyball.api.convert import read_workload
+from flyball.cli.main import main
 from flyball.cluster.resources import DEPLOYMENTS, pointer
 from flyball.core.spec import WorkloadSpec
 from flyball.runtime.budget import annotations
@@ -120,3 +122,18 @@ async def test_annotations_have_our_keys_whatever_is_declared(text: str) -> None
     assert all(re.fullmatch(r"flyball\.dev/[a-z][a-z-]*[a-z]", name) for name in written)
     assert all(text not in str(value) for value in written.values())
     assert set(world.deployment().annotations) <= set(written)
+
+
+def test_what_a_label_holds_steers_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name of a prompt template, which callers choose: it would title the window, and clear the screen."""
+    steering = "\x1b]0;owned\x07\x1b[2J\nSLOMet=True"
+    templates = [{"template": steering, "requests": "75%", "tokens": {"input": "500"}}]
+
+    async def fetch(*_: str) -> dict[str, Any]:
+        return {"status": {"tokens": {"templates": templates}}}
+
+    monkeypatch.setattr("flyball.cli.explain._fetch", fetch)
+    said = CliRunner().invoke(main, ["explain", "chat"]).output
+    assert "owned" in said, "the name is in no line: the test shows nothing"
+    assert all(line.isprintable() for line in said.splitlines())
+    assert "SLOMet=True" not in said.splitlines()

@@ -35,7 +35,8 @@ def explain(name: str, namespace: str, output: str) -> None:
     if not status:
         raise click.ClickException(f"WorkloadSLO {namespace}/{name} has no status yet; is the operator running?")
     for line in _lines(status):
-        click.echo(line)
+        # A status holds labels, and so what callers send as their tenant or template: none may steer a terminal.
+        click.echo("".join(each if each.isprintable() else "?" for each in line))
 
 
 async def _fetch(namespace: str, name: str) -> dict[str, Any]:
