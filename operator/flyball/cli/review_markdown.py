@@ -167,7 +167,7 @@ def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str
     )  # fmt: skip
     yield (
         "By version and route",
-        ["path", sign, "requests", "share", f"{sign}/request", "change"],
+        ["path", sign, "requests", "share", f"{sign}/request", "change", f"{sign}/request, moving"],
         [
             [
                 part["path"],
@@ -176,6 +176,7 @@ def sections(document: Document, each: Document) -> Iterator[tuple[str, list[str
                 share(part.get("share")),
                 unit(part),
                 change(part),
+                unit({"perRequest": part.get("movingPerRequest")}),
             ]
             for part in each["cohorts"]
         ],

@@ -77,6 +77,20 @@ def test_changes_are_against_the_period_before_and_averages_over_four() -> None:
     assert [part["requests"] for part in each["trend"]] == [1000.0, 1100.0, 1200.0, 1300.0, 1400.0, 1500.0]
 
 
+def test_a_cohort_s_moving_average_is_what_was_paid_for_its_requests() -> None:
+    old = PathUse("v1", serving=Decimal(30), requests=Decimal(100))
+    weeks = [
+        figures(PathUse("v1", serving=Decimal(999), requests=Decimal(1))),
+        figures(old, week=1),
+        figures(old, week=2),
+        figures(old, PathUse("v2", serving=Decimal(5), requests=Decimal(50)), week=3),
+        figures(PathUse("v1", serving=Decimal(10)), PathUse("v2", serving=Decimal(15), requests=Decimal(50)), week=4),
+    ]
+    found = {each["path"]: each for each in review(*weeks)["cohorts"]}
+    assert (found["v1"]["movingPerRequest"], "perRequest" in found["v1"]) == ("0.333333333", False)
+    assert (found["v2"]["movingPerRequest"], found["v2"]["change"]) == ("0.200000000", 2.0)
+
+
 def test_what_is_not_known_is_left_out() -> None:
     each = review(figures(PathUse("gpu", unmeasured_ms=HOUR, unmeasured=Decimal(1)), objectives={"first": (0.0, 0.0)}))
     assert {"perRequest", "utilization"} & each.keys() == set()

@@ -4,7 +4,7 @@ A review is a document of plain values, as it is kept and shown: dollars are dec
 ratios, times are milliseconds since the epoch. What is not known is left out. It proposes; people decide.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from flyball.core.evidence.review_figures import (
@@ -92,7 +92,7 @@ def _workload(kind: Kind, key: WorkloadKey, known: Known, before: Document | Non
             "periods": len(figures[-MOVING:]),
             "dollars": amount(mean(costs[-MOVING:])),
             "requests": number(mean([each.statement.requests for each in figures[-MOVING:]])),
-            "perRequest": _moving_unit(figures[-MOVING:]),
+            "perRequest": _moving_unit((f.statement.dollars, f.statement.requests) for f in figures[-MOVING:]),
         },
         "trend": [_trend(each) for each in figures],
         "objectives": _objectives(known),
@@ -109,11 +109,10 @@ def _workload(kind: Kind, key: WorkloadKey, known: Known, before: Document | Non
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _moving_unit(figures: Sequence[Figures]) -> str | None:
-    """What a request cost over all of these periods: by their sums, for a mean of means would not be what was paid."""
-    requests = sum((each.statement.requests for each in figures), Decimal(0))
-    dollars = sum((each.statement.dollars for each in figures), Decimal(0))
-    return f"{dollars / requests:.9f}" if requests else None
+def _moving_unit(paid: Iterable[tuple[Decimal, Decimal]]) -> str | None:
+    """What a request cost over these periods' dollars and requests: a mean of means would not be what was paid."""
+    sums = [sum(column, Decimal(0)) for column in zip(*paid, strict=True)]
+    return f"{sums[0] / sums[1]:.9f}" if sums and sums[1] else None
 
 
 def _trend(each: Figures) -> Document:
@@ -172,7 +171,7 @@ def _over(counts: tuple[float, float]) -> float | None:
 
 
 def _cohorts(figures: Sequence[Figures]) -> list[Document]:
-    """Costs by version and route: each target's, and the fallback's, against the period before."""
+    """Costs by version and route: each target's, and the fallback's, against the period before and several."""
     before = {path.path: path for path in figures[-2].statement.paths} if len(figures) > 1 else {}
     now, found = figures[-1], []
     for path in now.statement.paths:
@@ -185,6 +184,12 @@ def _cohorts(figures: Sequence[Figures]) -> list[Document]:
             "share": ratio(share),
             "perRequest": None if path.per_request is None else f"{path.per_request:.9f}",
             "change": change([old.per_request if old else None, path.per_request]),
+            "movingPerRequest": _moving_unit(
+                (each.dollars, each.use.requests)
+                for period in figures[-MOVING:]
+                for each in period.statement.paths
+                if each.path == path.path
+            ),
         }
         found.append({key: value for key, value in each.items() if value is not None})
     return found
