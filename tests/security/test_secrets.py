@@ -16,6 +16,7 @@ from support.world import World
 
 from flyball.cli.main import main
 from flyball.ledger.record import Record
+from flyball.runtime.bookkeeper import Bookkeeper
 from flyball.runtime.tick import Ticker
 from flyball.telemetry.prometheus import PrometheusMetrics
 from flyball.telemetry.settings import PrometheusSettings
@@ -85,6 +86,27 @@ async def test_what_is_sent_to_prometheus_is_said_nowhere(
     }
     for where, found in said.items():
         assert CANARY[:4] not in repr(found), where
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param(f"postgresql://flyball:{CANARY}@127.0.0.1:1/ledger", id="a database that refuses"),
+        pytest.param(f"postgresql://flyball:{CANARY}%40x@nowhere.invalid/ledger", id="a host that is not there"),
+        pytest.param(f"postgresql://flyball:{CANARY}@127.0.0.1:port/ledger", id="a port that is none"),
+        pytest.param(f"postgresql://flyball@127.0.0.1:1/ledger?password={CANARY}", id="a password in the query"),
+    ],
+)
+async def test_a_ledger_that_cannot_be_written_is_told_without_its_password(url: str) -> None:
+    world = World()
+    world.apply()
+    report = await world.tick()
+    with capture_logs() as logs:
+        keeper = Bookkeeper(url)
+        keeper._account(report)
+    assert keeper.failing, "it was written: the test shows nothing"
+    assert "the ledger is not written" in {entry["event"] for entry in logs}
+    assert CANARY not in repr(logs)
 
 
 @pytest.mark.parametrize(
