@@ -11,7 +11,8 @@ from decimal import Decimal
 
 from flyball.core.decision import Decision, FallbackReport, ObjectiveReport, RoiReport, SpotReport
 from flyball.core.fleet import zero
-from flyball.core.fleet.staffing import Sizing, case_of, size
+from flyball.core.fleet.case import case_of
+from flyball.core.fleet.staffing import Sizing, size
 from flyball.core.fleet.zero import Zero
 from flyball.core.memory import Memory
 from flyball.core.money import cost, pacing

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from flyball.core.fleet.capacity import CapacityFit, RequestShape
+from flyball.core.fleet.economics import Choice, Stakes
 from flyball.core.fleet.misses import MissCurve
 from flyball.core.names import FallbackState, Period
 from flyball.core.traffic.forecast import ForecastMemory
@@ -202,6 +203,15 @@ class Foregone:
 
 
 @dataclass(frozen=True, slots=True)
+class Plan:
+    """The cheapest replicas by variant, and what they were found for."""
+
+    choices: tuple[Choice, ...]
+    stakes: Stakes
+    counts: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """Everything remembered of one workload.
 
@@ -210,7 +220,7 @@ class Memory:
     `unavoidable` is the multiple of the budget that burns at whatever load.
     `states` are the last announced state of each subject (an objective, a ceiling, an ROI target, telemetry …): Events
     are written when one changes.
-    `foregone` is what waiting with a change of counts has cost.
+    `plan` are the counts last searched for, and `foregone` is what waiting with a change of counts has cost.
     `shape` are the decayed mean tokens per request, of `shape_weight` requests as of `shaped_at`.
     """
 
@@ -231,6 +241,7 @@ class Memory:
     spend: SpendMemory = SpendMemory()
     pacing: PacingMemory = PacingMemory()
     toll: TollMemory = TollMemory()
+    plan: Plan | None = None
     foregone: Foregone = Foregone()
     states: tuple[tuple[str, str], ...] = ()
 

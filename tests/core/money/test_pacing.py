@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from flyball.core.decide import decide
 from flyball.core.decision import Decision
-from flyball.core.fleet.staffing import case_of
+from flyball.core.fleet.case import case_of
 from flyball.core.memory import Memory, SpendMemory, SpendRate
 from flyball.core.money import pacing
 from flyball.core.money.pacing import Expected, HeldPace, Pace

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from flyball.core.fleet.capacity import ReplicaCapacity
-from flyball.core.fleet.economics import Choice, Stakes, cheapest
+from flyball.core.fleet.economics import Choice, Stakes
 from flyball.core.fleet.misses import MissCurve, carried
+from flyball.core.fleet.plans import planned
+from flyball.core.memory import Plan
 from flyball.core.money.cost import replica_price
 from flyball.core.observation import VariantState
 from flyball.core.spec import Variant
@@ -70,14 +72,14 @@ class VariantPlan:
         return (False, float(price) / (self.capacity.requests_per_second * (1.0 - self.risk)), self.variant.name)
 
 
-def cheapest_mix(plans: Sequence[VariantPlan], stakes: Stakes) -> dict[str, int]:
-    """Replicas per variant that serve what may arrive at the least cost, misses priced.
+def cheapest_mix(plans: Sequence[VariantPlan], stakes: Stakes, kept: Plan | None = None) -> tuple[dict[str, int], Plan]:
+    """Replicas per variant that serve what may arrive at the least cost, misses priced; and the plan that they follow.
 
     The dearest of them may exceed its maximum: then the demand does not fit, and whoever clamps can say so. A variant
     that cannot be changed, or whose capacity is unknown, keeps what it has.
     """
-    choices, stakes = choices_among(plans, stakes)
-    return {plan.variant.name: plan.state.replicas for plan in plans} | cheapest(choices, stakes)
+    plan = planned(*choices_among(plans, stakes), kept)
+    return {each.variant.name: each.state.replicas for each in plans} | dict(plan.counts), plan
 
 
 def choices_among(plans: Sequence[VariantPlan], stakes: Stakes) -> tuple[list[Choice], Stakes]:
