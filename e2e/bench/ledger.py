@@ -68,14 +68,15 @@ def _measured(name: str, url: str, whole: bool) -> dict[str, str]:
     _say(f"{name}: filling")
     _fill(ledger, whole)
     ledger.prune(NOW)
-    rows, size = _rows_and_bytes(ledger)
+    rows, size, beside = _rows_and_bytes(ledger)
     _say(f"{name}: {rows / 1e6:.1f} million rows")
     queries = _queries(ledger)
     ledger.close()
     year_rows = WORKLOADS * (1 + COMPONENTS) * sum(ROWS_KEPT.values())
     found = {
         f"{name}: a year of {WORKLOADS} workloads, one variant and {COMPONENTS} components each": (
-            f"{year_rows * size / rows / GIB:.2f} GiB ({year_rows / 1e6:.1f} million rows of {size / rows:.0f} bytes, "
+            f"{(year_rows * size / rows + beside) / GIB:.2f} GiB "
+            f"({year_rows / 1e6:.1f} million rows of {size / rows:.0f} bytes, "
             f"measured on {rows / 1e6:.1f} million)"
         ),
         f"{name}: writing one period of {WORKLOADS} workloads": f"{statistics.median(written):.2f} s",
@@ -156,17 +157,23 @@ def _starts(ledger: Ledger, grain: Grain, begin: int, end: int) -> Iterator[int]
         at = ledger.calendar.ceil(at + 1, grain)
 
 
-def _rows_and_bytes(ledger: Ledger) -> tuple[int, int]:
-    """Rows of costs, and what the whole database takes."""
+def _rows_and_bytes(ledger: Ledger) -> tuple[int, int, int]:
+    """Rows of usage and charges, what they take with their indexes, and what all else does, of which a year is."""
     postgresql = ledger.engine.dialect.name == "postgresql"
-    sized = (
+    whole = (
         "pg_database_size(current_database())"
         if postgresql
         else "page_count * page_size FROM pragma_page_count, pragma_page_size"
     )
+    rows = size = 0
     with ledger.engine.connect() as connection:
-        rows = sum(connection.scalar(text(f"SELECT count(*) FROM {name}")) or 0 for name in ("usage", "charge"))
-        return rows, connection.scalar(text(f"SELECT {sized}")) or 0
+        for name in ("usage", "charge"):
+            rows += connection.scalar(text(f"SELECT count(*) FROM {name}")) or 0
+            sized = (
+                f"pg_total_relation_size('{name}')" if postgresql else f"sum(pgsize) FROM dbstat WHERE name = '{name}'"
+            )
+            size += int(connection.scalar(text(f"SELECT {sized}")) or 0)
+        return rows, size, (connection.scalar(text(f"SELECT {whole}")) or 0) - size
 
 
 def _queries(ledger: Ledger) -> dict[str, str]:

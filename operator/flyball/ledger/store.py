@@ -1,6 +1,6 @@
 """The ledger as it is written: entries once each, corrections beside them, and old fine rows dropped."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -129,7 +129,10 @@ def _fresh(connection: Connection, entries: Sequence[Entry]) -> list[Entry]:
 
 def _workload_ids(connection: Connection, entries: Sequence[Entry]) -> dict[str, int]:
     ids = {row.uid: row.id for row in connection.execute(select(workload.c.uid, workload.c.id))}
-    new = {entry.uid: entry for entry in reversed(entries) if entry.uid not in ids}  # the first of each
+    new: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.uid not in ids:
+            new.setdefault(entry.uid, entry)
     first = _next_id(connection, workload)
     rows = [
         {
@@ -192,7 +195,7 @@ def add_up(
     counts: tuple[str, ...],
     grains: Sequence[Grain],
 ) -> None:
-    """Add rows to those of these grains in which they begin."""
+    """Add rows to those of these grains in which they begin; in the order of their keys, which fills an index's pages."""
     if not rows:
         return
     keys = table.primary_key.columns.keys()
@@ -202,13 +205,13 @@ def add_up(
     )
     for grain in grains:
         floors = {start: calendar.floor(start, grain) for start in {row["start"] for row in rows}}
-        sums: dict[Hashable, Row] = {}
+        sums: dict[tuple[int, ...], Row] = {}
         for row in rows:
             coarse = {**row, "grain": grain, "start": floors[row["start"]]}
             known = sums.setdefault(tuple(coarse[name] for name in keys), coarse)
             if known is not coarse:
                 known.update({name: known[name] + coarse[name] for name in counts})
-        connection.execute(add, list(sums.values()))
+        connection.execute(add, [sums[key] for key in sorted(sums)])
 
 
 def word_ids(
