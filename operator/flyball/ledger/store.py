@@ -195,7 +195,7 @@ def add_up(
     counts: tuple[str, ...],
     grains: Sequence[Grain],
 ) -> None:
-    """Add rows to those of these grains in which they begin; in the order of their keys, which fills an index's pages."""
+    """Add rows to those of these grains in which they begin; in the order of their keys, which fills pages."""
     if not rows:
         return
     keys = table.primary_key.columns.keys()
