@@ -27,8 +27,8 @@ def invoke(*arguments: str) -> Result:
 def test_a_backup_can_be_restored(url: str, tmp_path: Path) -> None:
     file, new = str(tmp_path / "backup.db"), str(tmp_path / "new.db")
     done = invoke("backup", "--ledger", url, file)
-    assert (done.exit_code, done.output) == (0, f"{file} holds 12 rows\n")
-    assert invoke("restore", "--ledger", new, file).output == "restored 12 rows\n"
+    assert (done.exit_code, done.output) == (0, f"{file} holds 13 rows\n")
+    assert invoke("restore", "--ledger", new, file).output == "restored 13 rows\n"
     assert "restore into an empty one" in invoke("restore", "--ledger", new, file).output
 
 
@@ -56,9 +56,9 @@ def test_a_correction_is_of_the_ledger_s_own_time_zone(url: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        pytest.param(["--amount", "12 dollars", "chat"], "write dollars such as -12.50", id="no number"),
-        pytest.param(["--amount", "0", "chat"], "write dollars such as -12.50", id="nothing"),
-        pytest.param(["--amount", "1e99", "chat"], "write dollars such as -12.50", id="absurd"),
+        pytest.param(["--amount", "12 dollars", "chat"], "write an amount such as -12.50", id="no number"),
+        pytest.param(["--amount", "0", "chat"], "write an amount such as -12.50", id="nothing"),
+        pytest.param(["--amount", "1e99", "chat"], "write an amount such as -12.50", id="absurd"),
         pytest.param(["--amount", "1", "--at", "2999-01-01", "chat"], "2999-01-01 lies ahead", id="the future"),
         pytest.param(["--amount", "1", "--note", " ", "chat"], "write why", id="no reason"),
         pytest.param(["--amount", "1", "--at", "yesterday", "chat"], "'yesterday' is no time", id="no time"),
