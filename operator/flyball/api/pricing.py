@@ -11,7 +11,7 @@ from flyball.api.v1alpha1.money import LaborSpec
 from flyball.api.v1alpha1.targets import Target
 from flyball.api.v1alpha1.words import CapacityType, NodePriceBasis
 from flyball.core.money.bill import LABOR_KIND
-from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
+from flyball.core.money.currency import DEFAULT_CURRENCY
 from flyball.core.money.node_prices import NodePriceRule
 from flyball.core.money.prices import HOURS_PER_MONTH, NOT_ASKED
 from flyball.core.spec import BackendPrice, Component, FieldError, HostedModel, Prices, Unit

@@ -8,7 +8,7 @@ from flyball.api.defaults import DEFAULT_ROI_WINDOW
 from flyball.api.pricing import PriceBooks, no_book, usable_book
 from flyball.api.v1alpha1 import WorkloadSLOSpec, money
 from flyball.api.v1alpha1.words import RoiBaseline
-from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
+from flyball.core.money.currency import DEFAULT_CURRENCY
 from flyball.core.names import KpiKind, RoiMetric
 from flyball.core.spec import RoiTarget
 from flyball.core.units import parse_duration_seconds, parse_money, parse_ratio

@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from flyball.core.money.currency import DEFAULT, labelled
+from flyball.core.money.currency import labelled
 
 _KINDS = (("input", "in"), ("cached", "of them cached"), ("retrievalContext", "of them retrieved"), ("output", "out"))
 
 
-def efficiency_lines(status: Mapping[str, Any]) -> list[str]:
+def efficiency_lines(status: Mapping[str, Any], currency: str) -> list[str]:
     """A line for each thing that the status knows."""
     lines = _reliability(status["reliability"]) if status.get("reliability") else []
     lines += _tokens(status.get("tokens") or {})
     if trend := status.get("promptTrend"):
         text = "prompts: {state}, {perDay} a day ({low} to {high}, {days} days), {tokens} tokens now"
         lines.append(text.format(**trend))
-    currency = (status.get("cost") or {}).get("currency", DEFAULT)
     lines += [_cache(cache, currency) for cache in status.get("caches", ())]
     return lines
 

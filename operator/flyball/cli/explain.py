@@ -11,7 +11,7 @@ from flyball.cli.efficiency import efficiency_lines
 from flyball.cli.stages import stage_lines
 from flyball.cluster.client import connect
 from flyball.cluster.resources import WORKLOADS
-from flyball.core.money.currency import DEFAULT
+from flyball.core.money.currency import DEFAULT_CURRENCY
 from flyball.core.ports import PortError
 
 
@@ -52,11 +52,11 @@ def _lines(status: dict[str, Any]) -> list[str]:
         lines.append(f"{target['name']}: {target['current']} now, {target['desired']} wanted{limit}")
         lines += [f"  because {part}" for part in target.get("reason", "").split("; ") if part]
     lines += _gpu_lines(status["gpu"]) if status.get("gpu") else []
-    lines += efficiency_lines(status)
+    currency = (status.get("cost") or {}).get("currency", DEFAULT_CURRENCY)
+    lines += efficiency_lines(status, currency)
     lines += stage_lines(status)
     wrong = [c for c in status.get("conditions", ()) if _wrong(c)]
     lines += [f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in wrong]
-    currency = (status.get("cost") or {}).get("currency", DEFAULT)
     lines += plan_lines(status["plan"], currency) if status.get("plan") else []
     lines += shadow_lines(status["shadow"], currency) if status.get("shadow") else []
     return lines

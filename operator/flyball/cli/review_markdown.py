@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from flyball.cli.markdown import escaped, table
 from flyball.core.evidence.review_figures import Document
-from flyball.core.money.currency import DEFAULT, labelled, symbol
+from flyball.core.money.currency import DEFAULT_CURRENCY, labelled, symbol
 from flyball.core.units import format_ratio
 from flyball.ledger.reviews import Decision
 
@@ -38,12 +38,12 @@ def share(value: float | None, digits: int = 1) -> str:
 
 def amount(document: Document, dollars: str) -> str:
     """An amount of the review's money."""
-    return labelled(dollars, document.get("currency", DEFAULT))
+    return labelled(dollars, document.get("currency", DEFAULT_CURRENCY))
 
 
 def sign_of(document: Document) -> str:
     """What stands for the review's currency in a heading."""
-    return symbol(document.get("currency", DEFAULT))
+    return symbol(document.get("currency", DEFAULT_CURRENCY))
 
 
 def unit(part: Mapping[str, Any]) -> str:

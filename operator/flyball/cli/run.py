@@ -16,7 +16,7 @@ from flyball.cli.options import (
     prometheus_options,
     prometheus_settings,
 )
-from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
+from flyball.core.money.currency import DEFAULT_CURRENCY
 from flyball.core.ports import PortError
 from flyball.runtime import logs
 from flyball.runtime.leadership import LEASE_SECONDS

@@ -8,7 +8,7 @@ from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
 
-from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
+from flyball.core.money.currency import DEFAULT_CURRENCY
 from flyball.core.money.node_prices import NodePriceRule
 from flyball.core.names import (
     Enforcement,

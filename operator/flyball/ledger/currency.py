@@ -2,7 +2,7 @@
 
 from sqlalchemy import func, insert, select
 
-from flyball.core.money.currency import DEFAULT
+from flyball.core.money.currency import DEFAULT_CURRENCY
 from flyball.ledger.engine import reading, writing
 from flyball.ledger.errors import LedgerError
 from flyball.ledger.schema import setting, workload
@@ -14,7 +14,7 @@ _ASKED = select(setting.c.value).where(setting.c.name == "currency")
 def currency_of(ledger: Ledger) -> str:
     """The currency of all that the ledger holds; that of a new one is not settled yet."""
     with reading(ledger.engine) as connection:
-        return str(connection.scalar(_ASKED) or DEFAULT)
+        return str(connection.scalar(_ASKED) or DEFAULT_CURRENCY)
 
 
 def settle(ledger: Ledger, wanted: str) -> None:
@@ -25,7 +25,7 @@ def settle(ledger: Ledger, wanted: str) -> None:
     with writing(ledger.engine) as connection:
         known = connection.scalar(_ASKED)
         if known is None:
-            known = DEFAULT if connection.scalar(select(func.count()).select_from(workload)) else wanted
+            known = DEFAULT_CURRENCY if connection.scalar(select(func.count()).select_from(workload)) else wanted
             connection.execute(insert(setting), [{"name": "currency", "value": known}])
     if wanted != known:
         raise LedgerError(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from flyball.core.money.bill import Entry
-from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
+from flyball.core.money.currency import DEFAULT_CURRENCY
 from flyball.core.money.meter import Meter, begin, close, milliseconds, read
 from flyball.core.spec import WorkloadSpec
 from flyball.ledger.currency import settle

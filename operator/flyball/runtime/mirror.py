@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from flyball.api.convert import read_workload
 from flyball.api.pricing import wrong_currency
 from flyball.api.v1alpha1 import Budget, DemandEvent, GPUPool, PriceBook, ROIExperiment
-from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
+from flyball.core.money.currency import DEFAULT_CURRENCY
 from flyball.core.names import WorkloadKey
 from flyball.core.spec import FieldError, Invalid, WorkloadSpec
 from flyball.runtime.shelf import Raw, Shelf, identity

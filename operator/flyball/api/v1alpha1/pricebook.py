@@ -25,7 +25,7 @@ from flyball.api.scalars import (
 )
 from flyball.api.v1alpha1.status import StatusCondition
 from flyball.api.v1alpha1.words import CapacityType, ComponentKind, NodePriceBasis
-from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
+from flyball.core.money.currency import DEFAULT_CURRENCY
 
 _CAPACITY_FIELDS = ("onDemand", "spot", "reserved")
 _UNIT_FIELDS = ("perRequest", "perMillionTokens", "perHour", "perGibibyte")

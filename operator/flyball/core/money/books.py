@@ -7,7 +7,7 @@ from dataclasses import field
 from decimal import Decimal
 
 from flyball.core.money.budgets import TrackRecord
-from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
+from flyball.core.money.currency import DEFAULT_CURRENCY
 from flyball.core.money.statement import Statement
 from flyball.core.value.baseline import Baseline
 from flyball.core.value.kpi import NOTHING, Worth, events

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from flyball.core.units import format_money
 
-DEFAULT = "USD"
+DEFAULT_CURRENCY = "USD"
 _SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥", "INR": "₹", "KRW": "₩"}
 
 

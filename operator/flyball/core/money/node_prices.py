@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from flyball.core.money.currency import DEFAULT, labelled
+from flyball.core.money.currency import DEFAULT_CURRENCY, labelled
 from flyball.core.values import dataclass
 
 BUILT_IN_DEFAULT = Decimal("0.95")
@@ -55,7 +55,7 @@ class NodePriceRule:
     own: Decimal | None = None
     band: Decimal = Decimal("0.1")
     stale_after_seconds: float = 3600.0
-    currency: str = DEFAULT
+    currency: str = DEFAULT_CURRENCY
 
     @property
     def metric(self) -> str:

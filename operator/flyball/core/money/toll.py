@@ -15,7 +15,7 @@ from flyball.core.fleet.misses import MissCurve
 from flyball.core.fleet.sizing import VariantPlan
 from flyball.core.memory import TollMemory
 from flyball.core.money.ceilings import per_hour
-from flyball.core.money.currency import DEFAULT, money
+from flyball.core.money.currency import DEFAULT_CURRENCY, money
 from flyball.core.names import Period
 from flyball.core.values import dataclass, replace
 
@@ -30,7 +30,7 @@ class Toll:
 
     spared: Decimal
     missed: float
-    currency: str = DEFAULT
+    currency: str = DEFAULT_CURRENCY
 
     @property
     def text(self) -> str:
@@ -50,7 +50,7 @@ def toll(
     allowed: Mapping[str, int],
     demand: float | None,
     curve: MissCurve,
-    currency: str = DEFAULT,
+    currency: str = DEFAULT_CURRENCY,
 ) -> Toll | None:
     """What the difference between two sets of counts costs at that demand (requests/s); None where nobody can tell."""
     if demand is None or not any(plan.capacity for plan in plans):

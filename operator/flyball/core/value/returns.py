@@ -14,8 +14,7 @@ from fractions import Fraction
 
 from flyball.core.decision import Cause, RoiReport
 from flyball.core.money.books import Account, Books, PathAccount, Window
-from flyball.core.money.currency import DEFAULT as DEFAULT_CURRENCY
-from flyball.core.money.currency import money
+from flyball.core.money.currency import DEFAULT_CURRENCY, money
 from flyball.core.names import RoiMetric
 from flyball.core.spec import RoiTarget
 from flyball.core.units import format_duration
